@@ -1,0 +1,52 @@
+# `make` alone lists the targets.
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+DEMO_INPUT := assets/bigbuckbunny.mp4
+DEMO_PROMPT ?= pencil sketch
+DEMO_OUTPUT ?= demo_pencil.mp4
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench train-mini clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## create .venv and install streamv2v with its development tools into it
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
+	@echo "installing into $(VENV); the first time takes a few minutes"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup ## restyle the clip in assets/ with the embedded model
+	@$(BIN)/streamv2v run $(DEMO_INPUT) --prompt "$(DEMO_PROMPT)" -o "$(DEMO_OUTPUT)" -y
+	@echo "The restyled clip is $(DEMO_OUTPUT)"
+
+test: check ## run all checks and tests
+	@$(BIN)/python -m pytest -q -n $(WORKERS)
+
+check: setup ## lint, formatting and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup ## fix formatting and what lint can fix
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup ## measure; prints the machine and versions beside the numbers
+	@$(BIN)/python -m benchmarks.startup
+	@$(BIN)/python -m benchmarks.memory
+
+train-mini: setup ## train the embedded model anew (hours)
+	@$(BIN)/python -m tools.train_mini all
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) build dist *.egg-info demo_*.mp4 .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,186 @@
+"""The command line: `streamv2v COMMAND ...`.
+
+A command's module is imported only when it is called or listed, and imports torch, diffusers or PyAV only
+inside its function, so that `streamv2v --help` answers at once. This is also the one place where exceptions
+become a message on stderr and an exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator, MutableMapping
+from contextlib import suppress
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup, TyperOption
+from typer.main import get_command, get_group
+
+from . import __version__
+from .errors import StreamV2VError
+
+__all__ = ["app", "main"]
+
+COMMANDS = {
+    "run": "run:run",
+    "config": "config:app",
+}
+"""Name of each command -> where in `commands/` it is: a function, or a Typer app with subcommands."""
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 failed; 2 wrong usage or settings; 3 finished, but the input was damaged; "
+    "130 interrupted, 143 terminated, with what was finished saved; 141 the reader of the output went away."
+)
+
+_DEBUG = "streamv2v.debug"
+
+
+def _load(name: str, debug_option: TyperOption) -> Any:
+    """Import the command `name` and build it, with --debug among the options of each of its leaves."""
+    module, _, attribute = COMMANDS[name].partition(":")
+    target = getattr(import_module(f".commands.{module}", __package__), attribute)
+    if not isinstance(target, typer.Typer):
+        single = typer.Typer(add_completion=False)
+        single.command(name)(target)
+        command = get_command(single)
+        command.params.append(debug_option)
+        return command
+    group = get_group(target)
+    group.name = name
+    for leaf in group.commands.values():
+        leaf.params.append(debug_option)
+    return group
+
+
+class _LazyCommands(MutableMapping[str, Any]):
+    """The table `COMMANDS` as the mapping of built commands that a group holds."""
+
+    def __init__(self, debug_option: TyperOption) -> None:
+        self._debug_option = debug_option
+        self._loaded: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._loaded:
+            if name not in COMMANDS:
+                raise KeyError(name)
+            self._loaded[name] = _load(name, self._debug_option)
+        return self._loaded[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._loaded[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*COMMANDS, *self._loaded)))
+
+    def __len__(self) -> int:
+        return len(COMMANDS.keys() | self._loaded.keys())
+
+
+class _Root(TyperGroup):
+    """The top command: loads the others when needed and turns their exceptions into exit codes."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        debug_option = next(param for param in self.params if param.name == "debug")
+        self.commands = _LazyCommands(debug_option)  # type: ignore[arg-type]
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except BaseException as error:
+            exit_code = _report(error, debug=bool(ctx.meta.get(_DEBUG)))
+            if exit_code is None:
+                raise
+            raise typer.Exit(exit_code) from error
+
+
+def _report(error: BaseException, *, debug: bool) -> int | None:
+    """Say on stderr what `error` means to the user; the exit code, or None for what is not ours to handle."""
+    match error:
+        case StreamV2VError():
+            lines = [f"error: {error.message}", error.remedy]
+            exit_code = error.exit_code
+        case KeyboardInterrupt():
+            lines, exit_code = ["interrupted"], 130
+        case BrokenPipeError():
+            # What is still buffered must not fail a second time when the interpreter closes stdout.
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            lines, exit_code = [], 141
+        case Exception():
+            hint = "" if debug else "; run again with --debug to see where"
+            lines = [f"error: unexpected {type(error).__name__}: {_first_line(error)}{hint}"]
+            exit_code = 1
+        case _:
+            return None
+    if debug and lines:
+        traceback.print_exception(error, file=sys.stderr)
+    for line in filter(None, lines):
+        print(line, file=sys.stderr)
+    return exit_code
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or "no message").splitlines()[0]
+
+
+def _remember_debug(ctx: typer.Context, value: bool) -> bool:
+    if value:
+        ctx.meta[_DEBUG] = True
+    return value
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        print(f"streamv2v {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=_Root,
+    name="streamv2v",
+    no_args_is_help=True,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Show the traceback of an error.",
+            callback=_remember_debug,
+            is_eager=True,
+            expose_value=False,
+        ),
+    ] = False,
+) -> None:
+    """Restyle videos and live streams by a text prompt, one consistent frame after another."""
+
+
+def main() -> None:
+    """Console script `streamv2v`: run a command and exit with its code."""
+    try:
+        try:
+            app(prog_name="streamv2v")
+        finally:
+            sys.stdout.flush()
+    except Exception as error:
+        # What `_Root.invoke` does not see: the help itself, and output that could only now be written.
+        sys.exit(_report(error, debug="--debug" in sys.argv))

@@ -1,0 +1,1 @@
+"""The subcommands: one short module each, imported when the command is called."""

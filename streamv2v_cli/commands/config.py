@@ -1,0 +1,61 @@
+"""`streamv2v config`: the presets, and the settings that a command would run with."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from ..configuration import preset_description, preset_names, to_yaml
+from ..settings_tree import flatten
+from .options import SettingsRequest, takes_settings
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="List the presets and show the effective settings.")
+
+
+@app.command("list")
+def list_presets() -> None:
+    """List the presets that --config takes by name."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "description", box=None, pad_edge=False)
+    for name in preset_names():
+        table.add_row(name, preset_description(name))
+    Console().print(table)
+
+
+@app.command("show")
+@takes_settings
+def show(
+    request: SettingsRequest,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME|FILE]", help="A preset or a YAML file.", show_default=False)
+    ] = None,
+    origin: Annotated[
+        bool, typer.Option("--origin", help="Print each key, its value and where that came from.")
+    ] = False,
+) -> None:
+    """Print the effective settings as YAML, which --config takes back.
+
+    Later ones win: the defaults, what the model recommends, NAME or FILE, --config, --set, the other flags.
+    """
+    from ..models.locate import recommended_settings
+
+    resolved = request.with_config(name).resolve(recommended_settings)
+    if not origin:
+        print(to_yaml(resolved.settings), end="")
+        return
+    values = flatten(resolved.settings.model_dump(mode="json"), "settings")
+    width = max(map(len, values))
+    for key, value in values.items():
+        print(f"{key:{width}}  {_on_one_line(value)}  ({resolved.origins[key]})")
+
+
+def _on_one_line(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=math.inf)
+    return text.removesuffix("...\n").rstrip()

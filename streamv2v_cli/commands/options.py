@@ -1,0 +1,211 @@
+"""Dedicated flags of the commands, generated from the settings models.
+
+A command that works with settings asks for one parameter of type `SettingsRequest`:
+
+    @takes_settings
+    def run(source: Annotated[str, typer.Argument()], request: SettingsRequest) -> None:
+        resolved = request.resolve(recommended_settings)
+
+On the command line that parameter becomes --config, --set and every flag of `FLAGS`, with help texts, ranges
+and defaults taken from the settings models.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ..configuration import Resolved, preset_names, resolve
+from ..settings_tree import Key, keys
+
+__all__ = ["FLAGS", "Flag", "SettingsRequest", "takes_settings"]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A dedicated flag of one option.
+
+    Attributes:
+        names: the flag and its short form; for a switch `--on/--off`.
+        panel: the heading that it stands under in the help.
+        metavar: what the help shows for the value; by default the choices or the type.
+        repeatable: whether each use adds an item to a list.
+    """
+
+    names: tuple[str, ...]
+    panel: str
+    metavar: str | None = None
+    repeatable: bool = False
+
+
+_PICTURE, _BANK, _MODEL, _ENCODING = "What it looks like", "Feature bank", "Model and machine", "Encoding"
+
+FLAGS: Mapping[str, Flag] = {
+    "prompt": Flag(("--prompt", "-p"), _PICTURE, "TEXT"),
+    "negative_prompt": Flag(("--negative-prompt",), _PICTURE, "TEXT"),
+    "diffusion.strength": Flag(("--strength",), _PICTURE),
+    "diffusion.steps": Flag(("--steps",), _PICTURE),
+    "diffusion.guidance.kind": Flag(("--guidance",), _PICTURE),
+    "diffusion.guidance.scale": Flag(("--guidance-scale",), _PICTURE),
+    "seed": Flag(("--seed",), _PICTURE),
+    "frame.size": Flag(("--size",), _PICTURE, "SIZE"),
+    "frame.output_size": Flag(("--output-size",), _PICTURE, "SIZE"),
+    "bank.kind": Flag(("--bank",), _BANK),
+    "bank.size": Flag(("--bank-size",), _BANK),
+    "bank.interval": Flag(("--bank-interval",), _BANK),
+    "bank.fuse.alpha": Flag(("--fuse-alpha",), _BANK),
+    "bank.fuse.threshold": Flag(("--fuse-threshold",), _BANK),
+    "skip_similar.enabled": Flag(("--skip-similar/--no-skip-similar",), _BANK),
+    "model": Flag(("--model", "-m"), _MODEL, "MODEL"),
+    "weights.vae": Flag(("--vae",), _MODEL, "VAE"),
+    "weights.lcm_lora": Flag(("--lcm-lora",), _MODEL, "LORA"),
+    "weights.loras": Flag(("--lora",), _MODEL, "LORA", repeatable=True),
+    "weights.config": Flag(("--model-config",), _MODEL, "DIR"),
+    "compute.device": Flag(("--device",), _MODEL, "DEVICE"),
+    "compute.dtype": Flag(("--dtype",), _MODEL),
+    "compute.attention": Flag(("--attention",), _MODEL),
+    "lookahead": Flag(("--lookahead",), _MODEL, "FRAMES"),
+    "translator": Flag(("--translator",), _MODEL),
+    "output.codec": Flag(("--codec",), _ENCODING, "NAME"),
+    "output.crf": Flag(("--crf",), _ENCODING),
+    "output.preset": Flag(("--preset",), _ENCODING, "NAME"),
+    "output.pix_fmt": Flag(("--pix-fmt",), _ENCODING, "NAME"),
+    "output.audio": Flag(("--audio",), _ENCODING),
+}
+"""Dotted key -> its dedicated flag. Every other key is reached through --set."""
+
+
+@dataclass(frozen=True)
+class SettingsRequest:
+    """What the command line says about settings, not yet resolved.
+
+    Attributes:
+        configs: names of presets or files, in the order given.
+        sets: `key=value` texts, in the order given.
+        flags: dotted key -> (flag, value) for the flags that were given.
+    """
+
+    configs: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    flags: Mapping[str, tuple[str, Any]] = field(default_factory=dict)
+
+    def with_config(self, name: str | None) -> SettingsRequest:
+        """The same with one more preset or file, below those given by --config."""
+        return replace(self, configs=(name, *self.configs)) if name else self
+
+    def resolve(self, recommend: Callable[[str], Mapping[str, Any]] | None = None) -> Resolved:
+        """Put the layers together; `recommend` gives the settings that a model recommends by its name.
+
+        Raises:
+            ConfigError: a name, key or value is wrong.
+        """
+        return resolve(configs=self.configs, sets=self.sets, flags=self.flags, recommend=recommend)
+
+
+def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace the command's `SettingsRequest` parameter by --config, --set and the flags of `FLAGS`."""
+    signature = inspect.signature(command)
+    hints = get_type_hints(command, include_extras=True)
+    target = next(name for name, hint in hints.items() if hint is SettingsRequest)
+    parameters = [
+        parameter.replace(annotation=hints[name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in signature.parameters.items()
+        if name != target
+    ]
+    options = _settings_parameters()
+
+    @wraps(command)
+    def wrapper(**values: Any) -> None:
+        given = {name: values.pop(name) for name in options}
+        command(**{target: _request(given)}, **values)
+
+    parameters += options.values()
+    wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del wrapper.__wrapped__
+    return wrapper
+
+
+def _request(given: Mapping[str, Any]) -> SettingsRequest:
+    flags: dict[str, tuple[str, Any]] = {}
+    for key, flag in FLAGS.items():
+        value = given[_parameter_name(key)]
+        if value in (None, []):
+            continue
+        on, _, off = flag.names[0].partition("/")
+        flags[key] = (off if off and value is False else on, value)
+    return SettingsRequest(tuple(given["configs"] or ()), tuple(given["sets"] or ()), flags)
+
+
+def _parameter_name(key: str) -> str:
+    return f"setting_{key.replace('.', '_')}"
+
+
+def _settings_parameters() -> dict[str, inspect.Parameter]:
+    """The generated parameters by name, in the order in which the help lists them."""
+    config = typer.Option(
+        "--config",
+        "-c",
+        metavar="NAME|FILE",
+        help=f"A preset ({', '.join(preset_names())}) or a YAML file; repeatable, later ones win.",
+        autocompletion=lambda incomplete: [n for n in preset_names() if n.startswith(incomplete)],
+        rich_help_panel="Settings",
+    )
+    override = typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set any option by its dotted key, such as bank.fuse.alpha=0.5; repeatable. "
+        "`streamv2v config show` lists the keys.",
+        rich_help_panel="Settings",
+    )
+    parameters = [
+        _parameter("configs", list[str] | None, config),
+        _parameter("sets", list[str] | None, override),
+        *(_flag_parameter(keys()[name], flag) for name, flag in FLAGS.items()),
+    ]
+    return {parameter.name: parameter for parameter in parameters}
+
+
+def _flag_parameter(key: Key, flag: Flag) -> inspect.Parameter:
+    option = typer.Option(
+        *flag.names,
+        metavar=None if key.is_switch else flag.metavar or ("NAME" if key.choices else "NUMBER"),
+        help=_help(key, flag),
+        show_default=False,
+        autocompletion=_completer(key.choices) if key.choices else None,
+        rich_help_panel=flag.panel,
+    )
+    kind: Any = bool | None if key.is_switch else list[str] | None if flag.repeatable else str | None
+    return _parameter(_parameter_name(key.name), kind, option)
+
+
+def _parameter(name: str, kind: Any, option: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, option]
+    )
+
+
+def _completer(choices: tuple[str, ...]) -> Callable[[str], list[str]]:
+    return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
+
+
+def _help(key: Key, flag: Flag) -> str:
+    """Description, choices or range, and default, with brackets escaped for rich."""
+    limits = f"one of {', '.join(key.choices)}" if key.choices else key.range
+    if flag.repeatable:
+        default = "repeatable"
+    else:
+        default = f"default {_plain(key.default)}" if key.default not in ("", None) else ""
+    notes = "; ".join(filter(None, (limits, default)))
+    return (key.description.rstrip(".") + (f" [{notes}]" if notes else "")).replace("[", r"\[")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else str(value)

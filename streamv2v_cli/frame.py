@@ -1,0 +1,48 @@
+"""A picture that never travels without its timestamp."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["Frame"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One upright video frame.
+
+    Attributes:
+        pixels: (height, width, 3) uint8, RGB, full range.
+        pts: presentation timestamp in units of `time_base`; None where the source gave none.
+        time_base: seconds per tick of `pts` and `duration`.
+        duration: display time in ticks; None where the source gave none.
+    """
+
+    pixels: np.ndarray
+    pts: int | None = None
+    time_base: Fraction = Fraction(1, 1000)
+    duration: int | None = None
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def time(self) -> float | None:
+        """Presentation time in seconds."""
+        return None if self.pts is None else float(self.pts * self.time_base)
+
+    def with_pixels(self, pixels: np.ndarray) -> Frame:
+        """The same moment with another picture."""
+        return replace(self, pixels=pixels)

@@ -1,0 +1,311 @@
+"""Every option of streamv2v: its name, type, default, range and meaning, declared once.
+
+The command-line flags, the YAML presets and `--set` overrides all go through these models.
+`streamv2v_cli.configuration` puts the layers together; nothing else restates a default.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+__all__ = [
+    "Bank",
+    "Compute",
+    "Diffusion",
+    "ExtendedAttention",
+    "Frames",
+    "Fusion",
+    "Guidance",
+    "Lora",
+    "Output",
+    "Settings",
+    "SkipSimilar",
+    "Weights",
+]
+
+
+class Section(BaseModel):
+    """A group of options: immutable, and strict about unknown keys; numbers are finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+def _split_names(value: Any) -> Any:
+    """Let `mid,up.0` stand for `[mid, up.0]`, and `none` for no layer at all."""
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",") if name.strip()]
+    return [] if value == ["none"] else value
+
+
+SMALLEST_SIDE = 16
+LARGEST_SIDE = 8192
+
+BlockNames = Annotated[tuple[str, ...], BeforeValidator(_split_names)]
+
+
+def _check_sides(text: str, words: str) -> str:
+    """Accept WIDTHxHEIGHT with sides that a video may have, or one of the words."""
+    expected = f"must be {words} or WIDTHxHEIGHT with sides from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels"
+    if not re.fullmatch(r"\d{1,9}x\d{1,9}", text):
+        raise ValueError(expected)
+    if not all(SMALLEST_SIDE <= int(side) <= LARGEST_SIDE for side in text.split("x")):
+        raise ValueError(expected)
+    return "x".join(str(int(side)) for side in text.split("x"))
+
+
+def _check_size(value: Any) -> int | str:
+    """Accept a short side in pixels, `WIDTHxHEIGHT` or `native`."""
+    text = str(value).strip().lower()
+    if text == "native":
+        return text
+    if re.fullmatch(r"\d{1,9}", text) and SMALLEST_SIDE <= int(text) <= LARGEST_SIDE:
+        return int(text)
+    return _check_sides(text, f"native, a short side from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
+
+
+def _check_output_size(value: Any) -> str:
+    """Accept `source`, `model` or `WIDTHxHEIGHT`."""
+    text = str(value).strip().lower()
+    return text if text in ("source", "model") else _check_sides(text, "source, model")
+
+
+def _check_device(value: str) -> str:
+    """Accept the names of the devices that torch runs models on here."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", value):
+        raise ValueError("must be auto, cpu, mps, cuda or cuda:N")
+    return value
+
+
+def _none_by_name(value: Any) -> Any:
+    """Let `none` and an empty value say that an optional value is not there."""
+    return None if isinstance(value, str) and value.strip().lower() in ("", "none", "null") else value
+
+
+def _one_or_more(value: Any) -> Any:
+    """Let a lone item stand for a list of one, and `none` or an empty value for an empty list."""
+    if isinstance(value, str):
+        return () if _none_by_name(value) is None else (value,)
+    return (value,) if isinstance(value, dict) else value
+
+
+class Guidance(Section):
+    """Classifier-free guidance and the residual guidance of StreamDiffusion."""
+
+    kind: Literal["none", "full", "self", "initialize"] = Field(
+        "none",
+        description="none; full classifier-free guidance (twice the UNet rows); residual guidance from the "
+        "frame's own noise (self) or from one negative row (initialize).",
+    )
+    scale: float = Field(1.2, ge=0, le=30, description="Guidance scale (gamma); 1 guides nothing.")
+    delta: float = Field(
+        1.0, ge=0, le=10, description="Weight of the virtual residual noise in residual guidance."
+    )
+    embedded_scale: float = Field(
+        7.5,
+        ge=1,
+        le=30,
+        description="Guidance scale given to a UNet that was distilled with guidance as an input.",
+    )
+
+
+class Diffusion(Section):
+    """The denoising schedule."""
+
+    steps: int = Field(4, ge=1, le=8, description="Denoising steps a frame; each is one row of the batch.")
+    strength: float = Field(
+        0.4, gt=0, le=1, description="How much of the noise schedule is used: more restyles more."
+    )
+    grid: int = Field(
+        50, ge=1, le=50, description="Length of the LCM timestep grid that steps are taken from."
+    )
+    add_noise: bool = Field(True, description="Add fixed noise between denoising steps.")
+    fresh_noise: bool = Field(
+        False, description="Draw new noise for every frame: flickers, for comparison only."
+    )
+    guidance: Guidance = Field(Guidance(), description="Guidance by the prompts.")
+
+
+class ExtendedAttention(Section):
+    """Extended self-attention: keys and values of past frames join those of the current one."""
+
+    layers: BlockNames = Field(
+        ("all",),
+        description="UNet blocks that attend to the bank: all, down, down.0, mid, up.1, ... or none.",
+    )
+
+
+class Fusion(Section):
+    """Feature fusion: outputs are blended with their nearest output in the bank."""
+
+    layers: BlockNames = Field(
+        ("mid", "up.0", "up.1"),
+        description="UNet blocks whose attention output is fused; only low resolutions, or it blurs.",
+    )
+    threshold: float = Field(
+        0.98,
+        ge=-1,
+        le=1,
+        description="Fuse a token only if its nearest banked token is at least this cosine near.",
+    )
+    alpha: float = Field(0.75, ge=0, le=1, description="Weight of the banked feature in the blend.")
+
+
+class Bank(Section):
+    """The feature bank: what a frame remembers of the past."""
+
+    kind: Literal["none", "queue", "dyme"] = Field(
+        "dyme",
+        description="none (every frame alone), queue (the last frames as they are), dyme (dynamic merging).",
+    )
+    size: int = Field(
+        1, ge=1, le=16, description="Frames that a queue holds; dyme always holds one frame's worth."
+    )
+    interval: int = Field(4, ge=1, le=64, description="The bank takes in every interval-th frame.")
+    stratified: bool = Field(
+        False, description="dyme: split neighbouring pairs of tokens instead of any at random."
+    )
+    attention: ExtendedAttention = Field(ExtendedAttention(), description="Extended self-attention.")
+    fuse: Fusion = Field(Fusion(), description="Feature fusion.")
+
+
+class SkipSimilar(Section):
+    """Reuse the last result for frames that hardly differ from the last translated one."""
+
+    enabled: bool = Field(
+        False, description="Skip frames that are nearly the same as the last translated one."
+    )
+    threshold: float = Field(
+        0.98, ge=0, le=1, description="Cosine similarity above which a frame is skipped."
+    )
+    max_skip: int = Field(10, ge=1, description="Frames skipped in a row at most.")
+
+
+class Frames(Section):
+    """Picture sizes."""
+
+    size: Annotated[int | str, BeforeValidator(_check_size)] = Field(
+        512, description="Size that the model works at: short side in pixels, WIDTHxHEIGHT or native."
+    )
+    multiple: int = Field(
+        8, ge=1, le=128, description="Sides are rounded to this many pixels; a multiple of the VAE's factor."
+    )
+    output_size: Annotated[str, BeforeValidator(_check_output_size)] = Field(
+        "source", description="Size of the output: source, model or WIDTHxHEIGHT."
+    )
+
+
+class Lora(Section):
+    """One LoRA with its weight; written `PATH_OR_ID` or `PATH_OR_ID:WEIGHT`."""
+
+    source: str = Field(min_length=1, description="A .safetensors file, a folder or a Hub id.")
+    weight: float = Field(1.0, ge=-10, le=10, description="Factor on the LoRA's update.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            head, colon, tail = value.rpartition(":")
+            try:
+                return {"source": head, "weight": float(tail)} if colon and head else {"source": value}
+            except ValueError:
+                return {"source": value}
+        return value
+
+
+class Weights(Section):
+    """What is loaded beside the model itself."""
+
+    vae: str = Field(
+        "auto",
+        min_length=1,
+        description="VAE: auto (the model's own if tiny, else the tiny one made for it), own, a path or id.",
+    )
+    lcm_lora: str = Field(
+        "auto",
+        min_length=1,
+        description="LCM-LoRA: auto (if the UNet is no consistency or turbo model), none, a path or Hub id.",
+    )
+    loras: Annotated[tuple[Lora, ...], BeforeValidator(_one_or_more)] = Field(
+        (), description="LoRAs fused into the model: PATH_OR_ID[:WEIGHT]."
+    )
+    config: Annotated[str | None, BeforeValidator(_none_by_name)] = Field(
+        None, description="Folder with the diffusers configs and tokenizer of a single-file model."
+    )
+
+
+class Compute(Section):
+    """Where and how the model runs."""
+
+    device: Annotated[str, AfterValidator(_check_device)] = Field(
+        "auto",
+        description="Device: cpu, mps, cuda, cuda:N, or auto for the first that there is of cuda, mps, cpu.",
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="Number format of the model."
+    )
+    attention: Literal["auto", "sdpa", "xformers"] = Field("auto", description="Attention backend.")
+    offload_text_encoder: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Move the text encoder off the accelerator after encoding; auto: when memory is short.",
+    )
+
+
+class Output(Section):
+    """The encoded video."""
+
+    codec: str = Field("libx264", min_length=1, description="Video encoder, by its FFmpeg name.")
+    crf: Annotated[float | None, BeforeValidator(_none_by_name)] = Field(
+        18,
+        ge=0,
+        le=63,
+        description="Constant rate factor: lower is better and larger; none leaves it to the encoder.",
+    )
+    preset: Annotated[str | None, BeforeValidator(_none_by_name)] = Field(
+        "medium", description="Encoder preset, such as fast or slow; none leaves it to the encoder."
+    )
+    pix_fmt: str = Field("yuv420p", min_length=1, description="Pixel format of the encoded video.")
+    audio: Literal["copy", "none"] = Field("copy", description="Copy the audio streams or leave them out.")
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    model: str = Field(
+        "mini",
+        min_length=1,
+        description="Model: a name (mini, sd15, ...), a folder, a Hub id or a single file.",
+    )
+    prompt: str = Field("", description="What the video should look like.")
+    negative_prompt: str = Field(
+        "", description="What it should not look like; used by guidance full and initialize."
+    )
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the noises and of the bank's partitions.")
+    translator: Literal["diffusion", "passthrough"] = Field(
+        "diffusion",
+        description="passthrough copies the pictures unchanged, to check a pipeline without a model.",
+    )
+    lookahead: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        "auto",
+        description="Frames computed in one call, with the same result; auto: bank.interval, or 1 if live.",
+    )
+    diffusion: Diffusion = Field(Diffusion(), description="Denoising.")
+    bank: Bank = Field(Bank(), description="Feature bank.")
+    skip_similar: SkipSimilar = Field(SkipSimilar(), description="Similar-frame filter.")
+    frame: Frames = Field(Frames(), description="Picture sizes.")
+    weights: Weights = Field(Weights(), description="Weights beside the model's own.")
+    compute: Compute = Field(Compute(), description="Device and number format.")
+    output: Output = Field(Output(), description="Encoder.")
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Settings:
+        available = int(self.diffusion.grid * self.diffusion.strength + 1e-6)
+        if available < self.diffusion.steps:
+            raise ValueError(
+                f"diffusion.strength {self.diffusion.strength:g} of diffusion.grid {self.diffusion.grid} "
+                f"leaves {available} timesteps, too few for diffusion.steps {self.diffusion.steps}; "
+                "raise diffusion.strength or lower diffusion.steps"
+            )
+        return self

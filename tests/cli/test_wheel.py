@@ -1,0 +1,83 @@
+"""What a wheel built from this checkout holds, and that the command works from it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGE = REPOSITORY / "streamv2v_cli"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "build",
+            "--wheel",
+            "--no-isolation",
+            "--outdir",
+            str(folder),
+            str(REPOSITORY),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=240,
+    )
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def test_it_holds_the_whole_package_and_the_presets(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    package = {
+        path.relative_to(REPOSITORY).as_posix()
+        for path in PACKAGE.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    presets = {f"streamv2v_cli/configs/{path.name}" for path in (REPOSITORY / "configs").glob("*.yaml")}
+    assert len(presets) >= 5
+    assert names == package | presets
+    assert "streamv2v_cli/py.typed" in names
+
+
+def test_its_metadata(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        text = archive.read(metadata).decode()
+        licences = {name.rpartition("/")[2] for name in archive.namelist() if "/licenses/" in name}
+    assert "Requires-Python: >=3.11" in text
+    assert "License-Expression: Apache-2.0" in text
+    assert "Requires-Dist: av<19,>=18" in text
+    for extra in ("xformers", "eval", "dev"):
+        assert f"Provides-Extra: {extra}" in text
+    assert licences == {"LICENSE", "NOTICE"}
+
+
+def test_the_command_works_from_it(wheel, tmp_path):
+    site = tmp_path / "site"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), os.environ["PYTHONPATH"]])}
+    program = "import streamv2v_cli.app as app; print(app.__file__); app.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "config", "show", "fidelity", "--origin"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        timeout=60,
+    )
+    lines = done.stdout.splitlines()
+    assert Path(lines[0]).is_relative_to(site)
+    assert any(line.split() == ["bank.kind", "queue", "(preset", "fidelity)"] for line in lines)

@@ -1,0 +1,41 @@
+"""What holds for every test: no network, few threads, and GPU tests only where there is a GPU."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+_OFFLINE = Path(__file__).parent / "offline"
+
+# Before anything imports torch or huggingface_hub, which read these once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_OFFLINE), os.environ.get("PYTHONPATH")]))
+_workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(8, (os.cpu_count() or 1) // _workers))))
+
+
+def _refuse_network() -> None:
+    """Load the guard by its path: the interpreter may have a `sitecustomize` of its own."""
+    spec = importlib.util.spec_from_file_location("streamv2v_tests_offline", _OFFLINE / "sitecustomize.py")
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+_refuse_network()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests marked `needs_cuda` without a GPU, or fail them if STREAMV2V_REQUIRE_CUDA=1."""
+    if item.get_closest_marker("needs_cuda") is None:
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    if os.environ.get("STREAMV2V_REQUIRE_CUDA") == "1":
+        pytest.fail("STREAMV2V_REQUIRE_CUDA=1, but torch finds no CUDA device", pytrace=False)
+    pytest.skip("no CUDA device")

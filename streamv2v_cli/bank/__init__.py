@@ -1,0 +1,16 @@
+"""Feature banks: what a frame remembers of the past (section 4 of the StreamV2V paper)."""
+
+from streamv2v_cli.bank.feature_bank import FeatureBank, RowEvent
+from streamv2v_cli.bank.processor import PromptFeatures, StreamAttnProcessor, install, restore
+from streamv2v_cli.bank.store import BankStep, LayerBank
+
+__all__ = [
+    "BankStep",
+    "FeatureBank",
+    "LayerBank",
+    "PromptFeatures",
+    "RowEvent",
+    "StreamAttnProcessor",
+    "install",
+    "restore",
+]

@@ -1,0 +1,160 @@
+"""The feature bank of a whole UNet: which layers take part, and what happens to which row in each tick."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from streamv2v_cli.bank.layers import AttentionLayer, attention_layers, select_layers
+from streamv2v_cli.bank.merging import draw_partition
+from streamv2v_cli.bank.store import BankStep, LayerBank
+from streamv2v_cli.settings import Bank
+
+__all__ = ["FeatureBank", "RowEvent"]
+
+
+@dataclass(frozen=True, slots=True)
+class RowEvent:
+    """What one bank row meets in a tick.
+
+    Attributes:
+        start: the last frame of the row's group is the first of a segment.
+        update: that frame enters the bank.
+        frame: its number in the run, which the partitions depend on.
+    """
+
+    start: bool
+    update: bool
+    frame: int
+
+
+class FeatureBank:
+    """Banks for all self-attention layers that the settings select.
+
+    Args:
+        unet: a `UNet2DConditionModel`.
+        settings: the bank's settings.
+        rows: bank rows, one for each UNet row of one frame.
+        group: frames that a row serves in one tick.
+        latent_size: (height, width) of the latents.
+        seed: seed of the partitions.
+        device, dtype: of the UNet.
+
+    Raises:
+        ConfigError: a block name does not exist in this UNet.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        settings: Bank,
+        *,
+        rows: int,
+        group: int,
+        latent_size: tuple[int, int],
+        seed: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._settings = settings
+        self._seed = seed
+        self._capacity = settings.size if settings.kind == "queue" else 1
+        self._held = [0] * rows
+        self._taken = [0] * rows
+        self._index = torch.zeros(3, rows, dtype=torch.int64, device=device)
+        self.step = BankStep(
+            group=group,
+            starting=self._index[0, :0],
+            updating=self._index[1, :0],
+            slots=self._index[2, :0],
+            held=torch.zeros(rows, dtype=torch.int64, device=device),
+            looking=torch.zeros(rows, dtype=torch.bool, device=device),
+        )
+        self.layers: dict[str, LayerBank] = {}
+        attends = select_layers(unet, settings.attention.layers, "bank.attention.layers")
+        fuses = select_layers(unet, settings.fuse.layers, "bank.fuse.layers")
+        if settings.kind == "none":
+            return
+        for layer in attention_layers(unet):
+            if layer.name in attends | fuses:
+                self.layers[layer.name] = LayerBank(
+                    kind=settings.kind,
+                    slots=self._capacity,
+                    attends=layer.name in attends,
+                    fusion=(settings.fuse.alpha, settings.fuse.threshold) if layer.name in fuses else None,
+                    rows=rows,
+                    tokens=layer.tokens(*latent_size),
+                    width=layer.width,
+                    output_width=layer.output_width,
+                    device=device,
+                    dtype=dtype,
+                )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all feature buffers."""
+        return sum(x.nbytes for layer in self.layers.values() for x in layer.buffers)
+
+    def for_layer(self, layer: AttentionLayer) -> tuple[LayerBank, BankStep] | None:
+        """What an attention processor needs for its layer; None if the layer has no bank."""
+        bank = self.layers.get(layer.name)
+        return None if bank is None else (bank, self.step)
+
+    def reset(self) -> None:
+        """Forget all frames; the buffers stay where they are."""
+        for layer in self.layers.values():
+            layer.reset()
+        self._held = [0] * len(self._held)
+        self._taken = [0] * len(self._taken)
+        self.prepare([None] * len(self._held))
+
+    def prepare(self, events: Sequence[RowEvent | None]) -> None:
+        """Set up the next tick: fill the shared step and draw the partitions, outside of what may be captured.
+
+        Args:
+            events: for each bank row what it meets, None for a row that holds no frame or only padding.
+        """
+        starting = [row for row, event in enumerate(events) if event and event.start]
+        updating = [row for row, event in enumerate(events) if event and event.update and not event.start]
+        for row in starting:
+            self._held[row] = self._taken[row] = 1
+        slots = [self._taken[row] % self._capacity for row in updating]
+        in_use = [row for row, event in enumerate(events) if event is not None]
+        step = self.step
+        step.partial = any(self._held[row] < self._capacity for row in in_use)
+        step.starting = self._fill(0, starting)
+        step.updating = self._fill(1, updating)
+        step.slots = self._fill(2, slots)
+        step.held.copy_(torch.tensor(self._held))
+        step.looking.copy_(torch.tensor([not (event and event.start) for event in events]))
+        self._draw_partitions(updating, events)
+        for row in updating:
+            self._taken[row] += 1
+            self._held[row] = min(self._held[row] + 1, self._capacity)
+
+    def _fill(self, which: int, values: list[int]) -> torch.Tensor:
+        """Write row numbers to their fixed buffer and return the part that holds them."""
+        view = self._index[which, : len(values)]
+        view.copy_(torch.tensor(values, dtype=torch.int64))
+        return view
+
+    def _draw_partitions(self, updating: list[int], events: Sequence[RowEvent | None]) -> None:
+        for name, layer in self.layers.items():
+            if layer.partitions is None:
+                continue
+            for place, row in enumerate(updating):
+                event = events[row]
+                if event is not None:
+                    layer.partitions[place].copy_(
+                        draw_partition(
+                            layer.partitions.shape[1] // 2,
+                            stratified=self._settings.stratified,
+                            seed=self._seed,
+                            layer=name,
+                            row=row,
+                            frame=event.frame,
+                        )
+                    )

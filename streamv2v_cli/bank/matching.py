@@ -1,0 +1,27 @@
+"""Nearest tokens by cosine similarity: the correspondence behind feature fusion and dynamic merging."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+__all__ = ["nearest_tokens"]
+
+
+def nearest_tokens(
+    queries: torch.Tensor, candidates: torch.Tensor, mask: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find for each query the candidate of highest cosine similarity.
+
+    Args:
+        queries: (rows, n, d).
+        candidates: (rows, m, d).
+        mask: (rows, m) bool, True where a candidate takes part; None if all do.
+
+    Returns:
+        The cosines (rows, n), -inf where no candidate takes part, and the candidates' indices (rows, n), int64.
+    """
+    similarity = F.normalize(queries, dim=-1) @ F.normalize(candidates, dim=-1).transpose(-1, -2)
+    if mask is not None:
+        similarity = similarity.masked_fill(~mask[:, None, :], float("-inf"))
+    return similarity.max(dim=-1)

@@ -1,0 +1,112 @@
+"""Dynamic merging (DyMe, section 4.3 of the paper): keep the bank at one frame's worth of tokens."""
+
+from __future__ import annotations
+
+import torch
+
+from streamv2v_cli.bank.matching import nearest_tokens
+from streamv2v_cli.seeding import generator
+
+__all__ = ["draw_partition", "group_mean", "match_tokens", "merge_tokens"]
+
+
+def draw_partition(
+    tokens: int, *, stratified: bool, seed: int, layer: str, row: int, frame: int
+) -> torch.Tensor:
+    """Split the 2 x `tokens` tokens of bank and current frame at random into equal halves.
+
+    Args:
+        tokens: tokens n of one frame.
+        stratified: put one of each neighbouring pair into each half, instead of any n into each.
+        seed: the run's seed.
+        layer: name of the attention layer.
+        row: bank row.
+        frame: number of the frame in the run.
+
+    Returns:
+        (2n,) int64 permutation: the first n indices are the source tokens, the last n the destination tokens;
+        indices below n are tokens of the bank, the others of the current frame.
+    """
+    source = generator(seed, "partition", layer, row, frame)
+    if not stratified:
+        return torch.randperm(2 * tokens, generator=source)
+    first = torch.randint(0, 2, (tokens,), generator=source)
+    pairs = 2 * torch.arange(tokens)
+    return torch.cat([pairs + first, pairs + 1 - first])
+
+
+def match_tokens(keys: torch.Tensor, partition: torch.Tensor) -> torch.Tensor:
+    """Match each source token to its most similar destination token by cosine similarity of the keys.
+
+    Args:
+        keys: (rows, 2n, d) keys of the bank and of the current frame.
+        partition: (rows, 2n) int64, see `draw_partition`.
+
+    Returns:
+        (rows, n) int64: for each source token its position among the destination tokens.
+    """
+    source, destination = _split(keys, partition)
+    return nearest_tokens(source, destination)[1]
+
+
+def merge_tokens(features: torch.Tensor, partition: torch.Tensor, match: torch.Tensor) -> torch.Tensor:
+    """Average each destination token with all source tokens that are matched to it.
+
+    Args:
+        features: (rows, 2n, d) features of the bank and of the current frame.
+        partition: (rows, 2n) int64, see `draw_partition`.
+        match: (rows, n) int64, see `match_tokens`.
+
+    Returns:
+        (rows, n, d): the destination tokens, each the mean over its group, itself included.
+    """
+    source, destination = _split(features, partition)
+    return group_mean(source, destination, match)
+
+
+def group_mean(source: torch.Tensor, destination: torch.Tensor, match: torch.Tensor) -> torch.Tensor:
+    """Mean of each destination token and the source tokens matched to it, summed in float32.
+
+    The order of the sum is fixed, so equal inputs give equal bits: on accelerators a product with the one-hot
+    matrix of the matches stands in for the unordered atomic adds of `index_add_`.
+
+    Args:
+        source: (rows, n, d).
+        destination: (rows, n, d).
+        match: (rows, n) int64 index into the destination tokens.
+
+    Returns:
+        (rows, n, d) in the features' dtype.
+    """
+    sums = _sum_by_index if source.device.type == "cpu" else _sum_by_product
+    total, count = sums(source, destination, match)
+    return (total / count).to(destination.dtype)
+
+
+def _sum_by_index(
+    source: torch.Tensor, destination: torch.Tensor, match: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums (rows, n, d) and group sizes (rows, n, 1) of `group_mean`, by ordered index adds."""
+    rows, tokens, width = destination.shape
+    flat = (match + tokens * torch.arange(rows, device=match.device)[:, None]).flatten()
+    total = destination.float().reshape(-1, width).index_add(0, flat, source.float().reshape(-1, width))
+    ones = torch.ones_like(total[:, :1])
+    count = ones.index_add(0, flat, ones)
+    return total.view(rows, tokens, width), count.view(rows, tokens, 1)
+
+
+def _sum_by_product(
+    source: torch.Tensor, destination: torch.Tensor, match: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same by a product with the (n, n) one-hot matrix of the matches, which accumulates in float32."""
+    numbers = torch.arange(destination.shape[1], device=match.device)
+    membership = match[:, None, :] == numbers[None, :, None]
+    total = destination.float() + (membership.to(source.dtype) @ source).float()
+    return total, membership.sum(-1, keepdim=True).float() + 1
+
+
+def _split(features: torch.Tensor, partition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The (rows, n, d) source and destination tokens of (rows, 2n, d) features."""
+    tokens = partition.shape[1] // 2
+    ordered = features.gather(1, partition[..., None].expand(-1, -1, features.shape[-1]))
+    return ordered[:, :tokens], ordered[:, tokens:]

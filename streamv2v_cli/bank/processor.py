@@ -1,0 +1,153 @@
+"""The one attention processor: self-attention with a feature bank, cross-attention with remembered prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from streamv2v_cli.bank.attention import AttentionBackend, extended_attention
+from streamv2v_cli.bank.layers import AttentionLayer, attention_layers
+from streamv2v_cli.bank.store import BankStep, LayerBank
+from streamv2v_cli.errors import ModelError
+
+__all__ = ["PromptFeatures", "StreamAttnProcessor", "install", "restore"]
+
+
+@dataclass(slots=True, eq=False)
+class PromptFeatures:
+    """Keys and values of the prompts at one cross-attention layer.
+
+    Attributes:
+        keys, values: (entries, tokens, d), one for each entry of the UNet batch.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+
+class StreamAttnProcessor:
+    """Attention processor for diffusers' `Attention` modules in a stream batch.
+
+    Args:
+        backend: attention function.
+        bank: features of past frames, and what they do in this tick, for a self-attention layer with a bank.
+        prompts: keys and values to use instead of projecting the prompt, for a cross-attention layer.
+    """
+
+    original: Any = None  # the processor that `restore` puts back
+
+    def __init__(
+        self,
+        backend: AttentionBackend,
+        bank: tuple[LayerBank, BankStep] | None = None,
+        prompts: PromptFeatures | None = None,
+    ) -> None:
+        self.backend = backend
+        self.bank = bank
+        self.prompts = prompts
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        temb: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Attend; (entries, n, channels) in and out. Masks and `temb` play no part in Stable Diffusion's layers."""
+        query = attn.to_q(hidden_states)
+        if self.prompts is not None:
+            return self._attend(attn, query, self.prompts.keys, self.prompts.values)
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        key, value = attn.to_k(context), attn.to_v(context)
+        if self.bank is None:
+            return self._attend(attn, query, key, value)
+        return self._look_back(attn, query, key, value, *self.bank)
+
+    def _look_back(
+        self,
+        attn: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        bank: LayerBank,
+        step: BankStep,
+    ) -> torch.Tensor:
+        """Extended attention, then fusion, then the update of the bank (sections 4.1 to 4.3 of the paper)."""
+        current = {"keys": _last(key, step), "values": _last(value, step)}
+        bank.start(current, step)
+        output = self._attend(attn, query, *bank.extend(key, value, step))
+        last_output = {"outputs": _last(output, step)}
+        bank.start(last_output, step)
+        result = bank.fuse(output, step)
+        bank.update(current | last_output, step)
+        return result
+
+    def _attend(
+        self,
+        attn: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Attention and the output projection; the dropout after it does nothing at inference."""
+        hidden = extended_attention(query, key, value, heads=attn.heads, backend=self.backend, mask=mask)
+        out: torch.Tensor = attn.to_out[0](hidden)
+        return out
+
+
+def install(unet: nn.Module, make: Callable[[AttentionLayer], StreamAttnProcessor]) -> None:
+    """Give every transformer attention layer of a UNet the processor that `make` returns for it.
+
+    Installing again replaces the processors and still remembers those that were there at first.
+
+    Raises:
+        ModelError: an attention layer does something that Stable Diffusion's layers do not.
+    """
+    for layer in attention_layers(unet):
+        _check_plain(layer)
+        processor = make(layer)
+        current = layer.module.processor
+        processor.original = current.original if isinstance(current, StreamAttnProcessor) else current
+        layer.module.set_processor(processor)
+
+
+def restore(unet: nn.Module) -> None:
+    """Put back the processors that were there before `install`; does nothing if there was none."""
+    for layer in attention_layers(unet):
+        if isinstance(layer.module.processor, StreamAttnProcessor):
+            layer.module.set_processor(layer.module.processor.original)
+
+
+def _last(features: torch.Tensor, step: BankStep) -> torch.Tensor:
+    """(rows, n, d) features of the last frame of each group, from (entries, n, d)."""
+    last: torch.Tensor = features.unflatten(0, (-1, step.group))[:, -1]
+    return last
+
+
+def _check_plain(layer: AttentionLayer) -> None:
+    """Refuse layers with parts that this processor does not compute."""
+    parts = (
+        "spatial_norm",
+        "group_norm",
+        "norm_cross",
+        "norm_q",
+        "norm_k",
+        "add_k_proj",
+        "added_kv_proj_dim",
+    )
+    extra = [name for name in parts if getattr(layer.module, name, None)]
+    if layer.module.residual_connection:
+        extra.append("residual_connection")
+    if layer.module.rescale_output_factor != 1:
+        extra.append("rescale_output_factor")
+    if extra:
+        raise ModelError(
+            f"attention layer {layer.name} uses {', '.join(extra)}, which Stable Diffusion's layers do not have.",
+            "Use a UNet of the Stable Diffusion 1 or 2 family.",
+        )

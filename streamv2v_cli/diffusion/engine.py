@@ -1,0 +1,175 @@
+"""The parts that a tick needs for one picture size: stream batch, feature bank and prompts around one UNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from streamv2v_cli import bank
+from streamv2v_cli.bank.attention import choose_backend
+from streamv2v_cli.bank.layers import AttentionLayer
+from streamv2v_cli.diffusion.prompts import BatchPrompts, Prompt
+from streamv2v_cli.diffusion.schedule import Schedule
+from streamv2v_cli.diffusion.stream_batch import StreamBatch, batch_stages
+from streamv2v_cli.diffusion.timeline import Group
+from streamv2v_cli.seeding import noise
+
+if TYPE_CHECKING:
+    from streamv2v_cli.models.model import Model
+    from streamv2v_cli.settings import Settings
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """Moves groups of frames through the denoising steps of one UNet at one size.
+
+    Installs its attention processors in the UNet; `close` puts the original ones back.
+
+    Args:
+        model: the model.
+        settings: the whole configuration.
+        group: frames in a group at most.
+        latent_shape: (C, h, w) of the latents.
+        prompt: a prompt to allocate for.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        settings: Settings,
+        *,
+        group: int,
+        latent_shape: tuple[int, int, int],
+        prompt: Prompt,
+    ) -> None:
+        diffusion = settings.diffusion
+        self._model = model
+        self._seed = settings.seed
+        self._group = group
+        self._fresh_noise = diffusion.fresh_noise
+        self._stages = batch_stages(diffusion.steps, diffusion.guidance.kind)
+        self._in_flight: list[Group | None] = [None] * (diffusion.steps - 1)
+        self._prompts = BatchPrompts(model.unet, len(self._stages) * group, prompt.embedding)
+        self.bank = bank.FeatureBank(
+            model.unet,
+            settings.bank,
+            rows=len(self._stages),
+            group=group,
+            latent_size=latent_shape[1:],
+            seed=settings.seed,
+            device=model.device,
+            dtype=model.dtype,
+        )
+        self.batch = StreamBatch(
+            model.unet,
+            Schedule.from_scheduler(model.scheduler, diffusion),
+            diffusion.guidance,
+            group=group,
+            latent_shape=latent_shape,
+            hidden=self._prompts.hidden,
+            timestep_cond=guidance_embedding(model, diffusion.guidance.embedded_scale),
+            add_noise=diffusion.add_noise,
+            device=model.device,
+            dtype=model.dtype,
+        )
+        self.latent_shape = latent_shape
+        self._clean = torch.zeros((group, *latent_shape), device=model.device)
+        self._fixed_noise = torch.stack(
+            [noise(latent_shape, self._seed, "noise", step) for step in range(diffusion.steps)]
+        )[:, None]
+        self.batch.set_noise(self._fixed_noise)
+        backend = choose_backend(settings.compute.attention, model.device)
+
+        def processor(layer: AttentionLayer) -> bank.StreamAttnProcessor:
+            return bank.StreamAttnProcessor(
+                backend, self.bank.for_layer(layer), self._prompts.for_layer(layer)
+            )
+
+        bank.install(model.unet, processor)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a group has entered and not left."""
+        return any(group is not None for group in self._in_flight)
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        self._in_flight = [None] * len(self._in_flight)
+        self.bank.reset()
+        self.batch.reset()
+
+    def close(self) -> None:
+        """Give the UNet its original attention processors back."""
+        bank.restore(self._model.unet)
+
+    @torch.no_grad()
+    def tick(self, entering: Group | None, latents: torch.Tensor | None) -> tuple[Group | None, torch.Tensor]:
+        """Let a group in, move all groups one denoising step on, let a group out.
+
+        Args:
+            entering: the group that enters; None while draining.
+            latents: (frames, C, h, w) clean latents of its frames.
+
+        Returns:
+            The group that leaves, None while the batch fills, and the (frames, C, h, w) float32 clean latents of its
+            frames.
+        """
+        stages = [entering, *self._in_flight]
+        self._clean.zero_()
+        if latents is not None:
+            # Frames sit at the end of the group's places; places before them are padding that nobody looks at.
+            self._clean[self._group - len(latents) :] = latents
+        self.bank.prepare([_event(stages[step]) for step, _ in self._stages])
+        self._prompts.assign(self._embeddings(stages))
+        if self._fresh_noise:
+            self.batch.set_noise(self._noise_of(stages))
+        clean = self.batch.tick(self._clean)
+        self._in_flight = stages[:-1]
+        leaving = stages[-1]
+        return leaving, clean[self._group - (len(leaving.passengers) if leaving else 0) :]
+
+    def _embeddings(self, stages: Sequence[Group | None]) -> list[torch.Tensor | None]:
+        """The prompt embedding of each entry of the UNet batch; None for padding."""
+        embeddings: list[torch.Tensor | None] = []
+        for step, negative in self._stages:
+            group = stages[step]
+            prompts = [passenger.prompt for passenger in group.passengers] if group else []
+            embeddings += [None] * (self._group - len(prompts))
+            embeddings += [prompt.negative if negative else prompt.embedding for prompt in prompts]
+        return embeddings
+
+    def _noise_of(self, stages: Sequence[Group | None]) -> torch.Tensor:
+        """New noise for every frame: what it gets on entering, and on entering its next step."""
+        drawn = self._fixed_noise.repeat(1, self._group, 1, 1, 1)
+        for step in range(len(stages)):
+            group = stages[max(step - 1, 0)]
+            for place, passenger in enumerate(reversed(group.passengers if group else [])):
+                drawn[step, -1 - place] = noise(
+                    self.latent_shape, self._seed, "noise", step, passenger.number
+                )
+        return drawn
+
+
+def guidance_embedding(model: Model, scale: float) -> torch.Tensor | None:
+    """Sinusoidal embedding (width,) of the guidance scale for UNets distilled with it as an input, else None.
+
+    Latent Consistency Models, appendix; the formula is that of diffusers' timestep embedding at 1000 (scale - 1).
+    """
+    width = model.unet.config.time_cond_proj_dim
+    if width is None:
+        return None
+    half = width // 2
+    frequencies = torch.exp(-torch.log(torch.tensor(10000.0)) * torch.arange(half) / (half - 1))
+    angles = 1000 * (scale - 1) * frequencies
+    embedding = torch.cat([angles.sin(), angles.cos()])
+    return torch.nn.functional.pad(embedding, (0, width - 2 * half))
+
+
+def _event(group: Group | None) -> bank.RowEvent | None:
+    """What a bank row meets in a group."""
+    if group is None:
+        return None
+    return bank.RowEvent(start=group.last.starts, update=group.last.updates, frame=group.last.number)

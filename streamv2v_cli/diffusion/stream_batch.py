@@ -1,0 +1,189 @@
+"""The stream batch (StreamDiffusion, section 3 of the paper): S frames in flight, one at each denoising step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from streamv2v_cli.diffusion import guidance
+from streamv2v_cli.diffusion.schedule import Schedule
+from streamv2v_cli.settings import Guidance
+
+__all__ = ["StreamBatch", "batch_stages"]
+
+
+def batch_stages(steps: int, kind: str) -> list[tuple[int, bool]]:
+    """The denoising step of each UNet row, and whether the row has the negative prompt.
+
+    S rows for `none` and `self`, 2S for `full`, S + 1 for `initialize`; rows with the prompt come first.
+    """
+    rows = [(step, False) for step in range(steps)]
+    if kind == "full":
+        rows += [(step, True) for step in range(steps)]
+    elif kind == "initialize":
+        rows.append((0, True))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Coefficients:
+    """A schedule's coefficients in the shape (S, 1, 1, 1, 1) of the latents (S, group, C, h, w)."""
+
+    alpha: torch.Tensor
+    sigma: torch.Tensor
+    c_skip: torch.Tensor
+    c_out: torch.Tensor
+
+    def at(self, steps: slice) -> _Coefficients:
+        return _Coefficients(self.alpha[steps], self.sigma[steps], self.c_skip[steps], self.c_out[steps])
+
+
+class StreamBatch:
+    """Latents of the frames in flight and the arithmetic that moves all of them one denoising step on.
+
+    All latents are float32, whatever the UNet's dtype; buffers are allocated here and written in place.
+
+    Args:
+        unet: called as `unet(sample, timesteps, encoder_hidden_states, timestep_cond)`.
+        schedule: coefficients of the S steps.
+        settings: guidance.
+        group: frames in each denoising step.
+        latent_shape: (C, h, w).
+        hidden: (rows * group, tokens, width) buffer of prompt embeddings.
+        timestep_cond: (width,) embedding of the guidance scale, for UNets distilled with guidance; else None.
+        add_noise: add noise between the steps.
+        device, dtype: of the UNet.
+
+    Attributes:
+        noise: (S, 1 or group, C, h, w) noise that a frame gets on entering each step; `set_noise` writes it.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        schedule: Schedule,
+        settings: Guidance,
+        *,
+        group: int,
+        latent_shape: tuple[int, int, int],
+        hidden: torch.Tensor,
+        timestep_cond: torch.Tensor | None,
+        add_noise: bool,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._unet = unet
+        self._dtype = dtype
+        self._prediction = schedule.prediction
+        self._guidance = settings
+        self._add_noise = add_noise
+        self._steps = schedule.steps
+        self._negatives = len(batch_stages(schedule.steps, settings.kind)) - schedule.steps
+        self._hidden = hidden
+        stages = torch.tensor([step for step, _ in batch_stages(schedule.steps, settings.kind)])
+        self._timesteps = schedule.timesteps[stages].repeat_interleave(group).to(device)
+        entries = len(self._timesteps)
+        self._timestep_cond = None
+        if timestep_cond is not None:
+            self._timestep_cond = timestep_cond.to(device, dtype).expand(entries, -1).contiguous()
+        shaped = [x.to(device).view(-1, 1, 1, 1, 1) for x in (schedule.alpha, schedule.sigma)]
+        shaped += [x.to(device).view(-1, 1, 1, 1, 1) for x in (schedule.c_skip, schedule.c_out)]
+        self._coefficients = _Coefficients(*shaped)
+        shape = (schedule.steps, group, *latent_shape)
+        self.latents = torch.zeros(shape, device=device)
+        self.noise = torch.zeros(shape, device=device)
+        residual = settings.kind in ("self", "initialize")
+        self._virtual = torch.zeros(shape, device=device) if residual else None
+
+    def reset(self) -> None:
+        """Empty all rows."""
+        self.latents.zero_()
+        if self._virtual is not None:
+            self._virtual.zero_()
+
+    def set_noise(self, noise: torch.Tensor) -> None:
+        """Set the noises, (S, 1 or group, C, h, w), that frames get on entering each step."""
+        self.noise.copy_(noise)
+
+    def tick(self, clean: torch.Tensor) -> torch.Tensor:
+        """Let a group of frames in at step 0, move all frames one step on, let the last group out.
+
+        Args:
+            clean: (group, C, h, w) float32 clean latents of the frames that enter.
+
+        Returns:
+            (group, C, h, w) float32 clean latents of the frames that leave.
+        """
+        c, latents = self._coefficients, self.latents
+        latents[0] = c.alpha[0] * clean + c.sigma[0] * self.noise[0]
+        if self._virtual is not None:
+            self._virtual[0] = self.noise[0]
+        denoised = self._denoise(latents)
+        if self._steps > 1:
+            following = c.alpha[1:] * denoised[:-1]
+            if self._add_noise:
+                following = following + c.sigma[1:] * self.noise[1:]
+            latents[1:] = following
+        return denoised[-1]
+
+    def _denoise(self, noisy: torch.Tensor) -> torch.Tensor:
+        """Clean latents (S, group, C, h, w) predicted from noisy ones, by guidance and boundary scalings."""
+        c = self._coefficients
+        prompted, negative = self._predict(noisy)
+        if self._guidance.kind == "none" and self._prediction == "v_prediction":
+            clean = c.alpha * noisy - c.sigma * prompted
+        else:
+            epsilon = self._guide(noisy, prompted, negative)
+            clean = (noisy - c.sigma * epsilon) / c.alpha
+        return c.c_out * clean + c.c_skip * noisy
+
+    def _predict(self, noisy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """UNet outputs for the prompt (S, ...) and for the negative prompt (0, 1 or S, ...)."""
+        batch = torch.cat([noisy, noisy[: self._negatives]]) if self._negatives else noisy
+        output = self._unet(
+            batch.flatten(0, 1).to(self._dtype),
+            self._timesteps,
+            encoder_hidden_states=self._hidden,
+            timestep_cond=self._timestep_cond,
+            return_dict=False,
+        )[0]
+        output = output.float().view_as(batch)
+        return output[: self._steps], output[self._steps :]
+
+    def _guide(self, noisy: torch.Tensor, prompted: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+        """The noise (S, ...) that is taken out, after guidance; carries the virtual residual noise on."""
+        settings = self._guidance
+        epsilon = self._as_epsilon(prompted, noisy)
+        if settings.kind == "none":
+            return epsilon
+        if settings.kind == "full":
+            return guidance.classifier_free(epsilon, self._as_epsilon(negative, noisy), settings.scale)
+        virtual = self._virtual
+        assert virtual is not None
+        if settings.kind == "initialize":
+            virtual[:1] = self._as_epsilon(negative, noisy[:1])
+        guided = guidance.residual(epsilon, virtual, scale=settings.scale, delta=settings.delta)
+        if self._steps > 1:
+            here, there = self._coefficients.at(slice(None, -1)), self._coefficients.at(slice(1, None))
+            virtual[1:] = guidance.next_residual_noise(
+                virtual[:-1],
+                guided[:-1],
+                alpha=here.alpha,
+                sigma=here.sigma,
+                c_skip=here.c_skip,
+                c_out=here.c_out,
+                next_alpha=there.alpha,
+                next_sigma=there.sigma,
+                next_noise=self.noise[1:],
+            )
+        return guided
+
+    def _as_epsilon(self, output: torch.Tensor, noisy: torch.Tensor) -> torch.Tensor:
+        """A UNet output of the first rows as predicted noise."""
+        if self._prediction == "epsilon":
+            return output
+        rows = slice(None, len(output))
+        c = self._coefficients.at(rows)
+        return guidance.epsilon_from_velocity(output, noisy[rows], c.alpha, c.sigma)

@@ -1,0 +1,191 @@
+"""The translator: frames in, restyled frames out, each exactly once and in order, like a codec with a delay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from streamv2v_cli.diffusion.engine import Engine
+from streamv2v_cli.diffusion.picture import from_model_range, resize, to_model_range
+from streamv2v_cli.diffusion.prompts import PromptEncoder
+from streamv2v_cli.diffusion.similar import SimilarFrameFilter
+from streamv2v_cli.diffusion.timeline import Group, Passenger, Timeline
+from streamv2v_cli.sizes import model_frame_size, output_frame_size
+
+if TYPE_CHECKING:
+    from streamv2v_cli.frame import Frame
+    from streamv2v_cli.models.model import Model
+    from streamv2v_cli.settings import Settings
+
+__all__ = ["Translator"]
+
+
+class Translator:
+    """Restyles a stream of frames by prompt.
+
+    A frame comes out S - 1 pushes after it went in (S denoising steps), with lookahead up to that many groups later;
+    `flush` brings the rest. The frames may have any size, and the size may change in mid-stream: that drains the
+    frames in flight and starts a new segment.
+
+    Args:
+        model: the model; its UNet gets the attention processors of this translator.
+        settings: the whole configuration.
+        live: the source cannot wait: `lookahead: auto` is then one frame.
+
+    Raises:
+        ConfigError: the settings do not fit the model.
+        DeviceError: the attention backend cannot be used.
+    """
+
+    def __init__(self, model: Model, settings: Settings, *, live: bool = False) -> None:
+        self._model = model
+        self._settings = settings
+        self._encoder = PromptEncoder(model, settings.compute.offload_text_encoder)
+        self._similar = SimilarFrameFilter(settings.skip_similar)
+        lookahead = settings.lookahead
+        if lookahead == "auto":
+            lookahead = 1 if live else settings.bank.interval
+        self._timeline = Timeline(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
+        self._engine: Engine | None = None
+        self._last: Passenger | None = None
+        self.frames_skipped = 0
+        self.model_size: tuple[int, int] | None = None
+        self._size = (0, 0)
+        model_frame_size(64, 64, settings.frame, model.vae_factor)
+        self._first_prompt = self._prompt = self._encoder.encode(settings.prompt, settings.negative_prompt)
+
+    @property
+    def bank_bytes(self) -> int:
+        """Memory of the feature bank in bytes; 0 before the first frame."""
+        return self._engine.bank.nbytes if self._engine else 0
+
+    def set_prompt(self, prompt: str, negative_prompt: str | None = None) -> None:
+        """Change the prompt for the frames that are pushed from now on; frames in flight keep theirs.
+
+        Args:
+            prompt: the new prompt.
+            negative_prompt: the new negative prompt; None keeps the present one.
+        """
+        if negative_prompt is None:
+            negative_prompt = self._prompt.negative_text
+        if (prompt, negative_prompt) != (self._prompt.text, self._prompt.negative_text):
+            self._prompt = self._encoder.encode(prompt, negative_prompt)
+            self._similar.reset()
+
+    def start_segment(self) -> None:
+        """Let the next frame start afresh, without looking back: a scene cut, a reconnection."""
+        self._timeline.start_segment()
+        self._similar.reset()
+
+    def reset(self) -> None:
+        """Forget everything that was pushed, so that a second run gives the same bits as the first."""
+        self._timeline.reset()
+        self._similar.reset()
+        self._last = None
+        self.frames_skipped = 0
+        if self._engine is not None:
+            self._engine.reset()
+        self._prompt = self._first_prompt
+
+    def close(self) -> None:
+        """Give the UNet its original attention processors back; the translator is of no use afterwards."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def push(self, frame: Frame) -> list[Frame]:
+        """Take in a frame.
+
+        Returns:
+            The frames that are finished, in order: none while the batch fills, several after a group.
+        """
+        finished = self._prepare_for(frame)
+        picture = resize(to_model_range(frame.pixels, self._model.device), self._size)
+        if self._last is not None and self._similar.skips(picture):
+            self.frames_skipped += 1
+            return finished + self._repeat(self._last, frame)
+        if self._timeline.at_start:
+            finished += self._run(self._timeline.close_group())
+        self._similar.translated(picture)
+        self._last = self._timeline.enter(frame, picture, self._prompt)
+        return finished + self._run(self._timeline.full_group())
+
+    def flush(self) -> list[Frame]:
+        """Bring out all frames that are still in flight; the next frame starts a new segment."""
+        finished = self._run(self._timeline.close_group())
+        while self._engine is not None and self._engine.busy:
+            finished += self._finish(*self._engine.tick(None, None))
+        self.start_segment()
+        return finished
+
+    def _prepare_for(self, frame: Frame) -> list[Frame]:
+        """Build the engine for the size of a frame; brings out what another size has in flight."""
+        size = model_frame_size(frame.width, frame.height, self._settings.frame, self._model.vae_factor)
+        if size == self.model_size:
+            return []
+        finished = self.flush()
+        self.close()
+        self.model_size = self._size = size
+        factor = self._model.vae_factor
+        self._engine = Engine(
+            self._model,
+            self._settings,
+            group=self._timeline.group_size,
+            latent_shape=(self._model.unet.config.in_channels, size[1] // factor, size[0] // factor),
+            prompt=self._prompt,
+        )
+        return finished
+
+    def _repeat(self, last: Passenger, frame: Frame) -> list[Frame]:
+        """Give a frame the picture of the last translated one, now or when that one comes out."""
+        if last.picture is None:
+            last.frames.append(frame)
+            return []
+        return [self._render(frame, last.picture)]
+
+    def _run(self, group: Group | None) -> list[Frame]:
+        """Send a group in and return the frames that come out."""
+        if group is None or self._engine is None:
+            return []
+        latents = self._encode([x.source for x in group.passengers if x.source is not None])
+        for passenger in group.passengers:
+            passenger.source = None
+        return self._finish(*self._engine.tick(group, latents))
+
+    def _finish(self, group: Group | None, latents: torch.Tensor) -> list[Frame]:
+        """Decode the latents of a group that leaves."""
+        if group is None:
+            return []
+        finished = []
+        for passenger, picture in zip(group.passengers, self._decode(latents).split(1), strict=True):
+            passenger.picture = picture
+            finished += [self._render(frame, picture) for frame in passenger.frames]
+        return finished
+
+    def _render(self, frame: Frame, picture: torch.Tensor) -> Frame:
+        """A frame of the output size with a (1, 3, height, width) picture."""
+        size = output_frame_size((frame.width, frame.height), self._size, self._settings.frame)
+        return frame.with_pixels(from_model_range(resize(picture, size)[0]))
+
+    @torch.no_grad()
+    def _encode(self, pictures: list[torch.Tensor]) -> torch.Tensor:
+        """Clean float32 latents (frames, C, h, w) of pictures from -1 to 1; a full VAE gives its mode."""
+        vae: Any = self._model.vae
+        encoded = vae.encode(torch.cat(pictures).to(vae.dtype))
+        latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
+        scaled: torch.Tensor = (latents.float() - self._shift) * vae.config.scaling_factor
+        return scaled
+
+    @torch.no_grad()
+    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Float32 pictures (frames, 3, height, width) of clean latents."""
+        vae: Any = self._model.vae
+        unscaled = latents / vae.config.scaling_factor + self._shift
+        decoded: torch.Tensor = vae.decode(unscaled.to(vae.dtype)).sample.float()
+        return decoded
+
+    @property
+    def _shift(self) -> float:
+        """Offset of the VAE's latents; 0 for Stable Diffusion 1 and 2."""
+        return getattr(self._model.vae.config, "shift_factor", None) or 0.0

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_model
+
+from streamv2v_cli.diffusion.engine import Engine
+from streamv2v_cli.diffusion.prompts import PromptEncoder
+from streamv2v_cli.diffusion.timeline import Timeline
+from streamv2v_cli.frame import Frame
+from streamv2v_cli.models import Model
+from streamv2v_cli.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def velocity_model() -> Model:
+    return tiny_model(prediction_type="v_prediction")
+
+
+@pytest.fixture
+def frames() -> Callable[..., list[Frame]]:
+    """Frames of a noise picture that moves by 3 pixels a frame, with irregular timestamps."""
+
+    def make(count: int, width: int = 64, height: int = 64, seed: int = 0) -> list[Frame]:
+        scene = np.random.default_rng(seed).integers(0, 256, (height, width + 3 * count, 3), dtype=np.uint8)
+        return [
+            Frame(scene[:, 3 * i : 3 * i + width], pts=100 + 7 * i + (i % 3), duration=5 + i)
+            for i in range(count)
+        ]
+
+    return make
+
+
+@pytest.fixture
+def settings() -> Callable[..., Settings]:
+    """Settings for the tiny models: 64 pixels and a threshold that fuses a part of the tokens."""
+
+    def make(**changes: Any) -> Settings:
+        base: dict[str, Any] = {
+            "prompt": "a cat",
+            "negative_prompt": "red",
+            "frame": {"size": 64},
+            "bank": {"interval": 2, "fuse": {"threshold": 0.6, "layers": ["mid", "up"]}},
+        }
+        for section, values in changes.items():
+            if isinstance(values, dict):
+                base[section] = {**base.get(section, {}), **values}
+            else:
+                base[section] = values
+        return Settings.model_validate(base)
+
+    return make
+
+
+@pytest.fixture
+def run_engine() -> Callable[..., list[torch.Tensor]]:
+    """Send latents through an engine and return the clean latents (C, h, w) that come out, in order."""
+
+    def run(
+        model: Model,
+        settings: Settings,
+        latents: list[torch.Tensor],
+        *,
+        lookahead: int = 1,
+        prompts: dict[int, str] | None = None,
+        starts: tuple[int, ...] = (),
+    ) -> list[torch.Tensor]:
+        encoder = PromptEncoder(model, "never")
+        prompt = encoder.encode(settings.prompt, settings.negative_prompt)
+        timeline = Timeline(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
+        shape = tuple(latents[0].shape)
+        engine = Engine(model, settings, group=timeline.group_size, latent_shape=shape, prompt=prompt)
+        results: list[torch.Tensor] = []
+
+        def send(group: Any) -> None:
+            if group is not None:
+                results.extend(engine.tick(group, torch.cat([x.source for x in group.passengers]))[1])
+
+        try:
+            for number, latent in enumerate(latents):
+                if number in (prompts or {}):
+                    prompt = encoder.encode((prompts or {})[number], settings.negative_prompt)
+                if number in starts:
+                    send(timeline.close_group())
+                    timeline.start_segment()
+                timeline.enter(Frame(np.zeros((1, 1, 3), np.uint8)), latent[None], prompt)
+                send(timeline.full_group())
+            send(timeline.close_group())
+            while engine.busy:
+                results.extend(engine.tick(None, None)[1])
+        finally:
+            engine.close()
+        return results
+
+    return run

@@ -1,0 +1,150 @@
+"""The stream batch against each frame denoised alone, with its own bank rows, in plain loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import reference
+import torch
+
+from streamv2v_cli.bank.merging import draw_partition
+from streamv2v_cli.diffusion.prompts import PromptEncoder
+from streamv2v_cli.seeding import noise
+
+SHAPE = (4, 8, 8)
+
+
+def moving_latents(count: int) -> list[torch.Tensor]:
+    scene = torch.randn(4, 8, 8 + count, generator=torch.Generator().manual_seed(5))
+    return [scene[:, :, i : i + 8].contiguous() for i in range(count)]
+
+
+def expected(model: Any, settings: Any, latents: list[torch.Tensor], **options: Any) -> list[torch.Tensor]:
+    encoder = PromptEncoder(model, "never")
+    prompts, prompt = [], encoder.encode(settings.prompt, settings.negative_prompt)
+    changes = options.pop("prompts", {})
+    for number in range(len(latents)):
+        if number in changes:
+            prompt = encoder.encode(changes[number], settings.negative_prompt)
+        prompts.append(prompt)
+
+    def draw(layer: str, tokens: int, row: int, number: int) -> torch.Tensor:
+        stratified = settings.bank.stratified
+        return draw_partition(
+            tokens, stratified=stratified, seed=settings.seed, layer=layer, row=row, frame=number
+        )
+
+    return reference.translate(
+        model.unet,
+        model.scheduler,
+        latents,
+        settings,
+        embeddings=[p.embedding for p in prompts],
+        negatives=[p.negative for p in prompts],
+        noises=[noise(SHAPE, settings.seed, "noise", step) for step in range(settings.diffusion.steps)],
+        draw=draw,
+        **options,
+    )
+
+
+def assert_equal(got: list[torch.Tensor], wanted: list[torch.Tensor], tolerance: float = 1e-5) -> None:
+    assert len(got) == len(wanted)
+    scale = max(float(x.abs().max()) for x in wanted)
+    for number, (a, b) in enumerate(zip(got, wanted, strict=True)):
+        difference = float((a.double() - b).abs().max())
+        assert difference <= tolerance * max(scale, 1), f"frame {number} differs by {difference:.2e}"
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+@pytest.mark.parametrize("bank", [{"kind": "none"}, {"kind": "queue", "size": 2}, {"kind": "dyme"}], ids=str)
+def test_stream_batch(model: Any, settings: Any, run_engine: Any, steps: int, bank: dict[str, Any]) -> None:
+    chosen = settings(bank=bank, diffusion={"steps": steps})
+    latents = moving_latents(6)
+    assert_equal(run_engine(model, chosen, latents), expected(model, chosen, latents))
+
+
+@pytest.mark.parametrize("kind", ["full", "self", "initialize"])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_guidance(
+    model: Any, velocity_model: Any, settings: Any, run_engine: Any, kind: str, prediction: str
+) -> None:
+    chosen_model = velocity_model if prediction == "v_prediction" else model
+    guidance = {"kind": kind, "scale": 1.7, "delta": 0.8}
+    chosen = settings(bank={"kind": "queue"}, diffusion={"steps": 3, "guidance": guidance})
+    latents = moving_latents(4)
+    assert_equal(run_engine(chosen_model, chosen, latents), expected(chosen_model, chosen, latents), 2e-5)
+
+
+def test_velocity_without_guidance(velocity_model: Any, settings: Any, run_engine: Any) -> None:
+    chosen = settings(diffusion={"steps": 2})
+    latents = moving_latents(4)
+    assert_equal(run_engine(velocity_model, chosen, latents), expected(velocity_model, chosen, latents))
+
+
+def test_without_noise_between_steps(model: Any, settings: Any, run_engine: Any) -> None:
+    chosen = settings(diffusion={"steps": 3, "add_noise": False})
+    latents = moving_latents(4)
+    assert_equal(run_engine(model, chosen, latents), expected(model, chosen, latents))
+
+
+def test_stratified_partitions(model: Any, settings: Any, run_engine: Any) -> None:
+    chosen = settings(bank={"stratified": True}, diffusion={"steps": 1})
+    latents = moving_latents(6)
+    assert_equal(run_engine(model, chosen, latents), expected(model, chosen, latents))
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [{"attention": {"layers": ["none"]}}, {"fuse": {"layers": "none"}}, {"attention": {"layers": "down.1"}}],
+)
+def test_layers_of_attention_and_fusion(
+    model: Any, settings: Any, run_engine: Any, layers: dict[str, Any]
+) -> None:
+    if layers.get("attention", {}).get("layers") == ["none"]:
+        layers = {"attention": {"layers": []}}
+    chosen = settings(bank={"interval": 1, **layers}, diffusion={"steps": 1})
+    latents = moving_latents(4)
+    assert_equal(run_engine(model, chosen, latents), expected(model, chosen, latents))
+
+
+@pytest.mark.parametrize("lookahead", [1, 3])
+def test_segments_and_prompts_travel_with_their_frames(
+    model: Any, settings: Any, run_engine: Any, lookahead: int
+) -> None:
+    """A cut at frame 3, in mid-group and while frames of the old segment are in flight; a prompt change at 4."""
+    chosen = settings(bank={"kind": "queue", "size": 3, "interval": 3}, diffusion={"steps": 3})
+    latents = moving_latents(9)
+    got = run_engine(model, chosen, latents, lookahead=lookahead, starts=(5,), prompts={4: "pixel art"})
+    assert_equal(got, expected(model, chosen, latents, starts=(0, 5), prompts={4: "pixel art"}))
+
+
+@pytest.mark.parametrize("kind", ["none", "queue", "dyme"])
+def test_lookahead_gives_the_same_frames(model: Any, settings: Any, run_engine: Any, kind: str) -> None:
+    chosen = settings(bank={"kind": kind, "size": 2, "interval": 4}, diffusion={"steps": 4})
+    latents = moving_latents(26)
+    one = run_engine(model, chosen, latents, lookahead=1)
+    for lookahead in (2, 4):
+        many = run_engine(model, chosen, latents, lookahead=lookahead)
+        assert len(many) == len(one) == 26
+        assert max(float((a - b).abs().max()) for a, b in zip(one, many, strict=True)) < 1e-4
+
+
+def test_a_prompt_meets_only_later_frames(model: Any, settings: Any, run_engine: Any) -> None:
+    chosen = settings(bank={"kind": "none"}, diffusion={"steps": 3})
+    latents = moving_latents(6)
+    before = run_engine(model, chosen, latents)
+    after = run_engine(model, chosen, latents, prompts={3: "pixel art"})
+    same = [torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert same == [True, True, True, False, False, False]
+
+
+def test_fresh_noise_flickers_and_fixed_noise_does_not(model: Any, settings: Any, run_engine: Any) -> None:
+    still = [moving_latents(1)[0]] * 4
+    fixed = run_engine(model, settings(bank={"kind": "none"}, diffusion={"steps": 2}), still)
+    chosen = settings(bank={"kind": "none"}, diffusion={"steps": 2, "fresh_noise": True})
+    fresh = run_engine(model, chosen, still)
+    assert all(torch.allclose(x, fixed[0], atol=1e-6) for x in fixed)
+    assert not any(torch.allclose(x, fresh[0], atol=1e-2) for x in fresh[1:])
+    grouped = run_engine(model, chosen, still, lookahead=4)
+    assert max(float((a - b).abs().max()) for a, b in zip(fresh, grouped, strict=True)) < 1e-4

@@ -1,0 +1,77 @@
+"""The whole tick, bank included, is one graph: no breaks, no host sync, nothing that moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch._dynamo
+from tiny import tiny_model
+
+from streamv2v_cli.bank import RowEvent
+from streamv2v_cli.diffusion.engine import Engine
+from streamv2v_cli.diffusion.prompts import PromptEncoder
+
+START, UPDATE, PASS = RowEvent(True, True, 0), RowEvent(False, True, 2), RowEvent(False, False, 1)
+SYNCS = ("_local_scalar_dense", "nonzero", "item", "is_nonzero")
+
+
+@pytest.fixture(scope="module")
+def small_model() -> Any:
+    """Two levels, so that tracing takes a second and not ten."""
+    return tiny_model(
+        block_out_channels=(16, 16),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("bank", "group", "guidance"),
+    [
+        ({"kind": "none"}, 1, "none"),
+        ({"kind": "queue", "size": 2}, 1, "self"),
+        ({"kind": "dyme"}, 1, "none"),
+        ({"kind": "dyme"}, 2, "initialize"),
+    ],
+    ids=str,
+)
+def test_the_tick_is_one_graph(
+    small_model: Any, settings: Any, bank: dict[str, Any], group: int, guidance: str
+) -> None:
+    chosen = settings(bank=bank, diffusion={"steps": 2, "guidance": {"kind": guidance}})
+    prompt = PromptEncoder(small_model, "never").encode("a cat", "red")
+    engine = Engine(small_model, chosen, group=group, latent_shape=(4, 8, 8), prompt=prompt)
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, _: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    compiled = torch.compile(engine.batch.tick, fullgraph=True, backend=backend, dynamic=False)
+    rows = engine.bank.step.held.shape[0]
+    buffers = [x for layer in engine.bank.layers.values() for x in layer.buffers]
+    buffers += [engine.batch.latents, engine.batch.noise]
+    addresses = [x.data_ptr() for x in buffers]
+    clean = torch.randn(group, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    try:
+        results = {}
+        for name, tick in (("plain", engine.batch.tick), ("compiled", compiled)):
+            engine.reset()
+            results[name] = []
+            with torch.no_grad():
+                for event in (START, PASS, UPDATE):
+                    engine.bank.prepare([event] * rows)
+                    results[name].append(tick(clean).clone())
+        for plain, traced in zip(results["plain"], results["compiled"], strict=True):
+            torch.testing.assert_close(plain, traced, atol=1e-5, rtol=0)
+        assert [x.data_ptr() for x in buffers] == addresses
+        assert graphs
+        for graph in graphs:
+            names = [str(node.target) for node in graph.graph.nodes if node.op.startswith("call")]
+            assert not [name for name in names if any(name.endswith(sync) for sync in SYNCS)]
+    finally:
+        engine.close()
+        torch._dynamo.reset()

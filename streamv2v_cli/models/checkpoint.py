@@ -1,0 +1,223 @@
+"""The two forms that a model comes in, behind one interface: a diffusers folder or a single file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from streamv2v_cli.errors import ModelError
+from streamv2v_cli.models.facts import ModelFacts, read_facts
+from streamv2v_cli.models.folder import names_below, weight_files
+from streamv2v_cli.models.layout import UNET_PREFIX, VAE_PREFIX, check_checkpoint, read_header
+from streamv2v_cli.models.weights import check_loaded, fill, read_tensors
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+__all__ = ["Checkpoint", "FileCheckpoint", "FolderCheckpoint"]
+
+_TIME_CONDITION = "time_embed.cond_proj.weight"
+_log = logging.getLogger(__name__)
+
+
+class Checkpoint(Protocol):
+    """A model on disk whose parts are loaded one by one, on the CPU."""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Its configurations."""
+
+    def unet(self, dtype: torch.dtype) -> UNet2DConditionModel:
+        """The UNet."""
+
+    def text_encoder(self, dtype: torch.dtype) -> CLIPTextModel:
+        """The text encoder."""
+
+    def vae(self, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
+        """The model's own VAE."""
+
+    def tokenizer(self) -> CLIPTokenizer:
+        """The tokenizer."""
+
+
+def load_part(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
+    """One part of a diffusers folder, from safetensors only.
+
+    Args:
+        cls: the class of the part.
+        folder: the model's folder.
+        part: its subfolder; "" for a folder that holds just this part.
+        dtype: number format.
+
+    Raises:
+        ModelError: weights are missing, pickled, damaged, or do not match the config.
+    """
+    where = repr(str(folder))
+    variant, _ = weight_files(names_below(folder), part, str(folder))
+    name = part or "model"
+    try:
+        module, report = cls.from_pretrained(
+            folder / part,
+            variant=variant,
+            torch_dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        # Each library wraps a damaged file in another class; the cause stays chained for --debug.
+        detail = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ModelError(
+            f"The {name} in {where} cannot be loaded: {detail}.", "Download it again."
+        ) from error
+    check_loaded(name, where, report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"])
+    return module
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """The tokenizer in `folder`/tokenizer.
+
+    Raises:
+        ModelError: it is missing or broken.
+    """
+    from transformers import CLIPTokenizer
+
+    try:
+        if not (folder / "tokenizer").is_dir():
+            raise FileNotFoundError("there is no folder of that name")
+        return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    except Exception as error:
+        detail = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise ModelError(
+            f"The tokenizer in {str(folder)!r} cannot be loaded: {detail}.", "Download the model completely."
+        ) from error
+
+
+class FolderCheckpoint:
+    """A folder in diffusers format."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.facts = read_facts(folder)
+
+    def unet(self, dtype: torch.dtype) -> UNet2DConditionModel:
+        """The UNet."""
+        from diffusers import UNet2DConditionModel
+
+        module: UNet2DConditionModel = load_part(UNet2DConditionModel, self.folder, "unet", dtype)
+        return module
+
+    def text_encoder(self, dtype: torch.dtype) -> CLIPTextModel:
+        """The text encoder."""
+        from transformers import CLIPTextModel
+
+        module: CLIPTextModel = load_part(CLIPTextModel, self.folder, "text_encoder", dtype)
+        return module
+
+    def vae(self, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
+        """The model's own VAE."""
+        from diffusers import AutoencoderKL, AutoencoderTiny
+
+        if self.facts.vae is None:
+            raise ModelError(
+                f"{str(self.folder)!r} has no VAE of its own.", "Give one with --vae PATH_OR_ID."
+            )
+        cls = AutoencoderTiny if self.facts.own_vae_is_tiny else AutoencoderKL
+        module: AutoencoderKL | AutoencoderTiny = load_part(cls, self.folder, "vae", dtype)
+        return module
+
+    def tokenizer(self) -> CLIPTokenizer:
+        """The tokenizer."""
+        return load_tokenizer(self.folder)
+
+
+class FileCheckpoint:
+    """A single file in the layout of the original Stable Diffusion code, with configs from a folder."""
+
+    def __init__(self, path: Path, config: Path, *, config_given: bool) -> None:
+        self.path = path
+        self.config = config
+        check_checkpoint(path, self._shapes, has_config=config_given)
+        self.facts = self._with_time_condition(read_facts(config))
+
+    def _with_time_condition(self, facts: ModelFacts) -> ModelFacts:
+        """Consistency models distilled with guidance as an input have one weight more than their base."""
+        shape = self._shapes.get(UNET_PREFIX + _TIME_CONDITION)
+        return replace(facts, unet={**facts.unet, "time_cond_proj_dim": shape[1]}) if shape else facts
+
+    @cached_property
+    def _shapes(self) -> Mapping[str, tuple[int, ...]]:
+        if self.path.suffix.lower() == ".safetensors":
+            return read_header(self.path)
+        return {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
+
+    @cached_property
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        _log.debug("reading %s", self.path)
+        return read_tensors(self.path)
+
+    def _below(self, prefix: str) -> dict[str, torch.Tensor]:
+        return {name: tensor for name, tensor in self._tensors.items() if name.startswith(prefix)}
+
+    def unet(self, dtype: torch.dtype) -> UNet2DConditionModel:
+        """The UNet."""
+        from diffusers import UNet2DConditionModel
+        from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+        module = UNet2DConditionModel.from_config(self.facts.unet)
+        source = self._below(UNET_PREFIX)
+        tensors = convert_ldm_unet_checkpoint(source, dict(module.config))
+        if UNET_PREFIX + _TIME_CONDITION in source:
+            tensors["time_embedding.cond_proj.weight"] = source[UNET_PREFIX + _TIME_CONDITION]
+        return self._filled(module, tensors, "unet", dtype)
+
+    def text_encoder(self, dtype: torch.dtype) -> CLIPTextModel:
+        """The text encoder: CLIP as in SD 1.x, or OpenCLIP as in SD 2.x."""
+        from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
+        from transformers import CLIPTextConfig, CLIPTextModel
+
+        module = CLIPTextModel(CLIPTextConfig.from_dict(dict(self.facts.text_encoder)))
+        clip = self._below("cond_stage_model.transformer.")
+        if clip:
+            tensors = {
+                name.removeprefix("cond_stage_model.transformer."): value for name, value in clip.items()
+            }
+        else:
+            open_clip = self._below("cond_stage_model.model.")
+            if not open_clip:
+                raise ModelError(f"{str(self.path)!r} holds no text encoder.", "Get the whole checkpoint.")
+            tensors = convert_open_clip_checkpoint(module, open_clip)
+        return self._filled(module, _match_text_prefix(module, tensors), "text encoder", dtype)
+
+    def vae(self, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
+        """The model's own VAE."""
+        from diffusers import AutoencoderKL
+        from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+        tensors = self._below(VAE_PREFIX)
+        if not tensors or self.facts.vae is None:
+            raise ModelError(f"{str(self.path)!r} has no VAE of its own.", "Give one with --vae PATH_OR_ID.")
+        module = AutoencoderKL.from_config(self.facts.vae)
+        return self._filled(module, convert_ldm_vae_checkpoint(tensors, dict(module.config)), "VAE", dtype)
+
+    def tokenizer(self) -> CLIPTokenizer:
+        """The tokenizer of the config folder."""
+        return load_tokenizer(self.config)
+
+    def _filled(self, module: Any, tensors: Mapping[str, torch.Tensor], part: str, dtype: torch.dtype) -> Any:
+        fill(module, tensors, part, repr(str(self.path)))
+        return module.to(dtype)
+
+
+def _match_text_prefix(
+    module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Write the names as this version of transformers does: with or without `text_model.` in front."""
+    prefix = "text_model." if any(name.startswith("text_model.") for name in module.state_dict()) else ""
+    return {prefix + name.removeprefix("text_model."): tensor for name, tensor in tensors.items()}

@@ -1,0 +1,89 @@
+"""What the settings ask for, applied to a model: which VAE, whether LCM-LoRA. Imports no torch."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from streamv2v_cli.errors import ModelError, ModelNotFoundError
+from streamv2v_cli.models.catalog import CATALOG, SD_TINY_VAE, CatalogEntry, lcm_lora_for
+from streamv2v_cli.models.facts import ModelFacts
+from streamv2v_cli.models.model import Kind
+from streamv2v_cli.models.sources import Source, cached_snapshot, find_source
+
+__all__ = ["choose_lcm_lora", "choose_vae", "find_model"]
+
+_log = logging.getLogger(__name__)
+
+
+def find_model(text: str) -> tuple[Source, CatalogEntry | None]:
+    """Where the model called `text` is, and its entry in the catalog if it has one.
+
+    A file or a diffusers folder of that name in the current folder goes before the catalog.
+
+    Raises:
+        ModelNotFoundError: there is no such path and it can be neither a name nor a Hub id.
+    """
+    entry = CATALOG.get(text)
+    path = Path(text)
+    if entry is None:
+        return find_source(text, "model", "--model"), None
+    if path.is_file() or (path / "model_index.json").is_file():
+        _log.info("%s is taken from the current folder, not from the catalog", text)
+        return find_source(text, "model", "--model"), None
+    if isinstance(entry.source, str):
+        return Source(text, "hub", cached_snapshot(entry.source), entry.source), entry
+    if not (entry.source / "model_index.json").is_file():
+        raise ModelNotFoundError(
+            f"The embedded model {text!r} is missing from this installation.",
+            "Install streamv2v again, or give a local folder or file with --model PATH.",
+        )
+    return Source(text, "folder", entry.source), entry
+
+
+def choose_vae(wanted: str, facts: ModelFacts) -> str | None:
+    """The VAE to load: a path or Hub id, or None for the model's own.
+
+    Args:
+        wanted: the setting `weights.vae`.
+        facts: the model's configurations.
+
+    Raises:
+        ModelError: `auto`, but nobody made a tiny VAE for this model's latents.
+    """
+    if wanted == "own" or (wanted == "auto" and facts.own_vae_is_tiny):
+        return None
+    if wanted != "auto":
+        return wanted
+    if not facts.has_sd_latents:
+        raise ModelError(
+            "No tiny VAE is known for the latents of this model.",
+            "Use the model's own with --vae own, or give one with --vae PATH_OR_ID.",
+        )
+    return SD_TINY_VAE
+
+
+def choose_lcm_lora(wanted: str, kind: Kind, facts: ModelFacts) -> str | None:
+    """The LCM-LoRA to fuse: a path or Hub id, or None.
+
+    Args:
+        wanted: the setting `weights.lcm_lora`.
+        kind: what the model is; only `diffusion` needs one.
+        facts: the model's configurations.
+
+    A model for whose architecture nobody made an LCM-LoRA runs without one under `auto`, with a warning.
+    """
+    if wanted == "none":
+        return None
+    if wanted != "auto":
+        return wanted
+    if kind != "diffusion":
+        return None
+    lora = lcm_lora_for(facts.cross_attention_dim)
+    if lora is None:
+        _log.warning(
+            "the model is not distilled for few steps, and no LCM-LoRA is known for its architecture (prompts of "
+            "width %d); give one with --set weights.lcm_lora=PATH_OR_ID",
+            facts.cross_attention_dim,
+        )
+    return lora

@@ -1,0 +1,95 @@
+"""Recognising what a single checkpoint file holds, from the names and shapes of its tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from streamv2v_cli.errors import ModelError
+
+__all__ = ["check_checkpoint", "read_header", "recognise"]
+
+UNET_PREFIX = "model.diffusion_model."
+VAE_PREFIX = "first_stage_model."
+_PROMPT_KEY = UNET_PREFIX + "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+_INPUT_KEY = UNET_PREFIX + "input_blocks.0.0.weight"
+_CONFIG_REMEDY = "Give a folder with its diffusers configs and tokenizer with --model-config DIR."
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def read_header(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the tensors in a safetensors file, from its first bytes only.
+
+    Raises:
+        ModelError: the file is damaged or no safetensors file.
+    """
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > path.stat().st_size:
+                raise ValueError("its header is longer than the file")
+            header = json.loads(file.read(length))
+        return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: Path, error: Exception) -> ModelError:
+    """The error for a weights file that cannot be read."""
+    detail = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return ModelError(
+        f"{str(path)!r} is damaged or not what its name says: {detail}.", "Download the file again."
+    )
+
+
+def recognise(shapes: Shapes) -> str:
+    """Name what a checkpoint holds: `SD 1.x`, `SD 2.x`, or something that is not supported."""
+    if any(".joint_blocks." in name or name.startswith("joint_blocks.") for name in shapes):
+        return "SD 3"
+    if any("double_blocks." in name for name in shapes):
+        return "Flux"
+    if any(name.startswith("conditioner.") or UNET_PREFIX + "label_emb." in name for name in shapes):
+        return "SDXL"
+    if any("lora_" in name or ".lora." in name for name in shapes):
+        return "LoRA"
+    if _INPUT_KEY in shapes:
+        channels = shapes[_INPUT_KEY][1]
+        if channels != 4:
+            return f"SD inpainting or editing ({channels} input channels)"
+        width = shapes.get(_PROMPT_KEY, (0,))[-1]
+        return {768: "SD 1.x", 1024: "SD 2.x"}.get(width, f"SD-like, prompt width {width}")
+    if any(name.startswith("down_blocks.") for name in shapes):
+        return "UNet in diffusers format"
+    if any(name.startswith(("encoder.", "decoder.", VAE_PREFIX)) for name in shapes):
+        return "VAE"
+    return "unknown"
+
+
+def check_checkpoint(path: Path, shapes: Shapes, *, has_config: bool) -> None:
+    """Refuse a single file that cannot become a model.
+
+    Args:
+        path: the file, for messages.
+        shapes: its tensors.
+        has_config: whether the user gave a folder with configs, which then decides the sizes.
+
+    Raises:
+        ModelError: says what was recognised and what is supported.
+    """
+    found, where = recognise(shapes), repr(str(path))
+    if found == "SD 1.x" or (has_config and found.startswith(("SD 2", "SD-like"))):
+        return
+    if found.startswith(("SD 2", "SD-like")):
+        raise ModelError(
+            f"{where} has the {found} layout; only the SD 1.x configs come with streamv2v.", _CONFIG_REMEDY
+        )
+    remedies = {
+        "LoRA": "Give it with --lora PATH and a model with --model.",
+        "VAE": "Give it with --vae PATH and a model with --model.",
+        "UNet in diffusers format": "Give the whole diffusers folder with --model DIR.",
+    }
+    supported = "Supported are single files of the SD 1.x layout, and of SD 2.x with --model-config DIR."
+    what = "nothing that is known" if found == "unknown" else f"{found} weights"
+    raise ModelError(f"{where} holds {what}, not a whole supported model.", remedies.get(found, supported))

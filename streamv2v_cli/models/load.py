@@ -1,0 +1,176 @@
+"""From settings to a `Model`: find every part, fetch what is missing, load, fuse, place."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamv2v_cli.errors import ConfigError, ModelError
+from streamv2v_cli.models.catalog import SD15_LAYOUT
+from streamv2v_cli.models.checkpoint import Checkpoint, FileCheckpoint, FolderCheckpoint
+from streamv2v_cli.models.choices import choose_lcm_lora, choose_vae, find_model
+from streamv2v_cli.models.device import pick_device, pick_dtype
+from streamv2v_cli.models.facts import ModelFacts, detect_kind
+from streamv2v_cli.models.lora import LoraRequest, fuse_loras
+from streamv2v_cli.models.model import Kind, Model
+from streamv2v_cli.models.obtain import obtain_lcm_lora, obtain_lora, obtain_model, obtain_vae
+from streamv2v_cli.models.quiet import quiet
+from streamv2v_cli.models.sources import Source
+from streamv2v_cli.models.vae import load_vae, vae_factor
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler
+
+    from streamv2v_cli.settings import Settings
+
+__all__ = ["Model", "load_model", "make_scheduler"]
+
+_log = logging.getLogger(__name__)
+LCM_GRID = 50
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Everything that will be loaded, found or fetched before any weights are read."""
+
+    checkpoint: Checkpoint
+    kind: Kind
+    vae: Path | None
+    vae_name: str
+    loras: tuple[LoraRequest, ...]
+    lcm_lora: str | None
+
+
+def load_model(settings: Settings) -> Model:
+    """Load the model that the settings name.
+
+    Args:
+        settings: `model`, `weights` and `compute` are used.
+
+    Returns:
+        The model in eval mode, without gradients, with LoRAs fused, on its device, in its number format.
+
+    Raises:
+        ModelNotFoundError: a part is neither on this machine nor to be fetched.
+        ModelError: a part is damaged or of a kind that is not supported.
+        DeviceError: the device or number format is not there.
+    """
+    device = pick_device(settings.compute.device)
+    dtype = pick_dtype(settings.compute.dtype, device)
+    parts = _gather(settings)
+    with quiet():
+        return _build(settings.model, parts, device, dtype)
+
+
+def make_scheduler(facts: ModelFacts) -> LCMScheduler:
+    """The LCM scheduler on the betas and prediction type of the model's own scheduler."""
+    from diffusers import LCMScheduler
+
+    known = inspect.signature(LCMScheduler.__init__).parameters
+    config = {name: value for name, value in facts.scheduler.items() if name in known}
+    return LCMScheduler.from_config(config, original_inference_steps=LCM_GRID)
+
+
+def _gather(settings: Settings) -> _Parts:
+    """Find every part and fetch what is only on the Hub: configs first, weights once those are accepted."""
+    weights = settings.weights
+    source, entry = find_model(settings.model)
+    checkpoint = _open(source, weights.config, ())
+    kind = (entry.kind if entry else None) or detect_kind(checkpoint.facts)
+    vae = choose_vae(weights.vae, checkpoint.facts)
+    lcm_lora = choose_lcm_lora(weights.lcm_lora, kind, checkpoint.facts)
+    loras = [LoraRequest(lora.source, obtain_lora(lora.source), lora.weight) for lora in weights.loras]
+    if lcm_lora is not None:
+        loras.insert(0, LoraRequest(lcm_lora, obtain_lcm_lora(lcm_lora), 1.0))
+    vae_path = None if vae is None else obtain_vae(vae)
+    if source.kind == "hub":
+        needed = ("unet", "text_encoder", "vae") if vae is None else ("unet", "text_encoder")
+        checkpoint = _open(source, weights.config, needed)
+    own = f"the model's own {(checkpoint.facts.vae or {}).get('_class_name', 'VAE')}"
+    return _Parts(checkpoint, kind, vae_path, vae or own, tuple(loras), lcm_lora)
+
+
+def _open(source: Source, config: str | None, parts: tuple[str, ...]) -> Checkpoint:
+    """The checkpoint; of one on the Hub, the configs and the weights of `parts` are fetched."""
+    if source.kind == "file" and source.path is not None:
+        return _open_file(source.path, config)
+    if config is not None:
+        raise ConfigError(
+            f"weights.config is {config!r}, but {source.text!r} is no single file: it has its own configs.",
+            "Leave out --model-config.",
+        )
+    return FolderCheckpoint(obtain_model(source, parts))
+
+
+def _open_file(path: Path, config: str | None) -> FileCheckpoint:
+    if config is None:
+        return FileCheckpoint(path, SD15_LAYOUT, config_given=False)
+    folder = Path(config).expanduser()
+    if not folder.is_dir():
+        raise ModelError(
+            f"The folder {config!r} given for the configs does not exist.",
+            "Check the path given with --model-config.",
+        )
+    return FileCheckpoint(path, folder, config_given=True)
+
+
+def _build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) -> Model:
+    import torch
+
+    facts = parts.checkpoint.facts
+    # LoRAs are added in full precision, so that each weight is rounded only once.
+    precise = torch.float32 if parts.loras else dtype
+    vae = parts.checkpoint.vae(dtype) if parts.vae is None else load_vae(parts.vae, dtype)
+    _check_vae(vae, facts, parts.vae_name)
+    unet = parts.checkpoint.unet(precise)
+    text_encoder = parts.checkpoint.text_encoder(precise)
+    lora_notes = fuse_loras(unet, text_encoder, parts.loras)
+    for module in (unet, text_encoder, vae):
+        module.eval().requires_grad_(False)
+        torch.nn.Module.to(module, device=device, dtype=dtype)
+    notes = (
+        f"model {name}: {_KINDS[parts.kind]}, {facts.prediction_type} prediction",
+        f"VAE: {parts.vae_name}",
+        *_lcm_note(parts),
+        *lora_notes,
+        f"{str(dtype).removeprefix('torch.')} on {device}",
+    )
+    for note in notes:
+        _log.info("%s", note)
+    return Model(
+        name=name,
+        unet=unet,
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=parts.checkpoint.tokenizer(),
+        scheduler=make_scheduler(facts),
+        device=device,
+        dtype=dtype,
+        vae_factor=vae_factor(vae),
+        kind=parts.kind,
+        notes=notes,
+    )
+
+
+_KINDS = {"diffusion": "diffusion model", "consistency": "consistency model", "turbo": "turbo model"}
+
+
+def _lcm_note(parts: _Parts) -> tuple[str, ...]:
+    if parts.lcm_lora is not None:
+        return (f"LCM-LoRA {parts.lcm_lora} applied for few-step sampling",)
+    if parts.kind == "diffusion":
+        return ("no LCM-LoRA applied: few steps may look unfinished",)
+    return ()
+
+
+def _check_vae(vae: AutoencoderKL | AutoencoderTiny, facts: ModelFacts, name: str) -> None:
+    channels = int(vae.config.latent_channels)
+    if channels != facts.latent_channels:
+        raise ModelError(
+            f"The VAE ({name}) has {channels} latent channels, the UNet {facts.latent_channels}.",
+            "Use a VAE made for the model, or --vae own.",
+        )

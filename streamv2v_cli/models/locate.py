@@ -1,0 +1,170 @@
+"""Where a model's parts are, without loading them: for recommendations and `--dry-run`.
+
+Imports neither torch nor diffusers, and never touches the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streamv2v_cli.errors import ModelError
+from streamv2v_cli.models.catalog import LCM_LORAS, SD15_LAYOUT, SD_TINY_VAE
+from streamv2v_cli.models.choices import choose_lcm_lora, choose_vae, find_model
+from streamv2v_cli.models.facts import ModelFacts, detect_kind, read_facts
+from streamv2v_cli.models.folder import holds_files
+from streamv2v_cli.models.layout import check_checkpoint, read_header
+from streamv2v_cli.models.obtain import cached_lora, cached_vae
+from streamv2v_cli.models.sources import Source, find_source
+
+if TYPE_CHECKING:
+    from streamv2v_cli.models.model import Kind
+    from streamv2v_cli.settings import Settings
+
+__all__ = ["ModelPlan", "PlannedPart", "describe_model", "recommended_settings"]
+
+RECOMMENDATIONS = "streamv2v.yaml"
+OWN_VAE = "the model's own"
+_FORMS = {"file": "single file", "folder": "diffusers folder", "hub": "in the Hugging Face cache"}
+FETCHED = "not on this machine; fetched from the Hugging Face Hub when it is needed"
+
+
+@dataclass(frozen=True)
+class PlannedPart:
+    """One thing that would be loaded.
+
+    Attributes:
+        role: `model`, `VAE`, `LCM-LoRA` or `LoRA`.
+        source: the path or Hub id that it comes from.
+        path: where it is on this machine; None if it would have to be fetched or cannot be found.
+        remark: a word on it, or why there is no path.
+    """
+
+    role: str
+    source: str
+    path: Path | None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """What loading the model would take.
+
+    Attributes:
+        name: what the user called the model.
+        kind: `diffusion`, `consistency` or `turbo`; None where only its files can tell.
+        parts: in the order in which they would be loaded.
+    """
+
+    name: str
+    kind: Kind | None
+    parts: tuple[PlannedPart, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is on this machine."""
+        return all(part.path is not None for part in self.parts)
+
+
+def recommended_settings(model: str) -> dict[str, Any]:
+    """The settings that a model's maker recommends: `streamv2v.yaml` beside its weights, if that is here.
+
+    Raises:
+        ModelError: the file is there but is no YAML mapping.
+    """
+    import yaml
+
+    try:
+        source, _ = find_model(model)
+    except ModelError:
+        return {}
+    if source.path is None:
+        return {}
+    path = (source.path.parent if source.kind == "file" else source.path) / RECOMMENDATIONS
+    if not path.is_file():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ModelError(f"{str(path)!r} cannot be read as YAML.", "Correct or remove it.") from error
+    if not isinstance(content, dict):
+        raise ModelError(
+            f"{str(path)!r} holds no settings.", "Write it as `section: {option: value}`, or remove it."
+        )
+    return content
+
+
+def describe_model(settings: Settings) -> ModelPlan:
+    """Say what would be loaded and from where; what cannot be found is a remark, not an error."""
+    weights = settings.weights
+    try:
+        source, entry = find_model(settings.model)
+    except ModelError as error:
+        return ModelPlan(settings.model, None, (PlannedPart("model", settings.model, None, str(error)),))
+    try:
+        facts = _facts(source, weights.config)
+    except ModelError as error:
+        return ModelPlan(settings.model, None, (PlannedPart("model", settings.model, None, str(error)),))
+    kind = (entry.kind if entry else None) or (detect_kind(facts) if facts else None)
+    vae = _vae_part(source, facts, weights.vae)
+    parts = [
+        _model_part(source, kind, own_vae=vae.source == OWN_VAE),
+        vae,
+        *_lcm_parts(facts, kind, weights.lcm_lora),
+        *(_lora_part("LoRA", lora.source, f"weight {lora.weight:g}") for lora in weights.loras),
+    ]
+    return ModelPlan(settings.model, kind, tuple(parts))
+
+
+def _facts(source: Source, config: str | None) -> ModelFacts | None:
+    """The configurations; None for a Hub model of which nothing is cached."""
+    if source.kind == "file" and source.path is not None:
+        if source.path.suffix.lower() == ".safetensors":
+            check_checkpoint(source.path, read_header(source.path), has_config=config is not None)
+        return read_facts(Path(config).expanduser() if config else SD15_LAYOUT)
+    if source.path is None or (source.kind == "hub" and not holds_files(source.path, ())):
+        return None
+    return read_facts(source.path)
+
+
+def _model_part(source: Source, kind: Kind | None, *, own_vae: bool) -> PlannedPart:
+    form = _FORMS[source.kind]
+    path = source.path
+    parts = ("unet", "text_encoder", "vae") if own_vae else ("unet", "text_encoder")
+    if source.kind == "hub" and path is not None and not holds_files(path, parts):
+        path = None
+    remark = ", ".join([*([f"{kind} model"] if kind else []), form if path else FETCHED])
+    return PlannedPart("model", source.hub_id or str(source.path), path, remark)
+
+
+def _vae_part(source: Source, facts: ModelFacts | None, wanted: str) -> PlannedPart:
+    """The VAE; of a model that is not here, `auto` is most likely the tiny one."""
+    try:
+        likely = {"auto": SD_TINY_VAE, "own": None}.get(wanted, wanted)
+        vae = choose_vae(wanted, facts) if facts else likely
+        if vae is None:
+            name = facts.vae.get("_class_name", "") if facts and facts.vae else ""
+            return PlannedPart("VAE", OWN_VAE, source.path, str(name))
+        path = cached_vae(find_source(vae, "VAE", "--vae"))
+    except ModelError as error:
+        return PlannedPart("VAE", wanted, None, str(error))
+    return PlannedPart("VAE", vae, path, "" if path else FETCHED)
+
+
+def _lcm_parts(facts: ModelFacts | None, kind: Kind | None, wanted: str) -> list[PlannedPart]:
+    """The LCM-LoRA, or nothing if none would be applied; of a model that is not here, the likely one."""
+    guess = LCM_LORAS[768] if wanted == "auto" and kind in (None, "diffusion") else wanted
+    lora = choose_lcm_lora(wanted, kind, facts) if facts and kind else guess
+    if lora in (None, "auto", "none"):
+        return []
+    remark = "unless the model turns out to be distilled already" if wanted == "auto" and kind is None else ""
+    return [_lora_part("LCM-LoRA", str(lora), remark)]
+
+
+def _lora_part(role: str, text: str, remark: str) -> PlannedPart:
+    try:
+        path = cached_lora(find_source(text, role, "--lora"))
+    except ModelError as error:
+        return PlannedPart(role, text, None, str(error))
+    return PlannedPart(role, text, path, ", ".join(filter(None, [remark, "" if path else FETCHED])))

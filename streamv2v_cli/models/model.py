@@ -1,0 +1,46 @@
+"""What a loaded model is: everything the engine needs, on one device, in one number format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+__all__ = ["Kind", "Model"]
+
+Kind: TypeAlias = Literal["diffusion", "consistency", "turbo"]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A latent diffusion model, in eval mode and without gradients.
+
+    Attributes:
+        name: what the user called it: a catalog name, a path or a Hub id.
+        unet: the denoiser; LoRAs are fused, so it consists of plain modules.
+        vae: between pixels in [-1, 1] and latents times `vae.config.scaling_factor`.
+        text_encoder: prompt tokens to embeddings of the UNet's cross-attention width.
+        tokenizer: prompt to tokens.
+        scheduler: LCM, with the betas and the prediction type of the model's own scheduler.
+        device: where the weights are.
+        dtype: number format of the weights.
+        vae_factor: pixels per latent, along each side.
+        kind: `diffusion` needs LCM-LoRA for few steps, `consistency` and `turbo` do not.
+        notes: sentences that say what was loaded and applied.
+    """
+
+    name: str
+    unet: UNet2DConditionModel
+    vae: AutoencoderTiny | AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler: LCMScheduler
+    device: torch.device
+    dtype: torch.dtype
+    vae_factor: int
+    kind: Kind
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,102 @@
+"""From what a user typed to a place: a file, a folder, the Hub's cache or nowhere.
+
+Nothing here touches the network or imports torch.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from streamv2v_cli.errors import ModelNotFoundError
+from streamv2v_cli.models.catalog import CATALOG
+
+__all__ = ["Source", "cached_snapshot", "find_source", "not_found"]
+
+WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model or a part of one is.
+
+    Attributes:
+        text: what the user typed or the catalog names.
+        kind: `file` and `folder` are paths on this machine; `hub` is an id on the Hugging Face Hub.
+        path: the file or folder; for `hub` the cached snapshot, None when nothing of it is cached.
+        hub_id: the id for `hub`, else None.
+    """
+
+    text: str
+    kind: Literal["file", "folder", "hub"]
+    path: Path | None
+    hub_id: str | None = None
+
+
+def find_source(text: str, role: str, flag: str) -> Source:
+    """Find what `text` means: a path that exists always wins, then a Hub id.
+
+    Args:
+        text: a path or a Hub id (`owner/name`).
+        role: what is looked for, such as "model" or "LoRA", for messages.
+        flag: the option that takes a local path, for messages.
+
+    Raises:
+        ModelNotFoundError: it looks like a path but is not there, or is neither a path nor an id.
+    """
+    path = Path(text).expanduser()
+    if path.is_file():
+        return Source(text, "file", path)
+    if path.is_dir():
+        return Source(text, "folder", path)
+    if _looks_like_path(text):
+        raise ModelNotFoundError(f"The {role} {text!r} does not exist.", f"Check the path given with {flag}.")
+    if not _HUB_ID.fullmatch(text):
+        near = get_close_matches(text, CATALOG, n=1) if role == "model" else []
+        known = f" nor a known name ({', '.join(CATALOG)})" if role == "model" else ""
+        raise ModelNotFoundError(
+            f"The {role} {text!r} is no file, no folder{known} and no Hub id of the form OWNER/NAME.",
+            f"Did you mean {near[0]!r}?" if near else f"Give a path or a Hub id with {flag}.",
+        )
+    return Source(text, "hub", cached_snapshot(text), text)
+
+
+def _looks_like_path(text: str) -> bool:
+    return (
+        text.startswith((".", "/", "~"))
+        or "\\" in text
+        or text.count("/") > 1
+        or text.endswith("/")
+        or text.lower().endswith(WEIGHT_SUFFIXES)
+    )
+
+
+def cached_snapshot(hub_id: str) -> Path | None:
+    """The folder in the Hub's cache that holds what was downloaded of `hub_id`, complete or not."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(hub_id, cache_dir=constants.HF_HUB_CACHE, local_files_only=True))
+    except LocalEntryNotFoundError as error:
+        folder = getattr(error, "snapshot_path", None)
+        return Path(folder) if folder else None
+
+
+def not_found(role: str, hub_id: str, reason: str, remedy: str) -> ModelNotFoundError:
+    """The error for a part that is not on this machine and cannot be fetched.
+
+    Args:
+        role: such as "model" or "LCM-LoRA".
+        hub_id: the id on the Hub.
+        reason: why it cannot be fetched, as the end of a sentence.
+        remedy: the flag or setting that avoids the download.
+    """
+    return ModelNotFoundError(
+        f"The {role} {hub_id!r} is not on this machine and {reason}.",
+        f"Download it with `hf download {hub_id}` where there is a network, or {remedy}.",
+    )

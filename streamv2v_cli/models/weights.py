@@ -1,0 +1,116 @@
+"""Reading tensors from files, without ever running code from them, and filling modules strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streamv2v_cli.errors import ModelError
+from streamv2v_cli.models.layout import damaged
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["check_loaded", "fill", "read_tensors"]
+
+# Constants and training leftovers that modules of this kind do not have as parameters.
+_IGNORED = ("position_ids", "logit_scale", "text_projection", "num_batches_tracked")
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a .safetensors, .ckpt, .pt or .pth file, on the CPU.
+
+    Raises:
+        ModelError: the file is damaged, of another type, or holds more than tensors.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        try:
+            tensors: dict[str, torch.Tensor] = load_file(path)
+            return tensors
+        except (SafetensorError, OSError, ValueError) as error:
+            raise damaged(path, error) from error
+    if suffix not in (".ckpt", ".pt", ".pth"):
+        raise ModelError(
+            f"{str(path)!r} is no weights file that can be read.",
+            "Supported are .safetensors, .ckpt, .pt and .pth.",
+        )
+    return _tensors_only(_unpickle(path), path)
+
+
+def _unpickle(path: Path) -> Any:
+    """Load a pickled checkpoint as plain data: `weights_only` refuses anything that would run code."""
+    import pickle
+
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error).lower() or "Unsupported" in str(error):
+            raise ModelError(
+                f"{str(path)!r} holds more than tensors, so reading it could run code; it was not loaded.",
+                "Convert it to .safetensors where you trust it, or get the .safetensors version.",
+            ) from error
+        raise damaged(path, error) from error
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+        raise damaged(path, error) from error
+
+
+def _tensors_only(content: Any, path: Path) -> dict[str, torch.Tensor]:
+    import torch
+
+    while isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict):
+        raise ModelError(f"{str(path)!r} holds no table of tensors.", "Give a checkpoint of model weights.")
+    return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], part: str, where: str) -> None:
+    """Copy tensors into a module; every parameter must be given, in its shape.
+
+    Raises:
+        ModelError: something is missing, left over or of another shape.
+    """
+    wanted = module.state_dict()
+    given = {name: tensor for name, tensor in tensors.items() if not name.endswith(_IGNORED)}
+    for name, tensor in given.items():
+        if name in wanted and tensor.shape != wanted[name].shape:
+            raise ModelError(
+                f"The {part} in {where} does not fit its config: {name} is {_shape(tensor)}, not "
+                f"{_shape(wanted[name])}.",
+                "Give the configs that belong to it with --model-config DIR.",
+            )
+    missing = {name for name in wanted.keys() - given.keys() if not name.endswith(_IGNORED)}
+    check_loaded(part, where, missing, given.keys() - wanted.keys())
+    module.load_state_dict({name: given.get(name, wanted[name]) for name in wanted})
+
+
+def check_loaded(part: str, where: str, missing: Any, unexpected: Any, mismatched: Any = ()) -> None:
+    """Refuse a part whose weights do not match its config one to one.
+
+    Raises:
+        ModelError: names one of the weights that are missing, left over or of another shape.
+    """
+    unexpected = [name for name in unexpected if not str(name).endswith(_IGNORED)]
+    for what, names in (
+        ("lacks", missing),
+        ("has too much:", unexpected),
+        ("has in another shape:", mismatched),
+    ):
+        if names:
+            first = min(str(name[0] if isinstance(name, tuple) else name) for name in names)
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise ModelError(
+                f"The {part} in {where} does not match its config: it {what} {first}{more}.",
+                "The file is incomplete or belongs to another architecture.",
+            )
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "x".join(str(side) for side in tensor.shape)

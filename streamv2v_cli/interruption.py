@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM: the first one asks to finish, the second one ends the process at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+__all__ = ["Interruption"]
+
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+class Interruption:
+    """While entered, SIGINT and SIGTERM set `event` instead of ending the process.
+
+    Attributes:
+        event: set by the first signal.
+        exit_code: 128 plus the signal's number, None before there was one.
+    """
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.exit_code: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        self._before = {
+            number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if self.event.is_set():
+            if sys.stderr.isatty():
+                os.write(2, _SHOW_CURSOR.encode())
+            os._exit(128 + number)
+        self.exit_code = 128 + number
+        self.event.set()

@@ -1,0 +1,197 @@
+"""One file to be restyled: everything is checked first, then a translator does it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from .errors import UsageError
+from .interruption import Interruption
+from .pipeline import run_pipeline
+from .progress import Progress
+from .report import damage_text, plan_text, summary_text
+from .sizes import model_frame_size, output_frame_size
+
+if TYPE_CHECKING:
+    from .configuration import Resolved
+    from .media.info import SourceInfo
+    from .media.output import OutputPlan
+    from .media.source import FileSource
+    from .pipeline import Translator
+    from .settings import Settings
+
+__all__ = ["Job", "Outcome", "make_translator", "open_job"]
+
+log = logging.getLogger(__name__)
+
+DAMAGED_INPUT = 3
+"""Exit code of a run that finished although its input was damaged."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended without an error.
+
+    Attributes:
+        exit_code: 0, 3 for a damaged input, 130 or 143 when interrupted.
+        saved: there is an output; an interruption before the first frame leaves none.
+    """
+
+    exit_code: int
+    saved: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to be restyled, checked as far as one can without the model.
+
+    Attributes:
+        source: the input, opened.
+        plan: the output.
+        settings: the whole configuration.
+        frames: how many frames are taken; None for all.
+    """
+
+    source: FileSource
+    plan: OutputPlan
+    settings: Settings
+    frames: int | None = None
+
+    def describe(self) -> str:
+        """The plan as text; loads no model."""
+        from .models.locate import describe_model
+
+        if self.settings.translator == "passthrough":
+            return plan_text(self.source.info, self.plan, self.settings, None, None)
+        size = _model_size(self.settings, self.source.info)
+        return plan_text(self.source.info, self.plan, self.settings, describe_model(self.settings), size)
+
+    def perform(self, translator: Translator, *, quiet: bool = False, progress: bool = True) -> Outcome:
+        """Restyle the file.
+
+        Args:
+            translator: as new, or reset.
+            quiet: print no summary.
+            progress: show the progress.
+
+        Raises:
+            StreamV2VError: it failed; what was finished is under the temporary name.
+        """
+        from .media.sink import FileSink
+
+        sink = FileSink(self.plan.with_comment(_comment(self.settings)))
+        display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
+        with Interruption() as interruption:
+            try:
+                with display:
+                    statistics = run_pipeline(
+                        self.source,
+                        translator,
+                        sink,
+                        stop=interruption.event,
+                        trim=self.frames is not None,
+                        watch=display.update,
+                    )
+            except BaseException:
+                if sink.frames_written:
+                    log.warning("The %d finished frames are in '%s'.", sink.frames_written, sink.part)
+                raise
+        for message in filter(
+            None, (damage_text(self.source), self.source.repaired_text(), sink.moved_text())
+        ):
+            log.warning("%s", message)
+        if not quiet:
+            print(summary_text(self.plan, statistics, self.settings, translator), file=sys.stderr)
+        exit_code = DAMAGED_INPUT if damage_text(self.source) else 0
+        if statistics.interrupted:
+            exit_code = interruption.exit_code or exit_code
+        return Outcome(exit_code, saved=sink.frames_written > 0)
+
+
+@contextmanager
+def open_job(
+    source: str, output: Path, resolved: Resolved, *, overwrite: bool = False, frames: int | None = None
+) -> Iterator[Job]:
+    """Open the input and check everything that can go wrong before the model is loaded.
+
+    Args:
+        source: path of the input.
+        output: path of the output.
+        resolved: the settings and where they came from: a default gives way to what the output can hold.
+        overwrite: an existing output may be replaced.
+        frames: stop after so many frames; None for all.
+
+    Raises:
+        UsageError, SourceError, SinkError, ModelNotFoundError: something is wrong, in one sentence.
+    """
+    from .media.output import check_output_path, plan_output
+    from .media.source import FileSource
+
+    settings = resolved.settings
+    path = check_output_path(output, source, overwrite=overwrite)
+    if settings.translator == "diffusion":
+        from .models.choices import find_model
+
+        find_model(settings.model)
+    copied = (
+        ("audio", "subtitle", "attachment") if settings.output.audio == "copy" else ("subtitle", "attachment")
+    )
+    explicit = {key for key, origin in resolved.origins.items() if origin not in ("default", "model")}
+    with closing(FileSource(source, frames=frames, copied=copied)) as opened:
+        size = _output_size(settings, opened.info)
+        plan = plan_output(opened, path, size, settings.output, explicit=explicit, frames=frames)
+        yield Job(opened, plan, settings, frames)
+
+
+def make_translator(settings: Settings) -> Any:
+    """The translator that the settings ask for; loads the model.
+
+    Raises:
+        StreamV2VError: the model cannot be found, loaded or used with these settings.
+    """
+    if settings.translator == "passthrough":
+        from .passthrough import PassthroughTranslator
+
+        return PassthroughTranslator(settings)
+    from .models import load_model
+
+    model = load_model(settings)
+    # Imported last, so that a model that is not there is reported without waiting for it.
+    from .diffusion import Translator
+
+    return Translator(model, settings)
+
+
+def _output_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:
+    """(width, height) of the frames that the translator will give."""
+    if settings.translator == "passthrough" and settings.frame.output_size == "model":
+        raise UsageError(
+            "The output size 'model' has no meaning without a model.",
+            "Use --output-size source or WIDTHxHEIGHT.",
+        )
+    return output_frame_size(info.size, _model_size(settings, info), settings.frame)
+
+
+def _model_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:
+    # The size depends on the model only in that its VAE's factor has to divide frame.multiple.
+    return model_frame_size(*info.size, settings.frame, vae_factor=1)
+
+
+def _comment(settings: Settings) -> str:
+    """What made the video, as one line of JSON for its metadata."""
+    content = {
+        "program": "streamv2v",
+        "version": __version__,
+        "model": settings.model,
+        "prompt": settings.prompt,
+        "seed": settings.seed,
+        "settings": settings.model_dump(mode="json"),
+    }
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,146 @@
+"""Colour: what a stream's tags say, what untagged means, and conversion between YUV and RGB.
+
+Code points are those of ITU-T H.273, which FFmpeg uses as they are.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+
+if TYPE_CHECKING:
+    import numpy as np
+    from av.video.frame import VideoFrame
+
+__all__ = ["Colour", "RgbReader", "RgbWriter", "colour_of"]
+
+log = logging.getLogger(__name__)
+
+HD_LINES = 720
+"""Untagged video has BT.709 from this many lines up, BT.601 below."""
+
+RGB, BT709, UNSPECIFIED, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020 = 0, 1, 2, 4, 5, 6, 7, 9
+LIMITED, FULL = 1, 2
+
+_MATRICES = {
+    BT709: (Colorspace.ITU709, "BT.709"),
+    FCC: (Colorspace.FCC, "FCC"),
+    BT470BG: (Colorspace.ITU601, "BT.601"),
+    SMPTE170M: (Colorspace.ITU601, "BT.601"),
+    SMPTE240M: (Colorspace.SMPTE240M, "SMPTE 240M"),
+    BT2020: (Colorspace.BT2020, "BT.2020"),
+}
+_PRECISE = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+"""Interpolated chroma and exact rounding: the default of the scaler is up to 3/255 off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """How numbers in a video mean colours.
+
+    Attributes:
+        matrix: H.273 matrix coefficients; 0 is RGB.
+        range: 1 limited (16 to 235), 2 full (0 to 255).
+        primaries: H.273 colour primaries.
+        transfer: H.273 transfer characteristics.
+        tagged: the stream said so; otherwise the matrix was assumed from the number of lines.
+    """
+
+    matrix: int
+    range: int
+    primaries: int
+    transfer: int
+    tagged: bool = True
+
+    def __str__(self) -> str:
+        name = "RGB" if self.matrix == RGB else _MATRICES[self.matrix][1]
+        return f"{name} {'full' if self.range == FULL else 'limited'}{'' if self.tagged else ' (untagged)'}"
+
+    def for_rgb(self) -> Colour:
+        """The same primaries and transfer for a video that is stored as RGB."""
+        return Colour(RGB, FULL, self.primaries, self.transfer)
+
+    def for_yuv(self, height: int) -> Colour:
+        """The same for a video that is stored as YUV with `height` lines."""
+        if self.matrix != RGB and self.tagged:
+            return self
+        matrix = _assumed_matrix(height)
+        tags = [value if value != UNSPECIFIED else matrix for value in (self.primaries, self.transfer)]
+        return Colour(matrix, self.range if self.matrix != RGB else LIMITED, tags[0], tags[1])
+
+
+def _assumed_matrix(height: int) -> int:
+    return BT709 if height >= HD_LINES else SMPTE170M
+
+
+def colour_of(frame: VideoFrame) -> Colour:
+    """What the tags of a decoded frame say; where they are silent, what its size suggests."""
+    name = frame.format.name
+    if frame.format.is_rgb or name == "pal8":
+        return Colour(RGB, FULL, frame.color_primaries, frame.color_trc)
+    full = frame.color_range == FULL or name.startswith("yuvj")
+    tagged = frame.colorspace in _MATRICES
+    return Colour(
+        matrix=frame.colorspace if tagged else _assumed_matrix(frame.height),
+        range=FULL if full else LIMITED,
+        primaries=frame.color_primaries,
+        transfer=frame.color_trc,
+        tagged=tagged,
+    )
+
+
+class RgbReader:
+    """Converts decoded frames to RGB pixels, reusing one scaler so that memory stays flat."""
+
+    def __init__(self) -> None:
+        self._scaler = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame, width: int, height: int) -> np.ndarray:
+        """(height, width, 3) uint8 RGB pixels, full range, in the orientation of the coded picture."""
+        colour = colour_of(frame)
+        picture = self._scaler.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="rgb24",
+            src_colorspace=None if colour.matrix == RGB else _MATRICES[colour.matrix][0],
+            src_color_range=colour.range,
+            dst_color_range=FULL,
+            interpolation=_PRECISE,
+        )
+        return picture.to_ndarray()
+
+
+class RgbWriter:
+    """Converts RGB pixels to frames for an encoder, converted and tagged alike.
+
+    Args:
+        pix_fmt: pixel format of the encoder.
+        colour: colour of the encoder; its matrix is RGB exactly when `pix_fmt` is an RGB format.
+    """
+
+    def __init__(self, pix_fmt: str, colour: Colour) -> None:
+        self._scaler = VideoReformatter()
+        self._pix_fmt = pix_fmt
+        self._colour = colour
+
+    def __call__(self, pixels: np.ndarray) -> VideoFrame:
+        """A frame without a timestamp from (height, width, 3) uint8 RGB pixels."""
+        import numpy as np
+        from av.video.frame import VideoFrame
+
+        colour = self._colour
+        frame = self._scaler.reformat(
+            VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"),
+            format=self._pix_fmt,
+            src_color_range=FULL,
+            dst_colorspace=None if colour.matrix == RGB else _MATRICES[colour.matrix][0],
+            dst_color_range=colour.range,
+            interpolation=_PRECISE,
+        )
+        frame.colorspace, frame.color_range = colour.matrix, colour.range
+        frame.color_primaries, frame.color_trc = colour.primaries, colour.transfer
+        return frame

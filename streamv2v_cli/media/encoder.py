@@ -1,0 +1,266 @@
+"""The video encoder: which one, with which options, checked before the first frame is decoded.
+
+FFmpeg accepts options that an encoder does not know without a word, so everything that was asked for is
+compared with what the encoder says it takes, and the encoder is opened once for a rehearsal.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.codec.codec import Codec, UnknownCodecError, codecs_available, find_best_pix_fmt_of_list
+from av.codec.context import CodecContext, Flags
+from av.video.format import VideoFormat
+
+from ..errors import SinkError, UsageError
+from .containers import Container, NullFile
+from .ffmpeg import describe, last_message
+
+if TYPE_CHECKING:
+    from ..settings import Output
+    from .colour import Colour
+
+__all__ = ["EncoderPlan", "Picture", "configure", "plan_encoder"]
+
+_X26X_PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+_QUIET_X265 = {"x265-params": "log-level=error"}
+_HOUSE_OPTIONS = {
+    "libx265": _QUIET_X265,
+    "libvpx-vp9": {"row-mt": "1", "cpu-used": "4"},
+    "libvpx": {"cpu-used": "4"},
+    "mpeg4": {"flags": "+qscale", "global_quality": "354"},
+}
+"""Options of our own choice: no chatter on stderr, a sensible speed, a quality where there is no crf."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The pictures that an encoder is to be given.
+
+    Attributes:
+        width, height: in pixels.
+        time_base: seconds per tick of the timestamps.
+        rate: frames a second, a hint for the rate control.
+        sample_aspect_ratio: width of a pixel to its height.
+        colour: of the source.
+    """
+
+    width: int
+    height: int
+    time_base: Fraction
+    rate: Fraction
+    sample_aspect_ratio: Fraction
+    colour: Colour
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderPlan:
+    """An encoder with options that it has accepted.
+
+    Attributes:
+        codec: FFmpeg's name of the encoder.
+        pix_fmt: pixel format that it is given.
+        options: private options of the encoder.
+        picture: what it is given; a side may be one pixel larger than asked for.
+        colour: as encoded and tagged.
+        notes: sentences about what differs from what one might expect.
+    """
+
+    codec: str
+    pix_fmt: str
+    options: dict[str, str]
+    picture: Picture
+    colour: Colour
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        options = "".join(f" {key}={value}" for key, value in self.options.items() if key != "x265-params")
+        return (
+            f"{self.codec}{options}, {self.pix_fmt} {self.picture.width}x{self.picture.height}, {self.colour}"
+        )
+
+
+def plan_encoder(
+    output: Output, container: Container, picture: Picture, explicit: Collection[str] = ()
+) -> EncoderPlan:
+    """Choose and rehearse the encoder.
+
+    Args:
+        output: what the settings say.
+        container: where the video goes.
+        picture: what the encoder will be given.
+        explicit: dotted keys that the user set; what is not among them gives way to what the encoder can do.
+
+    Raises:
+        UsageError: an encoder, pixel format or option is unknown or does not fit.
+        SinkError: the encoder does not open on this machine.
+    """
+    codec = _codec(output.codec, container, "output.codec" in explicit)
+    pix_fmt = _pixel_format(codec, output.pix_fmt, "output.pix_fmt" in explicit)
+    options = dict(_HOUSE_OPTIONS.get(codec.name, {}))
+    for key, value in (("crf", output.crf), ("preset", output.preset)):
+        text = "" if value is None else f"{value:g}" if isinstance(value, float) else value
+        if text and _takes(codec, key, text, f"output.{key}" in explicit):
+            options[key] = text
+    if container.constant_rate and codec.name in ("libx264", "libx265"):
+        options["bf"] = "0"
+    colour = (
+        picture.colour.for_rgb() if VideoFormat(pix_fmt).is_rgb else picture.colour.for_yuv(picture.height)
+    )
+    if codec.name == "mjpeg":
+        colour = replace(colour, range=2)
+    plan = EncoderPlan(codec.name, pix_fmt, options, picture, colour)
+    os.environ.setdefault("SVT_LOG", "1")
+    return _rehearse(plan)
+
+
+def _codec(name: str, container: Container, explicit: bool) -> Codec:
+    for candidate in (name,) if explicit else (name, container.encoder):
+        try:
+            codec = Codec(candidate, "w")
+        except UnknownCodecError:
+            raise _unknown_codec(candidate) from None
+        if codec.type != "video":
+            raise UsageError(
+                f"The encoder {candidate!r} is for {codec.type}, not for video.", "Try --codec libx264."
+            )
+        if container.constant_rate and not explicit and candidate != container.encoder:
+            continue
+        if _fits(codec, container):
+            return codec
+    raise UsageError(
+        f"The container {container.name} cannot hold video of the encoder {name!r}.",
+        f"Use --codec {container.encoder}, or another extension such as .mkv.",
+    )
+
+
+def _fits(codec: Codec, container: Container) -> bool:
+    with av.open(NullFile(), "w", format=container.name) as rehearsal:
+        try:
+            rehearsal.add_stream(codec.name)
+        except ValueError:
+            return False
+    return True
+
+
+def _unknown_codec(name: str) -> UsageError:
+    encoders = [other for other in codecs_available if _is_video_encoder(other)]
+    near = get_close_matches(name, encoders, n=1)
+    remedy = f"Did you mean {near[0]!r}?" if near else "Try libx264, libx265, libsvtav1, libvpx-vp9 or ffv1."
+    return UsageError(f"There is no video encoder {name!r} in this FFmpeg.", remedy)
+
+
+def _is_video_encoder(name: str) -> bool:
+    try:
+        return Codec(name, "w").type == "video"
+    except UnknownCodecError:
+        return False
+
+
+def _pixel_format(codec: Codec, name: str, explicit: bool) -> str:
+    try:
+        VideoFormat(name)
+    except ValueError:
+        raise UsageError(f"There is no pixel format {name!r}.", "Try --pix-fmt yuv420p.") from None
+    known = [pix_fmt.name for pix_fmt in codec.video_formats or ()]
+    if not known or name in known:
+        return name
+    if explicit:
+        raise UsageError(
+            f"The encoder {codec.name} does not take the pixel format {name!r}.",
+            f"It takes {', '.join(known)}.",
+        )
+    best, _ = find_best_pix_fmt_of_list(known, name)
+    return best.name if best else known[0]
+
+
+def _takes(codec: Codec, key: str, value: str, explicit: bool) -> bool:
+    """Whether the encoder takes option `key` with this value; if the user asked for it, it must."""
+    context = CodecContext.create(codec, "w")
+    option = next((option for option in context.supported_options.private if option.name == key), None)
+    if option is None:
+        reason = f"has no {key}"
+        remedy = f"Leave out --{key}, or say --{key} none."
+    else:
+        choices = tuple(choice.name for choice in option.choices)
+        if codec.name in ("libx264", "libx264rgb", "libx265") and key == "preset":
+            choices = _X26X_PRESETS
+        numeric = getattr(option.type, "name", "") in ("INT", "INT64", "FLOAT", "DOUBLE")
+        if _in_range(value, option) if numeric and value not in choices else not choices or value in choices:
+            return True
+        reason = f"does not take {value!r} for its {key}"
+        remedy = (
+            f"It takes {', '.join(choices)}." if choices else f"It takes {option.min:g} to {option.max:g}."
+        )
+    if explicit:
+        raise UsageError(
+            f"The encoder {codec.name} {reason}.", f"{remedy} Another encoder is chosen by --codec."
+        )
+    return False
+
+
+def _in_range(value: str, option: Any) -> bool:
+    try:
+        return bool(option.min <= float(value) <= option.max)
+    except ValueError:
+        return False
+
+
+def _rehearse(plan: EncoderPlan) -> EncoderPlan:
+    """Open the encoder once; where it refuses odd sides, with sides one pixel larger."""
+    refusal = _refusal(plan)
+    if refusal is None:
+        return plan
+    picture = plan.picture
+    layout = VideoFormat(plan.pix_fmt)
+    step_x, step_y = 16 // layout.chroma_width(16), 16 // layout.chroma_height(16)
+    width, height = -(-picture.width // step_x) * step_x, -(-picture.height // step_y) * step_y
+    if (width, height) != (picture.width, picture.height):
+        note = (
+            f"{plan.codec} with {plan.pix_fmt} needs even sides: the output is {width}x{height}, the last "
+            f"column or row of {picture.width}x{picture.height} repeated; --pix-fmt yuv444p keeps the size."
+        )
+        padded = replace(
+            plan, picture=replace(picture, width=width, height=height), notes=(*plan.notes, note)
+        )
+        refusal = _refusal(padded)
+        if refusal is None:
+            return padded
+    raise SinkError(f"The encoder {plan.codec} does not open: {refusal}.", "Try --codec libx264.")
+
+
+def _refusal(plan: EncoderPlan) -> str | None:
+    """Why the encoder does not open, or None if it does."""
+    context = CodecContext.create(plan.codec, "w")
+    configure(context, plan)
+    context.options = dict(plan.options)
+    try:
+        with last_message() as messages:
+            context.open()
+    except (av.error.FFmpegError, ValueError) as error:
+        return (messages[-1] if messages else describe(error)).rstrip(".")
+    if context.options:
+        return f"it does not know the option {next(iter(context.options))}"
+    return None
+
+
+def configure(context: Any, plan: EncoderPlan) -> None:
+    """Set an encoder's fields, all but its private options."""
+    picture = plan.picture
+    context.width, context.height = picture.width, picture.height
+    context.pix_fmt = plan.pix_fmt
+    context.time_base = picture.time_base
+    context.framerate = picture.rate
+    context.sample_aspect_ratio = picture.sample_aspect_ratio
+    context.colorspace, context.color_range = plan.colour.matrix, plan.colour.range
+    context.color_primaries, context.color_trc = plan.colour.primaries, plan.colour.transfer
+    context.flags |= int(Flags.frame_duration)

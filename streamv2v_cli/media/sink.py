@@ -1,0 +1,228 @@
+"""A local file as a sink of frames and of copied packets."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+from av.packet import Packet
+
+from ..errors import SinkError
+from ..frame import Frame
+from .colour import RgbWriter
+from .containers import add_copied_stream
+from .encoder import configure
+from .ffmpeg import describe
+from .source import time_of
+
+if TYPE_CHECKING:
+    from .output import OutputPlan
+
+__all__ = ["FileSink"]
+
+log = logging.getLogger(__name__)
+
+_MAX_HELD_PACKETS = 4096
+"""Packets of one stream that wait for the video to catch up; beyond that the oldest go ahead of it."""
+
+
+class FileSink:
+    """Encodes frames and copies packets into a temporary file, which takes the final name at the end.
+
+    Raises:
+        SinkError: the file cannot be created.
+    """
+
+    def __init__(self, plan: OutputPlan) -> None:
+        self.path, self.part = plan.path, plan.part
+        self.frames_written = 0
+        self.timestamps_moved = 0
+        self._plan = plan
+        self._picture = plan.encoder.picture
+        self._to_yuv = RgbWriter(plan.encoder.pix_fmt, plan.encoder.colour)
+        self._held: dict[Any, deque[Packet[Any]]] = {stream: deque() for stream in plan.streams}
+        self._last_packet: Packet[Any] | None = None
+        self._first_dts: int | None = None
+        self._start: int | None = None
+        self._last_pts: int | None = None
+        self._end = 0
+        self._usual_duration = max(1, round(1 / (self._picture.rate * self._picture.time_base)))
+        container = plan.container
+        try:
+            self._output = av.open(
+                f"file:{self.part}",
+                "w",
+                format=container.name,
+                container_options=container.options,
+                metadata_errors="surrogateescape",
+            )
+            self._video = self._add_video()
+            self._copies = {stream: add_copied_stream(self._output, stream) for stream in plan.streams}
+            self._output.metadata.update(plan.metadata)
+            self._output.set_chapters(list(plan.chapters))
+            self._output.start_encoding()
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            self.part.unlink(missing_ok=True)
+            raise SinkError(f"The output '{self.path}' cannot be written: {describe(error)}.") from error
+
+    def _add_video(self) -> Any:
+        encoder = self._plan.encoder
+        stream = self._output.add_stream(
+            encoder.codec, rate=self._picture.rate, options=dict(encoder.options)
+        )
+        configure(stream.codec_context, encoder)
+        stream.time_base = self._picture.time_base
+        return stream
+
+    def write(self, frame: Frame) -> None:
+        """Encode a frame at its own time.
+
+        Raises:
+            SinkError: it cannot be written, for example because the disk is full.
+        """
+        picture = self._to_yuv(self._padded(frame.pixels))
+        picture.pts, picture.duration = self._ticks(frame)
+        picture.time_base = self._picture.time_base
+        self._last_pts = picture.pts
+        self._start = picture.pts if self._start is None else self._start
+        self._end = picture.pts + picture.duration
+        self._encode(picture)
+        self.frames_written += 1
+        self._release(self._end * self._picture.time_base)
+
+    def copy(self, packet: Packet[Any]) -> None:
+        """Take in a packet of a stream to copy; it is written when the video has reached its time."""
+        if packet.stream in self._copies and packet.dts is not None:
+            held = self._held[packet.stream]
+            held.append(packet)
+            if len(held) > _MAX_HELD_PACKETS:
+                self._mux_copy(held.popleft())
+
+    def moved_text(self) -> str:
+        """A sentence on timestamps that the container cannot hold exactly; empty if it holds them all."""
+        moved, name = self.timestamps_moved, self._plan.container.name
+        return f"{moved} timestamps were rounded: {name} holds only a constant frame rate." if moved else ""
+
+    def finish(self, *, trim: bool = False) -> None:
+        """Write what is left, close the file and give it its final name; a file without frames is deleted.
+
+        Args:
+            trim: leave out copied packets that begin after the last frame.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        if not self.frames_written:
+            self.discard()
+            return
+        self._drain(trim)
+        try:
+            self._output.close()
+            self.part.replace(self.path)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def abandon(self) -> None:
+        """After an error: write the finished frames, close the file and leave it under its temporary name.
+
+        A file without frames is deleted. Errors are not raised, since one has been already.
+        """
+        if not self.frames_written:
+            self.discard()
+            return
+        try:
+            self._drain(trim=True)
+        except SinkError as error:
+            log.debug("%s", error)
+        self._close_quietly()
+
+    def discard(self) -> None:
+        """Close and delete the temporary file."""
+        self._close_quietly()
+        self.part.unlink(missing_ok=True)
+
+    def _close_quietly(self) -> None:
+        try:
+            self._output.close()
+        except (av.error.FFmpegError, OSError) as error:
+            log.debug("Closing failed: %s.", describe(error))
+
+    def _padded(self, pixels: np.ndarray) -> np.ndarray:
+        """The pixels with the last row and column repeated up to the encoder's size."""
+        below, right = self._picture.height - pixels.shape[0], self._picture.width - pixels.shape[1]
+        if not below and not right:
+            return pixels
+        return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
+
+    def _ticks(self, frame: Frame) -> tuple[int, int]:
+        """Timestamp and duration in ticks of the output; exact but for containers of constant rate."""
+        scale = frame.time_base / self._picture.time_base
+        assert frame.pts is not None
+        exact = frame.pts * scale
+        pts = round(exact)
+        if self._last_pts is not None and pts <= self._last_pts:
+            pts = self._last_pts + 1
+        self.timestamps_moved += pts != exact
+        duration = self._usual_duration if not frame.duration else max(1, round(frame.duration * scale))
+        return pts, duration
+
+    def _encode(self, picture: Any) -> None:
+        try:
+            for packet in self._video.encode(picture):
+                self._mux_video(packet)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _mux_video(self, packet: Packet[Any]) -> None:
+        """Hand on the packet before this one: the last one's duration has to be set at the end."""
+        self._first_dts = packet.dts if self._first_dts is None else self._first_dts
+        if self._last_packet is not None:
+            self._output.mux_one(self._last_packet)
+        self._last_packet = packet
+
+    def _drain(self, trim: bool) -> None:
+        if self.frames_written:
+            self._encode(None)
+        try:
+            if self._last_packet is not None:
+                self._set_last_duration(self._last_packet)
+                self._output.mux_one(self._last_packet)
+                self._last_packet = None
+            self._release(self._end * self._picture.time_base if trim else None)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _set_last_duration(self, packet: Packet[Any]) -> None:
+        """Let the samples' durations add up to the time from the first frame to the end of the last.
+
+        With B-frames the last packet is not the last frame, so that its own duration would give another sum.
+        """
+        if self._plan.container.ends_by_sample_durations and self._start is not None:
+            assert packet.dts is not None
+            assert self._first_dts is not None
+            remaining = (self._end - self._start) - (packet.dts - self._first_dts)
+            if remaining > 0:
+                packet.duration = remaining
+
+    def _release(self, until: Fraction | None) -> None:
+        """Write the copied packets that wait and begin before `until` seconds; all of them for None."""
+        for held in self._held.values():
+            while held and (until is None or time_of(held[0]) < until):
+                self._mux_copy(held.popleft())
+
+    def _mux_copy(self, packet: Packet[Any]) -> None:
+        packet.stream = self._copies[packet.stream]
+        try:
+            self._output.mux_one(packet)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> SinkError:
+        return SinkError(
+            f"Writing '{self.part}' failed: {describe(error)}.",
+            "Free some space and run again." if getattr(error, "errno", None) == 28 else "",
+        )

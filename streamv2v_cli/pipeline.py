@@ -1,0 +1,279 @@
+"""Source, translator and sink in three threads, joined by short bounded queues.
+
+The memory does not depend on the length of the video, and a slow stage holds back the others. Whatever fails,
+the finished frames are saved, the first error is raised, and no thread is left behind.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Protocol
+
+from .errors import StreamV2VError
+from .frame import Frame
+
+__all__ = ["Channel", "Closed", "Sink", "Source", "Statistics", "Translator", "run_pipeline"]
+
+FRAME_WEIGHT, PACKET_WEIGHT, CHANNEL_CAPACITY = 16, 1, 64
+"""A channel holds at most four frames; packets, which are small, count for a sixteenth."""
+
+
+class Source(Protocol):
+    """Frames, and between them packets that go to the sink as they are."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Translator(Protocol):
+    """Frames in, frames out, each exactly once and in order."""
+
+    @property
+    def bank_bytes(self) -> int:
+        """Memory of the feature bank."""
+
+    def push(self, frame: Frame) -> list[Frame]:
+        """Take in a frame; the frames that are finished."""
+
+    def flush(self) -> list[Frame]:
+        """The frames in flight."""
+
+
+class Sink(Protocol):
+    """Where frames and copied packets end up."""
+
+    def write(self, frame: Frame) -> None:
+        """Take in a finished frame."""
+
+    def copy(self, packet: Any) -> None:
+        """Take in a packet as it is."""
+
+    def finish(self, *, trim: bool = False) -> None:
+        """Complete the output; with `trim`, without packets after the last frame."""
+
+    def abandon(self) -> None:
+        """Save what is finished after an error, without raising another."""
+
+
+@dataclass
+class Statistics:
+    """How far a run has come; read by the progress display while the threads write.
+
+    Attributes:
+        frames_in: frames that the source gave.
+        frames_out: frames that the sink took.
+        interrupted: the run was stopped before the end of the source.
+        bank_bytes: memory of the feature bank.
+        started: time.monotonic() when the run began.
+        elapsed: seconds that the run took, 0 before its end.
+    """
+
+    frames_in: int = 0
+    frames_out: int = 0
+    interrupted: bool = False
+    bank_bytes: int = 0
+    started: float = field(default_factory=time.monotonic)
+    elapsed: float = 0.0
+
+    def rate(self) -> float | None:
+        """Finished frames a second since the run began; None before the first."""
+        seconds = self.elapsed or time.monotonic() - self.started
+        return self.frames_out / seconds if self.frames_out and seconds > 0 else None
+
+
+class Closed(Exception):  # noqa: N818 - it is the normal end of a channel
+    """The channel gives or takes nothing any more."""
+
+
+class Channel:
+    """A bounded queue between two threads that either end can shut.
+
+    Args:
+        capacity: the sum of the weights of the items that may wait. An empty channel takes any item.
+    """
+
+    def __init__(self, capacity: int = CHANNEL_CAPACITY) -> None:
+        self._capacity = capacity
+        self._items: deque[tuple[Any, int]] = deque()
+        self._weight = 0
+        self._ended = self._aborted = False
+        self._changed = threading.Condition()
+
+    def put(self, item: Any, weight: int = FRAME_WEIGHT) -> None:
+        """Wait for room and add an item.
+
+        Raises:
+            Closed: the channel was aborted.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._aborted or not self._items or self._weight + weight <= self._capacity
+            )
+            if self._aborted:
+                raise Closed
+            self._items.append((item, weight))
+            self._weight += weight
+            self._changed.notify_all()
+
+    def get(self) -> Any:
+        """Wait for an item and take it.
+
+        Raises:
+            Closed: the channel was aborted, or has ended and is empty.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._aborted or self._items or self._ended)
+            if self._aborted or not self._items:
+                raise Closed
+            item, weight = self._items.popleft()
+            self._weight -= weight
+            self._changed.notify_all()
+            return item
+
+    def end(self) -> None:
+        """No more items will be put; those that wait can still be taken."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def abort(self) -> None:
+        """Drop what waits, and raise Closed in every thread that puts or gets."""
+        with self._changed:
+            self._aborted = True
+            self._items.clear()
+            self._changed.notify_all()
+
+
+class _Run:
+    """The three threads of one run and what they share."""
+
+    def __init__(self, source: Source, translator: Translator, sink: Sink, stop: threading.Event) -> None:
+        self.source, self.translator, self.sink, self.stop = source, translator, sink, stop
+        self.statistics = Statistics()
+        self.error: BaseException | None = None
+        self.to_translator, self.to_sink = Channel(), Channel()
+        self.complete = False
+        self._lock = threading.Lock()
+        self._due: deque[tuple[int | None, Fraction]] = deque()
+
+    def threads(self) -> list[threading.Thread]:
+        stages = (("source", self.read), ("translator", self.translate), ("sink", self.write))
+        return [
+            threading.Thread(target=self._guarded, args=(stage,), name=f"streamv2v-{name}", daemon=True)
+            for name, stage in stages
+        ]
+
+    def _guarded(self, stage: Callable[[], None]) -> None:
+        """Run a stage; if it fails, the stages before it stop and those after it drain."""
+        try:
+            stage()
+        except Closed:
+            pass
+        except BaseException as error:
+            with self._lock:
+                self.error = self.error or error
+            self.to_translator.abort()
+            if stage == self.translate:
+                self.to_sink.end()
+            elif stage == self.write:
+                self.to_sink.abort()
+
+    def read(self) -> None:
+        for item in self.source:
+            if self.stop.is_set():
+                break
+            if isinstance(item, Frame):
+                self.statistics.frames_in += 1
+                self.to_translator.put(item)
+            else:
+                self.to_sink.put(item, PACKET_WEIGHT)
+        self.to_translator.end()
+
+    def translate(self) -> None:
+        while not self.stop.is_set():
+            try:
+                frame = self.to_translator.get()
+            except Closed:
+                break
+            self._due.append((frame.pts, frame.time_base))
+            self._deliver(self.translator.push(frame))
+        if self.error is None and not self.stop.is_set():
+            self._deliver(self.translator.flush())
+            if self._due:
+                raise StreamV2VError(f"The translator kept {len(self._due)} frames back.")
+            self.complete = True
+        self.to_translator.abort()
+        self.to_sink.end()
+
+    def _deliver(self, frames: list[Frame]) -> None:
+        """Send finished frames to the sink, each with the timestamp that it came in with."""
+        self.statistics.bank_bytes = self.translator.bank_bytes
+        for frame in frames:
+            if not self._due or self._due.popleft() != (frame.pts, frame.time_base):
+                raise StreamV2VError(f"The translator gave a frame at {frame.pts} that was not due.")
+            self.to_sink.put(frame)
+
+    def write(self) -> None:
+        while True:
+            item = self.to_sink.get()
+            if not isinstance(item, Frame):
+                self.sink.copy(item)
+                continue
+            self.sink.write(item)
+            self.statistics.frames_out += 1
+
+
+def run_pipeline(
+    source: Source,
+    translator: Translator,
+    sink: Sink,
+    *,
+    stop: threading.Event | None = None,
+    trim: bool = False,
+    watch: Callable[[Statistics], None] = lambda statistics: None,
+    interval: float = 0.1,
+) -> Statistics:
+    """Send all frames of the source through the translator into the sink, and close the sink.
+
+    Args:
+        source: gives frames and packets.
+        translator: gives each frame back once, in order.
+        sink: takes both.
+        stop: once set, what is finished is saved and the run ends without an error.
+        trim: leave out copied packets after the last frame also when the source came to its end.
+        watch: called in this thread, about every `interval` seconds and once at the end.
+        interval: in seconds.
+
+    Returns:
+        The statistics; as many frames came out as went in unless it was interrupted.
+
+    Raises:
+        BaseException: the first error of any stage; what was finished before has been saved.
+    """
+    stop = stop or threading.Event()
+    run = _Run(source, translator, sink, stop)
+    threads = run.threads()
+    try:
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            next(thread for thread in threads[::-1] if thread.is_alive()).join(interval)
+            watch(run.statistics)
+        if run.error is not None:
+            raise run.error
+        run.statistics.interrupted = not run.complete
+        sink.finish(trim=trim or not run.complete)
+    except BaseException:
+        run.to_translator.abort()
+        run.to_sink.abort()
+        for thread in threads:
+            thread.join()
+        sink.abandon()
+        raise
+    run.statistics.elapsed = time.monotonic() - run.statistics.started
+    watch(run.statistics)
+    return run.statistics

@@ -1,0 +1,100 @@
+"""What a run will do and what it did, as text for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .configuration import to_yaml
+from .progress import bytes_text, duration_text
+
+if TYPE_CHECKING:
+    from .media.info import SourceInfo
+    from .media.output import OutputPlan
+    from .media.source import FileSource
+    from .models.locate import ModelPlan
+    from .pipeline import Statistics, Translator
+    from .settings import Settings
+
+__all__ = ["damage_text", "plan_text", "summary_text"]
+
+
+def plan_text(
+    info: SourceInfo,
+    plan: OutputPlan,
+    settings: Settings,
+    model: ModelPlan | None,
+    model_size: tuple[int, int] | None,
+) -> str:
+    """The plan of a run: the input's streams, the sizes, the model and where it comes from, the settings."""
+    copied = {stream.index for stream in plan.streams}
+    lines = [f"input     {info.name}", f"          {_video_text(info)}"]
+    for stream in info.streams:
+        lines.append(f"          {stream}: {'copied' if stream.index in copied else 'left out'}")
+    picture = plan.encoder.picture
+    lines += [f"output    {plan.path}", f"          {plan.container.name}: {plan.encoder}"]
+    if picture.sample_aspect_ratio != 1:
+        lines.append(f"          sample aspect ratio {picture.sample_aspect_ratio}")
+    lines += [f"          note: {note}" for note in plan.notes]
+    if model is None:
+        lines.append("model     none: the pictures pass through unchanged")
+    else:
+        lines.append(f"model     {model.name}" + (f" ({model.kind})" if model.kind else ""))
+        for part in model.parts:
+            where = str(part.path) if part.path is not None else part.source
+            lines.append(f"          {part.role}: {where}" + (f" ({part.remark})" if part.remark else ""))
+    if model_size is not None:
+        lines.append(f"          works at {model_size[0]}x{model_size[1]}")
+    return "\n".join([*lines, "settings", *(f"  {line}" for line in to_yaml(settings).splitlines())])
+
+
+def _video_text(info: SourceInfo) -> str:
+    words = [
+        f"{info.container}: {info.codec} {info.pix_fmt}",
+        f"{info.width}x{info.height}",
+        str(info.orientation),
+    ]
+    if info.sample_aspect_ratio != 1:
+        words.append(f"sample aspect ratio {info.sample_aspect_ratio}")
+    words.append(str(info.colour))
+    if info.rate:
+        words.append(f"{float(info.rate):.5g} fps")
+    if info.frame_count:
+        words.append(f"about {info.frame_count} frames")
+    if info.duration:
+        words.append(duration_text(info.duration))
+    return ", ".join(words)
+
+
+def summary_text(plan: OutputPlan, statistics: Statistics, settings: Settings, translator: Translator) -> str:
+    """What a run did, in a few lines."""
+    picture, frames = plan.encoder.picture, statistics.frames_out
+    rate = statistics.rate()
+    speed = f" ({rate:.3g} fps)" if rate else ""
+    state = "interrupted after " if statistics.interrupted else ""
+    lines = [
+        f"{state}{frames} frame{'' if frames == 1 else 's'} of {picture.width}x{picture.height} "
+        f"in {duration_text(statistics.elapsed)}{speed}"
+    ]
+    if settings.translator == "diffusion":
+        bank = f"bank {settings.bank.kind}"
+        if statistics.bank_bytes:
+            bank += f" ({bytes_text(statistics.bank_bytes)})"
+        lines.append(
+            f"model {settings.model}, {settings.diffusion.steps} steps, {bank}, seed {settings.seed}"
+        )
+    if skipped := getattr(translator, "frames_skipped", 0):
+        lines.append(f"{skipped} frames were like the one before and reused its picture")
+    if frames:
+        lines.append(f"{plan.path}: {bytes_text(plan.path.stat().st_size)}")
+    return "\n".join(lines)
+
+
+def damage_text(source: FileSource) -> str:
+    """What was wrong with the input, as one sentence; empty if nothing was."""
+    parts = []
+    if source.damaged_packets:
+        several = source.damaged_packets > 1
+        parts.append(f"{source.damaged_packets} damaged packet{'s were' if several else ' was'} skipped")
+    if source.seconds_missing:
+        parts.append(f"the last {source.seconds_missing:.2f} s are missing")
+    return f"The input is damaged: {' and '.join(parts)}." if parts else ""

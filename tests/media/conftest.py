@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamv2v_cli.frame import Frame
+from streamv2v_cli.media.output import OutputPlan, check_output_path, plan_output
+from streamv2v_cli.media.sink import FileSink
+from streamv2v_cli.media.source import FileSource
+from streamv2v_cli.settings import Output
+
+FAST = {"preset": "veryfast", "crf": 12}  # the fastest preset with B-frames
+
+
+@pytest.fixture
+def rewrite() -> Callable[..., OutputPlan]:
+    """Read a file and write its frames and packets as they are, in one thread."""
+
+    def rewrite(
+        source: Path,
+        output: Path,
+        *,
+        frames: int | None = None,
+        explicit: Collection[str] = (),
+        size: tuple[int, int] | None = None,
+        change: Callable[[Any], Any] = lambda pixels: pixels,
+        **settings: Any,
+    ) -> OutputPlan:
+        with FileSource(source, frames=frames) as opened:
+            plan = plan_output(
+                opened,
+                check_output_path(output, source, overwrite=False),
+                size or opened.info.size,
+                Output(**{**FAST, **settings}),
+                explicit=explicit,
+                frames=frames,
+            )
+            sink = FileSink(plan)
+            for item in opened:
+                if isinstance(item, Frame):
+                    sink.write(item.with_pixels(change(item.pixels)))
+                else:
+                    sink.copy(item)
+            sink.finish(trim=frames is not None)
+        return plan
+
+    return rewrite

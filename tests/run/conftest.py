@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from clips import make_clip
+
+COMMAND = [sys.executable, "-m", "streamv2v_cli"]
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Result:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """The environment for a command of this source tree, wherever it runs."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+
+
+@pytest.fixture
+def streamv2v(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Result]:
+    """Run the real command in `tmp_path`."""
+
+    def streamv2v(*arguments: object) -> Result:
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return streamv2v
+
+
+@pytest.fixture
+def passthrough(streamv2v: Callable[..., Result]) -> Callable[..., Result]:
+    """`streamv2v run --translator passthrough` with further arguments."""
+    return lambda *arguments: streamv2v(
+        "run", "--translator", "passthrough", "--preset", "ultrafast", *arguments
+    )
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A clip of 24 frames with sound."""
+    return make_clip(tmp_path / "clip.mp4", tones=(0.0,))

@@ -7,6 +7,9 @@ from torch.nn import functional as F
 
 __all__ = ["nearest_tokens"]
 
+# Keeps an all-zero token finite; the default of F.normalize is zero in float16.
+_SMALLEST_NORM = 1e-6
+
 
 def nearest_tokens(
     queries: torch.Tensor, candidates: torch.Tensor, mask: torch.Tensor | None = None
@@ -21,7 +24,8 @@ def nearest_tokens(
     Returns:
         The cosines (rows, n), -inf where no candidate takes part, and the candidates' indices (rows, n), int64.
     """
-    similarity = F.normalize(queries, dim=-1) @ F.normalize(candidates, dim=-1).transpose(-1, -2)
+    queries, candidates = (F.normalize(x, dim=-1, eps=_SMALLEST_NORM) for x in (queries, candidates))
+    similarity = queries @ candidates.transpose(-1, -2)
     if mask is not None:
         similarity = similarity.masked_fill(~mask[:, None, :], float("-inf"))
     return similarity.max(dim=-1)

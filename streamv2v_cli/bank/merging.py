@@ -9,6 +9,9 @@ from streamv2v_cli.seeding import generator
 
 __all__ = ["draw_partition", "group_mean", "match_tokens", "merge_tokens"]
 
+# A power of two, so that scaling loses no bits; float16 sums of thousands of tokens would overflow without it.
+_SCALE = 2.0**-6
+
 
 def draw_partition(
     tokens: int, *, stratified: bool, seed: int, layer: str, row: int, frame: int
@@ -101,7 +104,8 @@ def _sum_by_product(
     """The same by a product with the (n, n) one-hot matrix of the matches, which accumulates in float32."""
     numbers = torch.arange(destination.shape[1], device=match.device)
     membership = match[:, None, :] == numbers[None, :, None]
-    total = destination.float() + (membership.to(source.dtype) @ source).float()
+    summed = membership.to(source.dtype) @ (source * _SCALE)
+    total = destination.float() + summed.float() / _SCALE
     return total, membership.sum(-1, keepdim=True).float() + 1
 
 

@@ -113,3 +113,9 @@ def test_nearest_token_looks_at_direction_and_not_at_length() -> None:
     similarity, index = nearest_tokens(queries, candidates)
     assert index.tolist() == [[2, 0]]
     torch.testing.assert_close(similarity, torch.ones(1, 2))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_a_zero_token_is_near_to_nothing(dtype: torch.dtype) -> None:
+    similarity, _ = nearest_tokens(torch.zeros(1, 2, 4, dtype=dtype), torch.ones(1, 3, 4, dtype=dtype))
+    assert similarity.tolist() == [[0.0, 0.0]]

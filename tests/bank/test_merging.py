@@ -73,3 +73,12 @@ def test_many_tokens_on_one_are_averaged_without_loss_in_half_precision() -> Non
     for sums in (merging._sum_by_index, merging._sum_by_product):
         total, count = sums(source, source, match)
         torch.testing.assert_close(total[0, 0] / count[0, 0], source[0, 0].float(), rtol=4e-3, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sums_do_not_overflow_in_half_precision(dtype: torch.dtype) -> None:
+    """A flat picture matches everything to one token: 2,000 times 50 is more than float16 can hold."""
+    source = torch.full((1, 2000, 2), 50.0, dtype=dtype)
+    match = torch.zeros(1, 2000, dtype=torch.int64)
+    total, count = merging._sum_by_product(source, source, match)
+    torch.testing.assert_close(total[0, 0] / count[0, 0], source[0, 0].float(), rtol=4e-3, atol=0)

@@ -174,8 +174,19 @@ def _root(
     """Restyle videos and live streams by a text prompt, one consistent frame after another."""
 
 
+def _replace_closed_streams() -> None:
+    """Let stdout and stderr that the caller has closed lead nowhere.
+
+    Python has None in their place, and the next file that is opened, such as the output, would get their number.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the end
+
+
 def main() -> None:
     """Console script `streamv2v`: run a command and exit with its code."""
+    _replace_closed_streams()
     try:
         try:
             app(prog_name="streamv2v")

@@ -6,10 +6,12 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["Interruption"]
+__all__ = ["Interruption", "noticing_interrupt"]
 
 _SHOW_CURSOR = "\x1b[?25h"
 
@@ -44,3 +46,29 @@ class Interruption:
             os._exit(128 + number)
         self.exit_code = 128 + number
         self.event.set()
+
+
+@contextmanager
+def noticing_interrupt() -> Iterator[None]:
+    """While entered, Ctrl-C ends in KeyboardInterrupt, whatever a library makes of it.
+
+    An import that is cut short can come out as another error, or be tried again and go on.
+    """
+    noticed = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal noticed
+        noticed = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    except Exception as error:
+        if noticed:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if noticed:
+        raise KeyboardInterrupt

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .errors import UsageError
+from .errors import ModelNotFoundError, SinkError, UsageError
 from .interruption import Interruption
 from .pipeline import run_pipeline
 from .progress import Progress
@@ -73,6 +73,27 @@ class Job:
         size = _model_size(self.settings, self.source.info)
         return plan_text(self.source.info, self.plan, self.settings, describe_model(self.settings), size)
 
+    def check_model(self) -> None:
+        """Check what can be checked of the model without loading it.
+
+        Raises:
+            DeviceError: a device or attention backend that was asked for is not there.
+            ModelNotFoundError: a path that was given does not exist.
+        """
+        from .models.locate import describe_model
+
+        compute = self.settings.compute
+        if self.settings.translator == "passthrough":
+            return
+        for part in describe_model(self.settings).parts:
+            if part.missing:
+                raise ModelNotFoundError(part.remark)
+        if compute.device != "auto" or compute.attention == "xformers":
+            from .bank.attention import choose_backend
+            from .models.device import pick_device
+
+            choose_backend(compute.attention, pick_device(compute.device))
+
     def perform(self, translator: Translator, *, quiet: bool = False, progress: bool = True) -> Outcome:
         """Restyle the file.
 
@@ -99,9 +120,13 @@ class Job:
                         trim=self.frames is not None,
                         watch=display.update,
                     )
-            except BaseException:
+            except BaseException as error:
                 if sink.frames_written:
-                    log.warning("The %d finished frames are in '%s'.", sink.frames_written, sink.part)
+                    # Encoders hold frames back, so that a failed write loses some of those that were finished.
+                    text = "%d frames were finished; those that could be written are in '%s'."
+                    if not isinstance(error, SinkError):
+                        text = "The %d finished frames are in '%s'."
+                    log.warning(text, sink.frames_written, sink.part)
                 raise
         for message in filter(
             None, (damage_text(self.source), self.source.repaired_text(), sink.moved_text())

@@ -79,8 +79,9 @@ def summary_text(plan: OutputPlan, statistics: Statistics, settings: Settings, t
         bank = f"bank {settings.bank.kind}"
         if statistics.bank_bytes:
             bank += f" ({bytes_text(statistics.bank_bytes)})"
+        steps = settings.diffusion.steps
         lines.append(
-            f"model {settings.model}, {settings.diffusion.steps} steps, {bank}, seed {settings.seed}"
+            f"model {settings.model}, {steps} step{'' if steps == 1 else 's'}, {bank}, seed {settings.seed}"
         )
     if skipped := getattr(translator, "frames_skipped", 0):
         lines.append(f"{skipped} frames were like the one before and reused its picture")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import nn
 
 from streamv2v_cli.errors import ConfigError
 
-__all__ = ["AttentionLayer", "attention_layers", "select_layers", "valid_block_names"]
+__all__ = ["AttentionLayer", "attention_layers", "check_block_names", "select_layers", "valid_block_names"]
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,23 @@ def valid_block_names(unet: nn.Module) -> list[str]:
     return ["all", "down", *downs, "mid", "up", *ups]
 
 
-def select_layers(unet: nn.Module, names: Iterable[str], setting: str) -> frozenset[str]:
+def check_block_names(unet: nn.Module, names: Collection[str], setting: str) -> None:
+    """Refuse names of blocks that this UNet does not have; see `select_layers`.
+
+    Raises:
+        ConfigError: a name is not a block of this UNet.
+    """
+    valid = valid_block_names(unet)
+    for name in names:
+        if name not in valid:
+            near = difflib.get_close_matches(name, valid, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise ConfigError(
+                f"{setting}: this model has no block {name!r}.{hint}", f"Valid: {', '.join(valid)}."
+            )
+
+
+def select_layers(unet: nn.Module, names: Collection[str], setting: str) -> frozenset[str]:
     """Resolve block names to the module paths of self-attention layers.
 
     Args:
@@ -91,16 +107,10 @@ def select_layers(unet: nn.Module, names: Iterable[str], setting: str) -> frozen
     Raises:
         ConfigError: a name is not a block of this UNet.
     """
+    check_block_names(unet, names, setting)
     layers = [layer for layer in attention_layers(unet) if layer.is_self]
-    valid = valid_block_names(unet)
     chosen: set[str] = set()
     for name in names:
-        if name not in valid:
-            near = difflib.get_close_matches(name, valid, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise ConfigError(
-                f"{setting}: this model has no block {name!r}.{hint}", f"Valid: {', '.join(valid)}."
-            )
         matched = {
             x.name for x in layers if name == "all" or x.block == name or x.block.startswith(f"{name}.")
         }

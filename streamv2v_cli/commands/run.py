@@ -38,7 +38,8 @@ def run(
         typer.Option("--frames", min=1, metavar="N", help="Stop after N frames.", show_default=False),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, print the plan and stop.")
+        bool,
+        typer.Option("--dry-run", help="Print what would be read, loaded and written, and stop."),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
@@ -50,10 +51,12 @@ def run(
 
     Example: streamv2v run clip.mp4 --prompt "pencil sketch" -o sketch.mp4
     """
+    from ..interruption import noticing_interrupt
     from ..job import make_translator, open_job
     from ..logs import log_to_stderr
     from ..media.output import default_output_path
     from ..models.locate import recommended_settings
+    from ..unused import unused_settings
 
     log_to_stderr(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
     resolved = request.resolve(recommended_settings)
@@ -67,10 +70,13 @@ def run(
     with open_job(source, path, resolved, overwrite=overwrite, frames=frames) as job:
         if dry_run:
             print(job.describe())
+            job.check_model()
             return
-        for note in job.plan.notes:
+        for note in [*unused_settings(resolved), *job.plan.notes]:
             logging.getLogger(__name__).warning("%s", note)
-        outcome = job.perform(make_translator(settings), quiet=quiet, progress=not no_progress)
+        with noticing_interrupt():
+            translator = make_translator(settings)
+        outcome = job.perform(translator, quiet=quiet, progress=not no_progress)
     if outcome.saved:
         print(path)
     if outcome.exit_code:

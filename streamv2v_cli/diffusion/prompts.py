@@ -65,7 +65,7 @@ class PromptEncoder:
         tokenizer, encoder = self._model.tokenizer, self._model.text_encoder
         length = tokenizer.model_max_length
         for text in texts:
-            count = len(tokenizer(text).input_ids)
+            count = len(tokenizer(text, verbose=False).input_ids)
             if count > length:
                 logger.warning(
                     "the prompt has %d tokens, of which the model reads %d: %s", count, length, text

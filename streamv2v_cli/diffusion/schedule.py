@@ -81,14 +81,3 @@ class Schedule:
             c_out=out.float(),
             prediction=prediction,
         )
-
-    def to(self, device: torch.device) -> Schedule:
-        """The same schedule on another device."""
-        return Schedule(
-            self.timesteps.to(device),
-            self.alpha.to(device),
-            self.sigma.to(device),
-            self.c_skip.to(device),
-            self.c_out.to(device),
-            self.prediction,
-        )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from streamv2v_cli.bank.attention import choose_backend
+from streamv2v_cli.bank.layers import check_block_names
 from streamv2v_cli.diffusion.engine import Engine
 from streamv2v_cli.diffusion.picture import from_model_range, resize, to_model_range
 from streamv2v_cli.diffusion.prompts import PromptEncoder
@@ -41,6 +43,7 @@ class Translator:
     def __init__(self, model: Model, settings: Settings, *, live: bool = False) -> None:
         self._model = model
         self._settings = settings
+        _check(model, settings)
         self._encoder = PromptEncoder(model, settings.compute.offload_text_encoder)
         self._similar = SimilarFrameFilter(settings.skip_similar)
         lookahead = settings.lookahead
@@ -52,7 +55,6 @@ class Translator:
         self.frames_skipped = 0
         self.model_size: tuple[int, int] | None = None
         self._size = (0, 0)
-        model_frame_size(64, 64, settings.frame, model.vae_factor)
         self._first_prompt = self._prompt = self._encoder.encode(settings.prompt, settings.negative_prompt)
 
     @property
@@ -189,3 +191,11 @@ class Translator:
     def _shift(self) -> float:
         """Offset of the VAE's latents; 0 for Stable Diffusion 1 and 2."""
         return getattr(self._model.vae.config, "shift_factor", None) or 0.0
+
+
+def _check(model: Model, settings: Settings) -> None:
+    """Refuse before the first frame what the engine would refuse at it."""
+    model_frame_size(64, 64, settings.frame, model.vae_factor)
+    choose_backend(settings.compute.attention, model.device)
+    check_block_names(model.unet, settings.bank.attention.layers, "bank.attention.layers")
+    check_block_names(model.unet, settings.bank.fuse.layers, "bank.fuse.layers")

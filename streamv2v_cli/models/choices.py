@@ -83,7 +83,7 @@ def choose_lcm_lora(wanted: str, kind: Kind, facts: ModelFacts) -> str | None:
     if lora is None:
         _log.warning(
             "the model is not distilled for few steps, and no LCM-LoRA is known for its architecture (prompts of "
-            "width %d); give one with --set weights.lcm_lora=PATH_OR_ID",
+            "width %d); give one with --lcm-lora PATH_OR_ID",
             facts.cross_attention_dim,
         )
     return lora

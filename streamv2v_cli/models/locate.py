@@ -39,12 +39,14 @@ class PlannedPart:
         source: the path or Hub id that it comes from.
         path: where it is on this machine; None if it would have to be fetched or cannot be found.
         remark: a word on it, or why there is no path.
+        missing: it was given as a path or file that is not there or cannot be used.
     """
 
     role: str
     source: str
     path: Path | None
     remark: str = ""
+    missing: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,11 +103,11 @@ def describe_model(settings: Settings) -> ModelPlan:
     try:
         source, entry = find_model(settings.model)
     except ModelError as error:
-        return ModelPlan(settings.model, None, (PlannedPart("model", settings.model, None, str(error)),))
+        return ModelPlan(settings.model, None, (_missing("model", settings.model, error),))
     try:
         facts = _facts(source, weights.config)
     except ModelError as error:
-        return ModelPlan(settings.model, None, (PlannedPart("model", settings.model, None, str(error)),))
+        return ModelPlan(settings.model, None, (_missing("model", settings.model, error),))
     kind = (entry.kind if entry else None) or (detect_kind(facts) if facts else None)
     vae = _vae_part(source, facts, weights.vae)
     parts = [
@@ -148,7 +150,7 @@ def _vae_part(source: Source, facts: ModelFacts | None, wanted: str) -> PlannedP
             return PlannedPart("VAE", OWN_VAE, source.path, str(name))
         path = cached_vae(find_source(vae, "VAE", "--vae"))
     except ModelError as error:
-        return PlannedPart("VAE", wanted, None, str(error))
+        return _missing("VAE", wanted, error)
     return PlannedPart("VAE", vae, path, "" if path else FETCHED)
 
 
@@ -164,7 +166,11 @@ def _lcm_parts(facts: ModelFacts | None, kind: Kind | None, wanted: str) -> list
 
 def _lora_part(role: str, text: str, remark: str) -> PlannedPart:
     try:
-        path = cached_lora(find_source(text, role, "--lora"))
+        path = cached_lora(find_source(text, role, f"--{role.lower()}"))
     except ModelError as error:
-        return PlannedPart(role, text, None, str(error))
+        return _missing(role, text, error)
     return PlannedPart(role, text, path, ", ".join(filter(None, [remark, "" if path else FETCHED])))
+
+
+def _missing(role: str, source: str, error: ModelError) -> PlannedPart:
+    return PlannedPart(role, source, None, str(error), missing=True)

@@ -15,9 +15,7 @@ __all__ = ["cached_lora", "cached_vae", "obtain_lcm_lora", "obtain_lora", "obtai
 
 MODEL_REMEDY = "give a local folder or file with --model PATH"
 VAE_REMEDY = "give a local one with --vae PATH, or use the model's own with --vae own"
-LCM_REMEDY = (
-    "give a local file with --set weights.lcm_lora=PATH, or do without with --set weights.lcm_lora=none"
-)
+LCM_REMEDY = "give a local file with --lcm-lora PATH, or do without with --lcm-lora none"
 LORA_REMEDY = "give a local file with --lora PATH"
 
 
@@ -61,7 +59,7 @@ def obtain_lora(text: str) -> Path:
 
 def obtain_lcm_lora(text: str) -> Path:
     """The file of the LCM-LoRA; errors as `obtain_lora`, with the way to do without it."""
-    return _obtain_lora(find_source(text, "LCM-LoRA", "--set weights.lcm_lora="), "LCM-LoRA", LCM_REMEDY)
+    return _obtain_lora(find_source(text, "LCM-LoRA", "--lcm-lora"), "LCM-LoRA", LCM_REMEDY)
 
 
 def cached_vae(source: Source) -> Path | None:

@@ -227,6 +227,17 @@ def test_a_reader_that_goes_away_is_no_error_message(arguments):
     assert stderr == b""
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_closed_streams_are_no_error(closed):
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m streamv2v_cli config list {closed}', sys.executable],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_the_console_script_is_installed():
     from importlib.metadata import entry_points
 

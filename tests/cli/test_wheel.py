@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from clips import look, make_clip
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "streamv2v_cli"
@@ -63,21 +64,41 @@ def test_its_metadata(wheel):
     assert licences == {"LICENSE", "NOTICE"}
 
 
-def test_the_command_works_from_it(wheel, tmp_path):
+@pytest.fixture
+def from_wheel(wheel, tmp_path):
+    """Run a command of the unpacked wheel in `tmp_path`; the lines that it prints."""
     site = tmp_path / "site"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), os.environ["PYTHONPATH"]])}
     program = "import streamv2v_cli.app as app; print(app.__file__); app.main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program, "config", "show", "fidelity", "--origin"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-        timeout=60,
-    )
-    lines = done.stdout.splitlines()
-    assert Path(lines[0]).is_relative_to(site)
+
+    def from_wheel(*arguments):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+            timeout=120,
+        )
+        path, *lines = done.stdout.splitlines()
+        assert Path(path).is_relative_to(site)
+        return lines
+
+    return from_wheel
+
+
+def test_the_command_works_from_it(from_wheel):
+    lines = from_wheel("config", "show", "fidelity", "--origin")
     assert any(line.split() == ["bank.kind", "queue", "(preset", "fidelity)"] for line in lines)
+
+
+def test_the_embedded_model_and_the_paper_preset_work_from_it(from_wheel, tmp_path):
+    clip = make_clip(tmp_path / "clip.mp4", pts=(0, 512, 1024))
+    arguments = ("run", clip, "--prompt", "pencil sketch", "-o", "out.mp4")
+    assert from_wheel(*arguments, "--size", 32, "--steps", 1) == ["out.mp4"]
+    assert look(tmp_path / "out.mp4").times == look(clip).times
+    plan = from_wheel(*arguments, "-y", "--config", "paper", "--dry-run")
+    assert "model     sd15 (diffusion)" in plan

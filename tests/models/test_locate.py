@@ -130,10 +130,12 @@ class TestPlan:
         plan = describe_model(settings("./absent"))
         assert not plan.complete
         assert "does not exist" in plan.parts[0].remark
-        parts = describe_model(settings(tiny_folder(), vae="./absent", loras=["absent.safetensors"]))
+        absent = "absent.safetensors"
+        parts = describe_model(settings(tiny_folder(), vae="./absent", lcm_lora=absent, loras=[absent]))
         found = roles(parts)
-        assert "does not exist" in found["VAE"].remark
-        assert "does not exist" in found["LoRA"].remark
+        for role, flag in (("VAE", "--vae"), ("LoRA", "--lora"), ("LCM-LoRA", "--lcm-lora")):
+            assert "does not exist" in found[role].remark
+            assert f"with {flag}." in found[role].remark
         assert not parts.complete
 
 

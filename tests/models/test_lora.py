@@ -287,7 +287,7 @@ class TestLcmLora:
     def test_not_to_be_had(self, wide_folder: Path, settings: SettingsOf) -> None:
         with pytest.raises(ModelNotFoundError, match=self.HUB_ID) as caught:
             load_model(settings(wide_folder, lcm_lora="auto"))
-        for part in (f"hf download {self.HUB_ID}", "weights.lcm_lora=PATH", "weights.lcm_lora=none"):
+        for part in (f"hf download {self.HUB_ID}", "--lcm-lora PATH", "--lcm-lora none"):
             assert part in caught.value.remedy
 
     def test_none_is_known_for_this_architecture(

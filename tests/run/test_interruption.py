@@ -9,10 +9,13 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from clips import look, make_clip
+
+from streamv2v_cli.interruption import noticing_interrupt
 
 SLOW = """
 import sys, time
@@ -143,3 +146,24 @@ def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
         )
         peaks.append(int(done.stdout.split()[-1]))
     assert peaks[1] < 1.05 * peaks[0]
+
+
+def test_an_interrupted_import_is_an_interruption() -> None:
+    """Libraries turn an import that was cut short into an error of their own, or swallow the interruption."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def cut_short() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("Failed to import diffusers.models") from error
+
+    with pytest.raises(KeyboardInterrupt), noticing_interrupt():
+        cut_short()
+    with pytest.raises(KeyboardInterrupt), noticing_interrupt(), suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(ValueError, match="mine"), noticing_interrupt():
+        raise ValueError("mine")
+    with noticing_interrupt():
+        pass
+    assert signal.getsignal(signal.SIGINT) is before

@@ -37,7 +37,7 @@ def restyle(tmp_path: Path) -> Callable[..., np.ndarray]:
     clip = make_clip(tmp_path / "in.mp4", pts=tuple(range(0, 512 * FRAMES, 512)))
 
     def restyle(*arguments: Any) -> np.ndarray:
-        output = tmp_path / "out.mkv"
+        output = Path(arguments[arguments.index("-o") + 1]) if "-o" in arguments else tmp_path / "out.mkv"
         command = ["run", str(clip), "-p", "a cat", "-o", str(output), "-y", "--size", "48", "--steps", "2"]
         lossless = ["--crf", "0", "--preset", "ultrafast", "--pix-fmt", "yuv444p"]
         result = CliRunner().invoke(app, [*command, *lossless, *map(str, arguments)])
@@ -59,6 +59,16 @@ def test_a_diffusers_folder(folder: Path, restyle: Any) -> None:
     assert picture.std() > 1
     assert np.array_equal(picture, restyle("--model", folder))
     assert differ(picture, restyle("--model", folder, "--seed", 1))
+
+
+def test_the_same_seed_gives_the_same_bytes(folder: Path, restyle: Any, tmp_path: Path) -> None:
+    for container in ("mp4", "mkv"):
+        files = []
+        for _ in range(2):
+            output = tmp_path / f"bytes.{container}"
+            restyle("--model", folder, "--bank", "dyme", "-o", output)
+            files.append(output.read_bytes())
+        assert files[0] == files[1]
 
 
 def test_a_single_file_with_its_full_vae(full: Path, restyle: Any, tmp_path: Path) -> None:

@@ -1,0 +1,65 @@
+"""Options that somebody set and that have no effect beside the others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .configuration import Resolved
+    from .settings import Settings
+
+__all__ = ["unused_settings"]
+
+
+def unused_settings(resolved: Resolved) -> list[str]:
+    """One sentence for each option that was given by a flag or by `--set` and changes nothing.
+
+    Presets and files may hold such options: they describe more than one run.
+    """
+    reasons = _reasons(resolved.settings)
+    notes = []
+    for key, origin in resolved.origins.items():
+        if not origin.startswith("--"):
+            continue
+        reason = next(
+            (text for prefix, text in reasons if key == prefix or key.startswith(f"{prefix}.")), None
+        )
+        if reason:
+            notes.append(f"{key} has no effect: {reason}.")
+    return notes
+
+
+def _reasons(settings: Settings) -> list[tuple[str, str]]:
+    """Keys or sections without effect under these settings, each with the reason; the first that fits counts."""
+    if settings.translator == "passthrough":
+        sections = ("prompt", "negative_prompt", "seed", "model", "lookahead", "diffusion", "bank")
+        return [
+            (key, "translator is passthrough") for key in (*sections, "skip_similar", "weights", "compute")
+        ]
+    bank, guidance = settings.bank, settings.diffusion.guidance
+    reasons = []
+    if bank.kind == "none":
+        keys = ["size", "interval", "stratified", "attention", "fuse"]
+        reasons += [(f"bank.{key}", "bank.kind is none") for key in keys]
+    if bank.kind != "queue":
+        reasons.append(("bank.size", f"it is the length of a queue, and bank.kind is {bank.kind}"))
+    if bank.kind != "dyme":
+        reasons.append(("bank.stratified", f"it is for dyme, and bank.kind is {bank.kind}"))
+    if not bank.fuse.layers:
+        reasons += [(f"bank.fuse.{key}", "bank.fuse.layers is none") for key in ("threshold", "alpha")]
+    if bank.kind != "none" and settings.lookahead != "auto" and settings.lookahead > bank.interval:
+        reasons.append(
+            ("lookahead", f"frames wait for the bank; {bank.interval} (bank.interval) is the most")
+        )
+    if guidance.kind == "none":
+        reasons.append(("diffusion.guidance.scale", "diffusion.guidance.kind is none"))
+    if guidance.kind not in ("self", "initialize"):
+        reasons.append(("diffusion.guidance.delta", f"diffusion.guidance.kind is {guidance.kind}"))
+    if guidance.kind not in ("full", "initialize"):
+        reasons.append(("negative_prompt", f"diffusion.guidance.kind is {guidance.kind}"))
+    if settings.diffusion.steps == 1:
+        reasons.append(("diffusion.add_noise", "there is only one denoising step"))
+    if not settings.skip_similar.enabled:
+        keys = ["threshold", "max_skip"]
+        reasons += [(f"skip_similar.{key}", "skip_similar.enabled is off") for key in keys]
+    return reasons

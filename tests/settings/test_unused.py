@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from streamv2v_cli.configuration import resolve
+from streamv2v_cli.unused import unused_settings
+
+
+def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
+    return [note.split(" has no effect")[0] for note in unused_settings(resolve(configs=configs, sets=sets))]
+
+
+@pytest.mark.parametrize(
+    ("sets", "unused"),
+    [
+        (["bank.size=4"], ["bank.size"]),
+        (["bank.size=4", "bank.kind=queue"], []),
+        (["bank.kind=none", "bank.interval=2", "bank.fuse.alpha=1"], ["bank.interval", "bank.fuse.alpha"]),
+        (["bank.kind=queue", "bank.stratified=true"], ["bank.stratified"]),
+        (["bank.fuse.layers=none", "bank.fuse.threshold=0.5"], ["bank.fuse.threshold"]),
+        (["lookahead=16"], ["lookahead"]),
+        (["lookahead=16", "bank.interval=16"], []),
+        (["lookahead=16", "bank.kind=none"], []),
+        (
+            ["diffusion.guidance.scale=2", "negative_prompt=x"],
+            ["negative_prompt", "diffusion.guidance.scale"],
+        ),
+        (["diffusion.guidance.kind=full", "diffusion.guidance.scale=2", "negative_prompt=x"], []),
+        (["diffusion.guidance.kind=full", "diffusion.guidance.delta=2"], ["diffusion.guidance.delta"]),
+        (["diffusion.guidance.kind=self", "negative_prompt=x"], ["negative_prompt"]),
+        (["diffusion.steps=1", "diffusion.add_noise=false"], ["diffusion.add_noise"]),
+        (["skip_similar.max_skip=3"], ["skip_similar.max_skip"]),
+        (["skip_similar.enabled=true", "skip_similar.max_skip=3"], []),
+        (["translator=passthrough", "seed=3", "output.crf=20"], ["seed"]),
+        ([], []),
+    ],
+)
+def test_what_is_set_and_does_nothing_is_named(sets: list[str], unused: list[str]) -> None:
+    assert sorted(notes(*sets)) == sorted(unused)
+
+
+def test_presets_may_say_more_than_a_run_uses() -> None:
+    assert notes("bank.kind=none", configs=("fidelity",)) == []
+
+
+def test_the_reason_is_given() -> None:
+    (note,) = unused_settings(resolve(sets=["lookahead=16"]))
+    assert note == "lookahead has no effect: frames wait for the bank; 4 (bank.interval) is the most."

@@ -106,6 +106,7 @@ class Job:
             StreamV2VError: it failed; what was finished is under the temporary name.
         """
         from .media.sink import FileSink
+        from .scenes import CutDetector
 
         sink = FileSink(self.plan.with_comment(_comment(self.settings)))
         display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
@@ -118,6 +119,7 @@ class Job:
                         sink,
                         stop=interruption.event,
                         trim=self.frames is not None,
+                        cuts=CutDetector() if self.settings.bank.reset_on_cut else None,
                         watch=display.update,
                     )
             except BaseException as error:

@@ -17,7 +17,17 @@ from typing import Any, Protocol
 from .errors import StreamV2VError
 from .frame import Frame
 
-__all__ = ["Channel", "Closed", "Sink", "Source", "Statistics", "Translator", "run_pipeline"]
+__all__ = [
+    "Channel",
+    "Closed",
+    "Cut",
+    "CutDetector",
+    "Sink",
+    "Source",
+    "Statistics",
+    "Translator",
+    "run_pipeline",
+]
 
 FRAME_WEIGHT, PACKET_WEIGHT, CHANNEL_CAPACITY = 16, 1, 64
 """A channel holds at most four frames; packets, which are small, count for a sixteenth."""
@@ -42,6 +52,16 @@ class Translator(Protocol):
     def flush(self) -> list[Frame]:
         """The frames in flight."""
 
+    def start_segment(self) -> None:
+        """Let the next frame not look back."""
+
+
+class CutDetector(Protocol):
+    """Finds the frames that open a scene."""
+
+    def opens_scene(self, pixels: Any) -> bool:
+        """Take in a frame; whether a scene begins with it."""
+
 
 class Sink(Protocol):
     """Where frames and copied packets end up."""
@@ -59,6 +79,19 @@ class Sink(Protocol):
         """Save what is finished after an error, without raising another."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The beginning of a scene.
+
+    Attributes:
+        frame: its first frame, counted from 0 in the frames that the source gave.
+        time: of that frame, in seconds; None where the source gave none.
+    """
+
+    frame: int
+    time: float | None
+
+
 @dataclass
 class Statistics:
     """How far a run has come; read by the progress display while the threads write.
@@ -68,6 +101,7 @@ class Statistics:
         frames_out: frames that the sink took.
         interrupted: the run was stopped before the end of the source.
         bank_bytes: memory of the feature bank.
+        cuts: the beginnings of scenes, but for the first.
         started: time.monotonic() when the run began.
         elapsed: seconds that the run took, 0 before its end.
     """
@@ -76,6 +110,7 @@ class Statistics:
     frames_out: int = 0
     interrupted: bool = False
     bank_bytes: int = 0
+    cuts: list[Cut] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     elapsed: float = 0.0
 
@@ -153,10 +188,12 @@ class _Run:
 
     def __init__(self, source: Source, translator: Translator, sink: Sink, stop: threading.Event) -> None:
         self.source, self.translator, self.sink, self.stop = source, translator, sink, stop
+        self.cuts: CutDetector | None = None
         self.statistics = Statistics()
         self.error: BaseException | None = None
         self.to_translator, self.to_sink = Channel(), Channel()
         self.complete = False
+        self._frames_seen = 0
         self._lock = threading.Lock()
         self._due: deque[tuple[int | None, Fraction]] = deque()
 
@@ -200,6 +237,10 @@ class _Run:
             except Closed:
                 break
             self._due.append((frame.pts, frame.time_base))
+            if self.cuts is not None and self.cuts.opens_scene(frame.pixels):
+                self.statistics.cuts.append(Cut(self._frames_seen, frame.time))
+                self.translator.start_segment()
+            self._frames_seen += 1
             self._deliver(self.translator.push(frame))
         if self.error is None and not self.stop.is_set():
             self._deliver(self.translator.flush())
@@ -234,6 +275,7 @@ def run_pipeline(
     *,
     stop: threading.Event | None = None,
     trim: bool = False,
+    cuts: CutDetector | None = None,
     watch: Callable[[Statistics], None] = lambda statistics: None,
     interval: float = 0.1,
 ) -> Statistics:
@@ -245,6 +287,7 @@ def run_pipeline(
         sink: takes both.
         stop: once set, what is finished is saved and the run ends without an error.
         trim: leave out copied packets after the last frame also when the source came to its end.
+        cuts: finds the frames at which the translator shall start a new segment; None for no such search.
         watch: called in this thread, about every `interval` seconds and once at the end.
         interval: in seconds.
 
@@ -256,6 +299,7 @@ def run_pipeline(
     """
     stop = stop or threading.Event()
     run = _Run(source, translator, sink, stop)
+    run.cuts = cuts
     threads = run.threads()
     try:
         for thread in threads:

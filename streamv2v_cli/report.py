@@ -85,6 +85,8 @@ def summary_text(plan: OutputPlan, statistics: Statistics, settings: Settings, t
         )
     if skipped := getattr(translator, "frames_skipped", 0):
         lines.append(f"{skipped} frames were like the one before and reused its picture")
+    if cuts := len(statistics.cuts):
+        lines.append(f"{cuts} scene cut{'' if cuts == 1 else 's'}")
     if frames:
         lines.append(f"{plan.path}: {bytes_text(plan.path.stat().st_size)}")
     return "\n".join(lines)

@@ -167,6 +167,7 @@ class Bank(Section):
     stratified: bool = Field(
         False, description="dyme: split neighbouring pairs of tokens instead of any at random."
     )
+    reset_on_cut: bool = Field(True, description="Detect scene cuts; the bank starts afresh at each.")
     attention: ExtendedAttention = Field(ExtendedAttention(), description="Extended self-attention.")
     fuse: Fusion = Field(Fusion(), description="Feature fusion.")
 

@@ -29,6 +29,12 @@ def numbered(index: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray
     return pixels
 
 
+def mosaic(scene: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+    """A picture of grey tiles that differ from scene to scene."""
+    tiles = np.random.default_rng(scene).integers(20, 236, (height // 4, width // 4, 1), np.uint8)
+    return tiles.repeat(4, axis=0).repeat(4, axis=1).repeat(3, axis=2)
+
+
 def number_of(pixels: np.ndarray) -> int:
     """The number that `numbered` wrote."""
     cells = [divmod(bit, 4) for bit in range(12)]

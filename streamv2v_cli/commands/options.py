@@ -58,6 +58,7 @@ FLAGS: Mapping[str, Flag] = {
     "bank.kind": Flag(("--bank",), _BANK),
     "bank.size": Flag(("--bank-size",), _BANK),
     "bank.interval": Flag(("--bank-interval",), _BANK),
+    "bank.reset_on_cut": Flag(("--reset-on-cut/--no-reset-on-cut",), _BANK),
     "bank.fuse.alpha": Flag(("--fuse-alpha",), _BANK),
     "bank.fuse.threshold": Flag(("--fuse-threshold",), _BANK),
     "skip_similar.enabled": Flag(("--skip-similar/--no-skip-similar",), _BANK),

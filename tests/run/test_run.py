@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clips import look, make_clip
+from clips import look, make_clip, mosaic
 
 Run = Callable[..., Any]
 
@@ -126,6 +126,12 @@ def test_some_frames(clip: Path, passthrough: Run, tmp_path: Path) -> None:
     result = passthrough(clip, "--frames", "5", "-o", "out.mp4")
     assert result.code == 0
     assert look(tmp_path / "out.mp4").numbers == list(range(5))
+
+
+def test_cuts_are_counted(passthrough: Run, tmp_path: Path) -> None:
+    scenes = make_clip(tmp_path / "scenes.mp4", picture=lambda index: mosaic(index // 8))
+    assert "2 scene cuts\n" in passthrough(scenes, "-o", "a.mp4").err
+    assert "scene cut" not in passthrough(scenes, "-o", "b.mp4", "--no-reset-on-cut").err
 
 
 def test_another_output_size(clip: Path, passthrough: Run, tmp_path: Path) -> None:

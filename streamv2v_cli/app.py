@@ -26,6 +26,7 @@ __all__ = ["app", "main"]
 
 COMMANDS = {
     "run": "run:run",
+    "probe": "probe:probe",
     "config": "config:app",
 }
 """Name of each command -> where in `commands/` it is: a function, or a Typer app with subcommands."""

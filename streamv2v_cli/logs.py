@@ -6,7 +6,9 @@ import logging
 import sys
 from typing import Any
 
-__all__ = ["log_to_stderr"]
+__all__ = ["LEVELS", "log_to_stderr"]
+
+LEVELS = ("debug", "info", "warning", "error")
 
 
 class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -31,9 +33,13 @@ class _Formatter(logging.Formatter):
         return level + record.getMessage()
 
 
-def log_to_stderr(level: int) -> None:
-    """Show this package's log from `level` up, as lines on stderr; calling it again changes the level."""
+def log_to_stderr(level: str) -> None:
+    """Show this package's log from `level` up, as lines on stderr; calling it again changes the level.
+
+    Args:
+        level: one of `LEVELS`.
+    """
     logger = logging.getLogger(__package__)
-    logger.setLevel(level)
+    logger.setLevel(level.upper())
     if not any(isinstance(handler, _Handler) for handler in logger.handlers):
         logger.addHandler(_Handler())

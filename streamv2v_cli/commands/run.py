@@ -58,7 +58,7 @@ def run(
     from ..models.locate import recommended_settings
     from ..unused import unused_settings
 
-    log_to_stderr(logging.ERROR if quiet else logging.INFO if verbose else logging.WARNING)
+    log_to_stderr("error" if quiet else "info" if verbose else "warning")
     resolved = request.resolve(recommended_settings)
     settings = resolved.settings
     if settings.translator == "diffusion" and not settings.prompt.strip():

@@ -36,12 +36,12 @@ def streamv2v(tmp_path):
 
 @pytest.fixture
 def command(monkeypatch):
-    """Make a function the command `probe` of the command line."""
+    """Make a function the command `trial` of the command line."""
 
     def register(function):
-        module = types.ModuleType("streamv2v_cli.commands.probe")
-        module.probe = function
+        module = types.ModuleType("streamv2v_cli.commands.trial")
+        module.trial = function
         monkeypatch.setitem(sys.modules, module.__name__, module)
-        monkeypatch.setitem(app_module.COMMANDS, "probe", "probe:probe")
+        monkeypatch.setitem(app_module.COMMANDS, "trial", "trial:trial")
 
     return register

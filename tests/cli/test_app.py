@@ -43,6 +43,7 @@ def modules_after(*arguments):
         ["--help"],
         ["--version"],
         ["run", "--help"],
+        ["probe", "--help"],
         ["config", "show", "--help"],
         ["config", "list"],
         ["config", "show"],
@@ -130,79 +131,79 @@ def test_wrong_usage_is_exit_code_2(invoke, arguments):
 def test_own_errors_become_message_remedy_and_exit_code(invoke, command, name):
     error = getattr(errors, name)
 
-    def probe() -> None:
+    def trial() -> None:
         raise error("The thing 7 is wrong.", "Use 6.")
 
-    command(probe)
-    result = invoke("probe")
+    command(trial)
+    result = invoke("trial")
     assert result.exit_code == error.exit_code
     assert result.stderr == "error: The thing 7 is wrong.\nUse 6.\n"
     assert result.stdout == ""
 
 
 def test_an_error_without_remedy_is_one_line(invoke, command):
-    def probe() -> None:
+    def trial() -> None:
         raise errors.SourceError("clip.mp4 is empty.")
 
-    command(probe)
-    assert invoke("probe").stderr == "error: clip.mp4 is empty.\n"
+    command(trial)
+    assert invoke("trial").stderr == "error: clip.mp4 is empty.\n"
 
 
 def test_other_errors_are_one_line(invoke, command):
-    def probe() -> None:
+    def trial() -> None:
         raise ValueError("first line\nsecond line")
 
-    command(probe)
-    result = invoke("probe")
+    command(trial)
+    result = invoke("trial")
     assert result.exit_code == 1
     assert result.stderr == (
         "error: unexpected ValueError: first line; run again with --debug to see where\n"
     )
 
 
-@pytest.mark.parametrize("arguments", [["--debug", "probe"], ["probe", "--debug"]], ids=" ".join)
+@pytest.mark.parametrize("arguments", [["--debug", "trial"], ["trial", "--debug"]], ids=" ".join)
 @pytest.mark.parametrize(
     "error", [ValueError("odd"), errors.ModelError("odd")], ids=lambda error: type(error).__name__
 )
 def test_debug_shows_the_traceback_before_the_message(invoke, command, arguments, error):
-    def probe() -> None:
+    def trial() -> None:
         raise error
 
-    command(probe)
+    command(trial)
     result = invoke(*arguments)
     assert result.exit_code == 1
     assert result.stderr.startswith("Traceback (most recent call last):")
-    assert "in probe" in result.stderr
+    assert "in trial" in result.stderr
     assert "odd" in result.stderr.splitlines()[-1]
     assert "run again with --debug" not in result.stderr
 
 
 def test_an_interruption_is_130(invoke, command):
-    def probe() -> None:
+    def trial() -> None:
         raise KeyboardInterrupt
 
-    command(probe)
-    result = invoke("probe")
+    command(trial)
+    result = invoke("trial")
     assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 
 
 def test_a_broken_pipe_is_141_and_quiet(invoke, command):
-    def probe() -> None:
+    def trial() -> None:
         raise BrokenPipeError
 
-    command(probe)
-    result = invoke("probe")
+    command(trial)
+    result = invoke("trial")
     assert (result.exit_code, result.output) == (141, "")
 
 
 def test_a_command_may_choose_its_exit_code(invoke, command):
     import typer
 
-    def probe() -> None:
+    def trial() -> None:
         raise typer.Exit(3)
 
-    command(probe)
-    assert invoke("probe").exit_code == 3
+    command(trial)
+    assert invoke("trial").exit_code == 3
 
 
 def test_a_command_that_cannot_be_imported_leaves_the_others_alone(invoke, monkeypatch):

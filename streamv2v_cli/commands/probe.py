@@ -1,0 +1,68 @@
+"""`streamv2v probe`: what is understood of a source."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..media.probe import Probe
+
+__all__ = ["probe"]
+
+
+def probe(
+    source: Annotated[str, typer.Argument(metavar="INPUT", help="The video file.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    scan: Annotated[
+        bool,
+        typer.Option("--scan", help="Decode all of it: count the frames and look for damage."),
+    ] = False,
+) -> None:
+    """Show what is understood of a source: streams, pictures, colours, times, and what was assumed.
+
+    With --scan, a damaged input ends with exit code 3.
+
+    Example: streamv2v probe clip.mp4 --json | jq .video.rate
+    """
+    from ..logs import log_to_stderr
+    from ..media.probe import probe_file
+
+    log_to_stderr("error")
+    found = probe_file(source, scan=scan)
+    print(json.dumps(found.as_dict(), indent=2) if as_json else _text(found))
+    if found.damage:
+        raise typer.Exit(3)
+
+
+def _text(found: Probe) -> str:
+    """A word and its meaning a line."""
+    from ..progress import duration_text
+
+    content = found.as_dict()
+    video = content["video"]
+    spacing = {True: "variable", False: "constant", None: "spacing unknown"}[found.variable_rate]
+    rate = f"about {float(found.info.rate):.5g} fps" if found.info.rate else "unknown"
+    if found.frames_counted is not None:
+        frames = str(found.frames_counted)
+    else:
+        frames = "unknown" if found.info.frame_count is None else f"about {found.info.frame_count}"
+    rows = [
+        ("input", found.info.name),
+        ("container", found.info.container),
+        ("video", f"{video['codec']} {video['pix_fmt']}"),
+        ("size", f"{video['width']}x{video['height']}, {video['orientation']}"),
+        ("pixels", f"sample aspect ratio {video['sample_aspect_ratio'].replace('/', ':')}"),
+        ("colour", video["colour"]["name"]),
+        ("rate", f"{rate}, {spacing}"),
+        ("frames", frames),
+        ("start", "unknown" if found.start is None else f"{found.start:.3f} s"),
+        ("duration", "unknown" if found.info.duration is None else duration_text(found.info.duration)),
+        *(("stream", str(stream)) for stream in found.info.streams),
+        *(("chapter", f"{c['start']:.3f} s to {c['end']:.3f} s {c['title']}") for c in content["chapters"]),
+        *(("assumed", sentence) for sentence in found.assumptions),
+        *(("damage", sentence) for sentence in found.damage),
+    ]
+    return "\n".join(f"{word:9}  {meaning}".rstrip() for word, meaning in rows)

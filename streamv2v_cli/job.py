@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import ModelNotFoundError, SinkError, UsageError
+from .events import EventLog, StartEvent
 from .interruption import Interruption
 from .pipeline import run_pipeline
 from .progress import Progress
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from .media.info import SourceInfo
     from .media.output import OutputPlan
     from .media.source import FileSource
-    from .pipeline import Translator
+    from .pipeline import Statistics, Translator
     from .settings import Settings
 
 __all__ = ["Job", "Outcome", "make_translator", "open_job"]
@@ -94,13 +95,21 @@ class Job:
 
             choose_backend(compute.attention, pick_device(compute.device))
 
-    def perform(self, translator: Translator, *, quiet: bool = False, progress: bool = True) -> Outcome:
+    def perform(
+        self,
+        translator: Translator,
+        *,
+        quiet: bool = False,
+        progress: bool = True,
+        events: EventLog | None = None,
+    ) -> Outcome:
         """Restyle the file.
 
         Args:
             translator: as new, or reset.
             quiet: print no summary.
             progress: show the progress.
+            events: is told what happens.
 
         Raises:
             StreamV2VError: it failed; what was finished is under the temporary name.
@@ -110,6 +119,13 @@ class Job:
 
         sink = FileSink(self.plan.with_comment(_comment(self.settings)))
         display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
+        events = events or EventLog(None)
+        events.start(self._start_event())
+
+        def watch(statistics: Statistics) -> None:
+            display.update(statistics)
+            events.update(statistics)
+
         with Interruption() as interruption:
             try:
                 with display:
@@ -120,7 +136,7 @@ class Job:
                         stop=interruption.event,
                         trim=self.frames is not None,
                         cuts=CutDetector() if self.settings.bank.reset_on_cut else None,
-                        watch=display.update,
+                        watch=watch,
                     )
             except BaseException as error:
                 if sink.frames_written:
@@ -139,7 +155,29 @@ class Job:
         exit_code = DAMAGED_INPUT if damage_text(self.source) else 0
         if statistics.interrupted:
             exit_code = interruption.exit_code or exit_code
-        return Outcome(exit_code, saved=sink.frames_written > 0)
+        saved = sink.frames_written > 0
+        events.finish(
+            statistics,
+            output=self.plan.path if saved else None,
+            exit_code=exit_code,
+            frames_skipped=getattr(translator, "frames_skipped", 0),
+        )
+        return Outcome(exit_code, saved=saved)
+
+    def _start_event(self) -> StartEvent:
+        settings, picture = self.settings, self.plan.encoder.picture
+        return StartEvent(
+            version=__version__,
+            input=self.source.info.name,
+            output=str(self.plan.path),
+            width=picture.width,
+            height=picture.height,
+            frames=self.source.info.frame_count,
+            translator=settings.translator,
+            model=settings.model if settings.translator == "diffusion" else None,
+            prompt=settings.prompt,
+            seed=settings.seed,
+        )
 
 
 @contextmanager

@@ -33,13 +33,18 @@ class _Formatter(logging.Formatter):
         return level + record.getMessage()
 
 
-def log_to_stderr(level: str) -> None:
+def log_to_stderr(level: str | None) -> None:
     """Show this package's log from `level` up, as lines on stderr; calling it again changes the level.
 
     Args:
-        level: one of `LEVELS`.
+        level: one of `LEVELS`; None for nothing.
     """
     logger = logging.getLogger(__package__)
-    logger.setLevel(level.upper())
-    if not any(isinstance(handler, _Handler) for handler in logger.handlers):
-        logger.addHandler(_Handler())
+    handlers = [handler for handler in logger.handlers if isinstance(handler, _Handler)]
+    if not handlers:
+        handlers = [_Handler()]
+        logger.addHandler(handlers[0])
+    shown = logging.CRITICAL + 1 if level is None else getattr(logging, level.upper())
+    handlers[0].setLevel(shown)
+    # Warnings reach other handlers also where stderr is quiet.
+    logger.setLevel(min(shown, logging.WARNING))

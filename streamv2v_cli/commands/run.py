@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +12,8 @@ from ..errors import UsageError
 from .options import SettingsRequest, takes_settings
 
 __all__ = ["run"]
+
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 @takes_settings
@@ -44,6 +46,21 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option(
+            "--log-level", help="Messages to show, instead of what -q and -v say.", show_default=False
+        ),
+    ] = None,
+    json_events: Annotated[
+        str | None,
+        typer.Option(
+            "--json",
+            metavar="FILE|-",
+            help="Write what happens as lines of JSON to a file, or to stderr, which then shows nothing else.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Restyle a video file by a prompt: as many frames as before, each at its own time, with the sound.
 
@@ -51,6 +68,7 @@ def run(
 
     Example: streamv2v run clip.mp4 --prompt "pencil sketch" -o sketch.mp4
     """
+    from ..events import EventLog
     from ..interruption import noticing_interrupt
     from ..job import make_translator, open_job
     from ..logs import log_to_stderr
@@ -58,7 +76,9 @@ def run(
     from ..models.locate import recommended_settings
     from ..unused import unused_settings
 
-    log_to_stderr("error" if quiet else "info" if verbose else "warning")
+    only_events = json_events == "-"
+    level = log_level or ("error" if quiet else "info" if verbose else "warning")
+    log_to_stderr(None if only_events else level)
     resolved = request.resolve(recommended_settings)
     settings = resolved.settings
     if settings.translator == "diffusion" and not settings.prompt.strip():
@@ -67,7 +87,10 @@ def run(
             f'Say what the video should look like: streamv2v run {source} --prompt "oil painting"',
         )
     path = Path(output) if output else default_output_path(source, settings.prompt or settings.translator)
-    with open_job(source, path, resolved, overwrite=overwrite, frames=frames) as job:
+    with (
+        EventLog(None if dry_run else json_events, besides=(source, path)) as events,
+        open_job(source, path, resolved, overwrite=overwrite, frames=frames) as job,
+    ):
         if dry_run:
             print(job.describe())
             job.check_model()
@@ -76,7 +99,12 @@ def run(
             logging.getLogger(__name__).warning("%s", note)
         with noticing_interrupt():
             translator = make_translator(settings)
-        outcome = job.perform(translator, quiet=quiet, progress=not no_progress)
+        outcome = job.perform(
+            translator,
+            quiet=quiet or only_events,
+            progress=not no_progress,
+            events=events,
+        )
     if outcome.saved:
         print(path)
     if outcome.exit_code:

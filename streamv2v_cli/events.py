@@ -1,0 +1,240 @@
+"""What happens during a run as lines of JSON, for programs; `docs/events.md` describes them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TextIO
+
+from .errors import SinkError, StreamV2VError, UsageError
+from .progress import resident_bytes
+
+if TYPE_CHECKING:
+    from .pipeline import Statistics
+
+__all__ = ["EVENTS", "CutEvent", "EventLog", "ProgressEvent", "StartEvent", "SummaryEvent", "WarningEvent"]
+
+INTERVAL = 1.0
+"""Seconds between two progress events."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class StartEvent:
+    """Everything was checked and the first frame is about to be read."""
+
+    name: ClassVar[str] = "start"
+    version: str
+    input: str
+    output: str
+    width: int
+    height: int
+    frames: int | None
+    translator: str
+    model: str | None
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """How far the run has come."""
+
+    name: ClassVar[str] = "progress"
+    frames_in: int
+    frames_out: int
+    fps: float | None
+    elapsed: float
+    remaining: float | None
+    bank_bytes: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class CutEvent:
+    """A scene begins."""
+
+    name: ClassVar[str] = "cut"
+    frame: int
+    time: float | None
+
+
+@dataclass(frozen=True)
+class WarningEvent:
+    """Something that the user should know."""
+
+    name: ClassVar[str] = "warning"
+    message: str
+
+
+@dataclass(frozen=True)
+class SummaryEvent:
+    """The end of the run: always the last event."""
+
+    name: ClassVar[str] = "summary"
+    status: Literal["done", "interrupted", "failed"]
+    exit_code: int
+    output: str | None
+    bytes: int | None
+    frames_in: int
+    frames_out: int
+    frames_skipped: int
+    cuts: int
+    fps: float | None
+    elapsed: float
+    bank_bytes: int
+    error: str | None
+
+
+EVENTS = (StartEvent, ProgressEvent, CutEvent, WarningEvent, SummaryEvent)
+Event = StartEvent | ProgressEvent | CutEvent | WarningEvent | SummaryEvent
+
+
+class EventLog(logging.Handler):
+    """Writes events, one JSON object a line, each at once; warnings of this package's log are among them.
+
+    Args:
+        target: a file, which is replaced, `-` for stderr, or None to write nothing.
+        besides: files that the target must not be.
+
+    Raises:
+        UsageError: the target is one of `besides`.
+        SinkError: it cannot be opened.
+    """
+
+    def __init__(self, target: str | None, *, besides: tuple[str | os.PathLike[str], ...] = ()) -> None:
+        super().__init__(logging.WARNING)
+        self._file = _open(target, besides)
+        self._owned = target not in (None, "-")
+        self._writing = threading.RLock()
+        self._next_progress = 0.0
+        self._cuts_told = 0
+        self._statistics: Statistics | None = None
+        self._total: int | None = None
+
+    def __enter__(self) -> EventLog:
+        logging.getLogger(__package__).addHandler(self)
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception):
+            self._fail(error)
+        logging.getLogger(__package__).removeHandler(self)
+        if self._owned and self._file is not None:
+            self._file.close()
+        self.close()
+
+    def start(self, event: StartEvent) -> None:
+        """Write the first event of a run."""
+        self._total = event.frames
+        self.write(event)
+
+    def update(self, statistics: Statistics) -> None:
+        """Tell new cuts, and now and then the progress; cheap enough to be called ten times a second."""
+        self._statistics = statistics
+        for cut in statistics.cuts[self._cuts_told :]:
+            self.write(CutEvent(cut.frame, cut.time))
+            self._cuts_told += 1
+        now = time.monotonic()
+        if self._file is None or not statistics.frames_out or now < self._next_progress:
+            return
+        self._next_progress = now + INTERVAL
+        rate = statistics.rate()
+        left = None
+        if self._total is not None and rate:
+            left = max(0, self._total - statistics.frames_out) / rate
+        self.write(
+            ProgressEvent(
+                frames_in=statistics.frames_in,
+                frames_out=statistics.frames_out,
+                fps=_rounded(rate),
+                elapsed=round(now - statistics.started, 3),
+                remaining=_rounded(left),
+                bank_bytes=statistics.bank_bytes,
+                memory_bytes=resident_bytes(),
+            )
+        )
+
+    def finish(
+        self, statistics: Statistics, *, output: Path | None, exit_code: int, frames_skipped: int
+    ) -> None:
+        """Write the summary of a run that ended without an error."""
+        self.write(
+            SummaryEvent(
+                status="interrupted" if statistics.interrupted else "done",
+                exit_code=exit_code,
+                output=None if output is None else str(output),
+                bytes=None if output is None else output.stat().st_size,
+                frames_in=statistics.frames_in,
+                frames_out=statistics.frames_out,
+                frames_skipped=frames_skipped,
+                cuts=len(statistics.cuts),
+                fps=_rounded(statistics.rate()),
+                elapsed=round(statistics.elapsed, 3),
+                bank_bytes=statistics.bank_bytes,
+                error=None,
+            )
+        )
+
+    def _fail(self, error: Exception) -> None:
+        seen = self._statistics
+        own = isinstance(error, StreamV2VError)
+        self.write(
+            SummaryEvent(
+                status="failed",
+                exit_code=error.exit_code if isinstance(error, StreamV2VError) else 1,
+                output=None,
+                bytes=None,
+                frames_in=seen.frames_in if seen else 0,
+                frames_out=seen.frames_out if seen else 0,
+                frames_skipped=0,
+                cuts=len(seen.cuts) if seen else 0,
+                fps=_rounded(seen.rate()) if seen else None,
+                elapsed=round(time.monotonic() - seen.started, 3) if seen else 0.0,
+                bank_bytes=seen.bank_bytes if seen else 0,
+                error=str(error) if own else f"{type(error).__name__}: {error}",
+            )
+        )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a warning of the log."""
+        self.write(WarningEvent(record.getMessage()))
+
+    def write(self, event: Event) -> None:
+        """Write an event; when that fails, say so once and write no more: the video matters more."""
+        if self._file is None:
+            return
+        line = json.dumps({"event": event.name, **asdict(event)}, ensure_ascii=False)
+        with self._writing:
+            try:
+                self._file.write(line + "\n")
+                self._file.flush()
+            except (OSError, ValueError) as error:
+                self._file = None
+                log.warning("Events cannot be written any more: %s.", error)
+
+
+def _open(target: str | None, besides: tuple[str | os.PathLike[str], ...]) -> TextIO | None:
+    if target is None:
+        return None
+    if target == "-":
+        return sys.stderr
+    path = os.path.realpath(target)
+    for other in besides:
+        if path in (os.path.realpath(other), os.path.realpath(f"{os.fspath(other)}.part")):
+            raise UsageError(f"--json {target} would overwrite '{other}'.", "Give another name.")
+    try:
+        return open(target, "w", encoding="utf-8")
+    except OSError as error:
+        raise SinkError(f"--json {target} cannot be written: {error.strerror or error}.") from error
+
+
+def _rounded(value: float | None) -> Any:
+    return None if value is None else round(value, 3)

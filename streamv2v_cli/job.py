@@ -101,6 +101,7 @@ class Job:
         *,
         quiet: bool = False,
         progress: bool = True,
+        verify: bool = False,
         events: EventLog | None = None,
     ) -> Outcome:
         """Restyle the file.
@@ -109,6 +110,7 @@ class Job:
             translator: as new, or reset.
             quiet: print no summary.
             progress: show the progress.
+            verify: read the output back before it takes its final name.
             events: is told what happens.
 
         Raises:
@@ -117,7 +119,7 @@ class Job:
         from .media.sink import FileSink
         from .scenes import CutDetector
 
-        sink = FileSink(self.plan.with_comment(_comment(self.settings)))
+        sink = FileSink(self.plan.with_comment(_comment(self.settings)), verify=verify)
         display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
         events = events or EventLog(None)
         events.start(self._start_event())

@@ -43,6 +43,14 @@ def run(
         bool,
         typer.Option("--dry-run", help="Print what would be read, loaded and written, and stop."),
     ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Read the output back and compare frames, times, duration and sound; what fails is left as "
+            "FILE.part.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False,
@@ -103,6 +111,7 @@ def run(
             translator,
             quiet=quiet or only_events,
             progress=not no_progress,
+            verify=verify,
             events=events,
         )
     if outcome.saved:

@@ -18,6 +18,7 @@ from .containers import add_copied_stream
 from .encoder import configure
 from .ffmpeg import describe
 from .source import time_of
+from .verify import Verifier
 
 if TYPE_CHECKING:
     from .output import OutputPlan
@@ -33,15 +34,21 @@ _MAX_HELD_PACKETS = 4096
 class FileSink:
     """Encodes frames and copies packets into a temporary file, which takes the final name at the end.
 
+    Args:
+        plan: the output.
+        verify: read the file back before it takes its final name.
+
     Raises:
         SinkError: the file cannot be created.
     """
 
-    def __init__(self, plan: OutputPlan) -> None:
+    def __init__(self, plan: OutputPlan, *, verify: bool = False) -> None:
         self.path, self.part = plan.path, plan.part
         self.frames_written = 0
         self.timestamps_moved = 0
         self._plan = plan
+        self._verifier = Verifier(plan) if verify else None
+        self._closed = False
         self._picture = plan.encoder.picture
         self._to_yuv = RgbWriter(plan.encoder.pix_fmt, plan.encoder.colour)
         self._held: dict[Any, deque[Packet[Any]]] = {stream: deque() for stream in plan.streams}
@@ -87,6 +94,8 @@ class FileSink:
         picture = self._to_yuv(self._padded(frame.pixels))
         picture.pts, picture.duration = self._ticks(frame)
         picture.time_base = self._picture.time_base
+        if self._verifier is not None:
+            self._verifier.wrote_frame(picture.pts, picture.duration)
         self._last_pts = picture.pts
         self._start = picture.pts if self._start is None else self._start
         self._end = picture.pts + picture.duration
@@ -114,7 +123,7 @@ class FileSink:
             trim: leave out copied packets that begin after the last frame.
 
         Raises:
-            SinkError: it cannot be written.
+            SinkError: it cannot be written, or is not what was written; it then keeps its temporary name.
         """
         if not self.frames_written:
             self.discard()
@@ -122,6 +131,9 @@ class FileSink:
         self._drain(trim)
         try:
             self._output.close()
+            self._closed = True
+            if self._verifier is not None:
+                self._verifier.check(self.part)
             self.part.replace(self.path)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
@@ -133,6 +145,8 @@ class FileSink:
         """
         if not self.frames_written:
             self.discard()
+            return
+        if self._closed:
             return
         try:
             self._drain(trim=True)
@@ -216,6 +230,8 @@ class FileSink:
 
     def _mux_copy(self, packet: Packet[Any]) -> None:
         packet.stream = self._copies[packet.stream]
+        if self._verifier is not None:
+            self._verifier.wrote_packet(packet)
         try:
             self._output.mux_one(packet)
         except (av.error.FFmpegError, OSError) as error:

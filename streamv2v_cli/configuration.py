@@ -20,6 +20,9 @@ from .settings import Settings
 from .settings_text import parse_value, read_mapping, unquote
 from .settings_tree import flatten, keys, nest, wording
 
+VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".nut", ".ts", ".mts")
+"""Files that --config does not read as YAML."""
+
 __all__ = ["Resolved", "preset_description", "preset_names", "resolve", "to_yaml"]
 
 
@@ -47,7 +50,7 @@ def resolve(
     """Resolve the layers into settings; later entries of a layer win over earlier ones.
 
     Args:
-        configs: names of presets or paths of YAML files.
+        configs: names of presets, or paths of YAML files or of videos made by this program.
         sets: `key=value` texts with dotted keys; the value is a YAML scalar, list or mapping.
         flags: dotted key -> (name of the flag, value).
         recommend: gives the settings that a model recommends by its name; called once with the model that the
@@ -87,7 +90,25 @@ def _config_layer(name: str) -> tuple[str, dict[str, Any]]:
             f"--config {name}: there is neither a preset nor a file of that name.{hint}",
             f"The presets are {', '.join(preset_names())}.",
         )
+    if path.suffix.lower() in VIDEO_EXTENSIONS:
+        return f"video {name}", _video_layer(name)
     return f"file {name}", flatten(read_mapping(path), name)
+
+
+def _video_layer(name: str) -> dict[str, Any]:
+    """The settings that a video was made with.
+
+    Defaults of the encoding are left out, so that they still give way to what another container can hold.
+    """
+    from .media.comment import read_comment
+
+    defaults = flatten(Settings().model_dump(mode="json"), "defaults")
+    layer = flatten(read_comment(name)["settings"], name)
+    return {
+        key: value
+        for key, value in layer.items()
+        if not (key.startswith("output.") and defaults.get(key) == value)
+    }
 
 
 def _set_layer(text: str) -> tuple[str, dict[str, Any]]:

@@ -269,6 +269,9 @@ class Output(Section):
     )
     pix_fmt: str = Field("yuv420p", min_length=1, description="Pixel format of the encoded video.")
     audio: Literal["copy", "none"] = Field("copy", description="Copy the audio streams or leave them out.")
+    metadata: Literal["copy", "none"] = Field(
+        "copy", description="Copy the input's metadata and add how the video was made, or write none of both."
+    )
 
 
 class Settings(Section):

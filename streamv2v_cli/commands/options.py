@@ -77,6 +77,7 @@ FLAGS: Mapping[str, Flag] = {
     "output.preset": Flag(("--preset",), _ENCODING, "NAME"),
     "output.pix_fmt": Flag(("--pix-fmt",), _ENCODING, "NAME"),
     "output.audio": Flag(("--audio",), _ENCODING),
+    "output.metadata": Flag(("--metadata",), _ENCODING),
 }
 """Dotted key -> its dedicated flag. Every other key is reached through --set."""
 
@@ -153,7 +154,8 @@ def _settings_parameters() -> dict[str, inspect.Parameter]:
         "--config",
         "-c",
         metavar="NAME|FILE",
-        help=f"A preset ({', '.join(preset_names())}) or a YAML file; repeatable, later ones win.",
+        help=f"A preset ({', '.join(preset_names())}), a YAML file, or a video made by streamv2v; repeatable, "
+        "later ones win.",
         autocompletion=lambda incomplete: [n for n in preset_names() if n.startswith(incomplete)],
         rich_help_panel="Settings",
     )

@@ -161,14 +161,20 @@ def holds(container: Container, stream: Any) -> bool:
     return True
 
 
-def add_copied_stream(output: Any, template: Any) -> Any:
-    """Add a stream to an output that takes the packets of `template` as they are."""
+def add_copied_stream(output: Any, template: Any, *, with_metadata: bool = True) -> Any:
+    """Add a stream to an output that takes the packets of `template` as they are.
+
+    Its language is kept in any case, since players choose by it.
+    """
     if template.type == "attachment":
         metadata = template.metadata
         name = metadata.get("filename", "attachment")
         return output.add_attachment(name, template.mimetype or "application/octet-stream", template.data)
     stream = output.add_stream_from_template(template)
-    stream.metadata.update(output_metadata(template.metadata, _OF_THE_OLD_STREAM))
+    metadata = output_metadata(template.metadata, _OF_THE_OLD_STREAM)
+    if not with_metadata:
+        metadata = {key: value for key, value in metadata.items() if key == "language"}
+    stream.metadata.update(metadata)
     stream.disposition = template.disposition
     return stream
 

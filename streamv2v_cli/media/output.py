@@ -35,7 +35,7 @@ class OutputPlan:
         encoder: the video encoder, rehearsed.
         streams: input streams that are copied.
         chapters: as PyAV gives them.
-        metadata: of the file.
+        metadata: of the file; None to write none, not even for its streams.
         notes: sentences on what the output cannot take over from the input.
     """
 
@@ -44,7 +44,7 @@ class OutputPlan:
     encoder: EncoderPlan
     streams: tuple[Any, ...] = ()
     chapters: tuple[Any, ...] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] | None = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -53,7 +53,9 @@ class OutputPlan:
         return self.path.with_name(self.path.name + ".part")
 
     def with_comment(self, comment: str) -> OutputPlan:
-        """The same with a comment in the metadata."""
+        """The same with a comment in the metadata, if there is any."""
+        if self.metadata is None:
+            return self
         return replace(self, metadata={**self.metadata, "comment": comment})
 
 
@@ -154,7 +156,7 @@ def plan_output(
         encoder,
         streams,
         tuple(trimmed_chapters(info.chapters, end)) if container.has_chapters else (),
-        output_metadata(info.metadata),
+        output_metadata(info.metadata) if output.metadata == "copy" else None,
         (*encoder.notes, *notes),
     )
 

@@ -68,8 +68,11 @@ class FileSink:
                 metadata_errors="surrogateescape",
             )
             self._video = self._add_video()
-            self._copies = {stream: add_copied_stream(self._output, stream) for stream in plan.streams}
-            self._output.metadata.update(plan.metadata)
+            self._copies = {
+                stream: add_copied_stream(self._output, stream, with_metadata=plan.metadata is not None)
+                for stream in plan.streams
+            }
+            self._output.metadata.update(plan.metadata or {})
             self._output.set_chapters(list(plan.chapters))
             self._output.start_encoding()
         except (av.error.FFmpegError, OSError, ValueError) as error:

@@ -21,7 +21,7 @@ SAMPLES = {
     "weights.vae": "own", "weights.lcm_lora": "none", "weights.config": "folder",
     "compute.device": "cuda:1", "compute.dtype": "float16", "compute.attention": "sdpa",
     "lookahead": "2", "translator": "passthrough", "output.codec": "libx265", "output.crf": "20",
-    "output.preset": "fast", "output.pix_fmt": "yuv444p", "output.audio": "none",
+    "output.preset": "fast", "output.pix_fmt": "yuv444p", "output.audio": "none", "output.metadata": "none",
 }  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def test_help_shows_description_choices_range_and_default(given, monkeypatch):
     assert "[above 0 and at most 1; default 0.4]" in text
     assert "[one of none, queue, dyme; default dyme]" in text
     assert "PATH_OR_ID[:WEIGHT] [repeatable]" in text
-    assert "A preset (baseline, default, fidelity, paper, realtime) or a YAML file" in text
+    assert "A preset (baseline, default, fidelity, paper, realtime), a YAML file, or a video" in text
     for key, flag in FLAGS.items():
         assert flag.names[0].split("/")[0] in text
         assert keys()[key].description.split()[0] in text

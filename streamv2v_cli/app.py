@@ -28,6 +28,7 @@ COMMANDS = {
     "run": "run:run",
     "probe": "probe:probe",
     "config": "config:app",
+    "doctor": "doctor:doctor",
 }
 """Name of each command -> where in `commands/` it is: a function, or a Typer app with subcommands."""
 

@@ -53,7 +53,7 @@ def given():
 def test_the_samples_cover_every_flag_with_a_value():
     others = {key for key in FLAGS if keys()[key].is_switch or FLAGS[key].repeatable}
     assert set(SAMPLES) == set(FLAGS) - others
-    assert others == {"skip_similar.enabled", "weights.loras"}
+    assert others == {"bank.reset_on_cut", "skip_similar.enabled", "weights.loras"}
 
 
 def test_every_flag_has_a_key_and_a_name_of_its_own():

@@ -1,0 +1,34 @@
+"""`streamv2v doctor`: does everything work on this machine?"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+__all__ = ["doctor"]
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+) -> None:
+    """Look over this machine: Python, PyTorch, devices, attention, FFmpeg, encoders, models, and what to do.
+
+    Encoders are opened and GPUs are made to compute. Exit code 1 if something will make runs fail.
+    """
+    from dataclasses import asdict
+
+    from ..doctor import examine
+
+    problems = 0
+    for finding in examine():
+        problems += finding.state == "problem"
+        if as_json:
+            print(json.dumps(asdict(finding)), flush=True)
+            continue
+        print(f"{finding.state:8} {finding.topic:10} {finding.text}", flush=True)
+        if finding.remedy:
+            print(f"{'':19} -> {finding.remedy}", flush=True)
+    if problems:
+        raise typer.Exit(1)

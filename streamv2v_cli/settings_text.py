@@ -15,7 +15,7 @@ import yaml
 
 from .errors import ConfigError
 
-__all__ = ["parse_value", "read_mapping", "unquote"]
+__all__ = ["parse_value", "read_document", "read_mapping", "unquote"]
 
 LARGEST_FILE = 1 << 20
 """Bytes; a settings file is a few hundred, so more than this is some other file."""
@@ -99,11 +99,11 @@ def unquote(text: str) -> str:
     return text
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping; an empty file is an empty mapping.
+def read_document(path: Path) -> Any:
+    """Read a YAML file, in which every scalar is a text.
 
     Raises:
-        ConfigError: the file cannot be read, is not UTF-8 text, is not YAML or holds something else.
+        ConfigError: the file cannot be read, is not UTF-8 text or is not YAML.
     """
     where = str(path)
     try:
@@ -117,10 +117,19 @@ def read_mapping(path: Path) -> dict[str, Any]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{where} is not a settings file: it is not UTF-8 text.") from error
-    content = _load(text, where)
+    return _load(text, where)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping; an empty file is an empty mapping.
+
+    Raises:
+        ConfigError: the file cannot be read, is not UTF-8 text, is not YAML or holds something else.
+    """
+    content = read_document(path)
     if content is None or content == "":
         return {}
     if not isinstance(content, dict):
         kind = "a list" if isinstance(content, list) else "a single value"
-        raise ConfigError(f"{where} holds {kind}.", "A settings file holds `key: value` lines.")
+        raise ConfigError(f"{path} holds {kind}.", "A settings file holds `key: value` lines.")
     return content

@@ -10,7 +10,7 @@ DEMO_PROMPT ?= pencil sketch
 DEMO_OUTPUT ?= demo_pencil.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench train-mini clean
+.PHONY: help setup demo test check format docs bench train-mini clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ check: setup ## lint, formatting and types
 format: setup ## fix formatting and what lint can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+docs: setup ## write docs/cli.md from the program's own help
+	@$(BIN)/python -m tools.make_cli_docs
 
 bench: setup ## measure; prints the machine and versions beside the numbers
 	@$(BIN)/python -m benchmarks.startup

@@ -57,7 +57,10 @@ def run(
     log_level: Annotated[
         LogLevel | None,
         typer.Option(
-            "--log-level", help="Messages to show, instead of what -q and -v say.", show_default=False
+            "--log-level",
+            metavar="LEVEL",
+            help="Least level of messages: debug, info, warning or error, instead of what -q and -v say.",
+            show_default=False,
         ),
     ] = None,
     json_events: Annotated[

@@ -230,6 +230,40 @@ def test_one_model_for_all_gives_what_single_runs_give(
         assert (out / f"{output}.mkv").read_bytes() == alone.read_bytes(), output
 
 
+def test_a_file_finds_nothing_of_a_failed_one(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streamv2v_cli import job
+    from streamv2v_cli.passthrough import PassthroughTranslator
+
+    class Delay(PassthroughTranslator):
+        """Gives each frame back one late, and fails once with one in flight."""
+
+        waiting: Any = None
+        failed = False
+
+        def push(self, frame: Any) -> list[Any]:
+            if frame.pts == 1024 and not self.failed:
+                self.failed = True
+                raise RuntimeError("out of memory")
+            given, self.waiting = [self.waiting] if self.waiting else [], frame
+            return given
+
+        def flush(self) -> list[Any]:
+            given, self.waiting = [self.waiting] if self.waiting else [], None
+            return given
+
+        def reset(self) -> None:
+            self.waiting = None
+
+    monkeypatch.setattr(job, "make_translator", Delay)
+    command = ["batch", str(tree), "-r", "-o", str(tmp_path / "out"), "--translator", "passthrough"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 3
+    assert "RuntimeError: out of memory" in result.stderr
+    assert result.stderr.splitlines()[-1] == "1 failed, 2 done"
+
+
 SLOW = """
 import time
 from streamv2v_cli.passthrough import PassthroughTranslator

@@ -261,7 +261,9 @@ class FileSource:
         ignored = any(s.discard == Discard.all and s.type in ("audio", "video") for s in container.streams)
         if container.duration is None or ignored or not container.format.name.startswith(_WITH_TRUE_HEADERS):
             return
-        promised = Fraction(container.duration + (container.start_time or 0), av.time_base)
+        # Matroska and nut count it from zero, the others from the first packet.
+        start = 0 if container.format.name.startswith(("matroska", "nut")) else container.start_time or 0
+        promised = Fraction(container.duration + start, av.time_base)
         missing = float(promised - self._end_seen)
         if missing > _SHORT_OF_HEADER:
             self.seconds_missing = missing

@@ -141,7 +141,9 @@ class Verifier:
             found, expected = video.duration * video.time_base, (self._end - self._pts[0]) * unit
             allowed = float(video.time_base)
         elif container.duration is not None:
-            found = Fraction(container.duration + (container.start_time or 0), av.time_base) - shift
+            # Matroska and nut count it from zero, the others from the first packet.
+            start = 0 if container.format.name.startswith(("matroska", "nut")) else container.start_time or 0
+            found = Fraction(container.duration + start, av.time_base) - shift
             expected = max([self._end * unit, *(track.last for track in self._tracks.values())])
             allowed = _LENGTH_TOLERANCE
         else:

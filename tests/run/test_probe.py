@@ -100,6 +100,13 @@ def test_a_scan_counts_and_finds_damage(streamv2v: Run, tmp_path: Path) -> None:
     assert "damage     The input is damaged" in streamv2v("probe", clip, "--scan").out
 
 
+def test_a_late_start_is_no_damage(streamv2v: Run, tmp_path: Path) -> None:
+    for name in ("late.mkv", "late.mp4", "late.nut"):
+        clip = make_clip(tmp_path / name, pts=range(25600, 25600 + 512 * 24, 512))
+        found = probed(streamv2v, clip, "--scan")
+        assert (found["damage"], found["start"]) == ([], 2.0), name
+
+
 def test_as_text(streamv2v: Run, clip: Path) -> None:
     result = streamv2v("probe", clip)
     assert (result.code, result.err) == (0, "")

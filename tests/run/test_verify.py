@@ -79,6 +79,13 @@ def test_uneven_times_and_b_frames_pass(streamv2v: Run, tmp_path: Path) -> None:
     assert (result.code, len(look(tmp_path / "3.mp4").times)) == (0, 3), result.err
 
 
+def test_a_late_start_passes(streamv2v: Run, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", pts=range(12800, 12800 + 512 * 24, 512))
+    for extension in ("mp4", "mkv", "ts", "nut"):
+        result = streamv2v("run", clip, "--translator", "passthrough", "-o", f"out.{extension}", "--verify")
+        assert result.code == 0, result.err
+
+
 LOSES_A_FRAME = """
 encode = FileSink._encode
 def lossy(self, picture):

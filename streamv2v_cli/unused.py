@@ -32,7 +32,9 @@ def unused_settings(resolved: Resolved) -> list[str]:
 def _reasons(settings: Settings) -> list[tuple[str, str]]:
     """Keys or sections without effect under these settings, each with the reason; the first that fits counts."""
     if settings.translator == "passthrough":
-        sections = ("prompt", "negative_prompt", "seed", "model", "lookahead", "diffusion", "bank")
+        # Scene cuts are found, counted and listed without a model as well.
+        bank_keys = [f"bank.{key}" for key in type(settings.bank).model_fields if key != "reset_on_cut"]
+        sections = ("prompt", "negative_prompt", "seed", "model", "lookahead", "diffusion", *bank_keys)
         return [
             (key, "translator is passthrough") for key in (*sections, "skip_similar", "weights", "compute")
         ]

@@ -111,6 +111,7 @@ def batch(
     from ..batch import Ledger, tasks_of
     from ..logs import log_to_stderr
     from ..models.locate import recommended_settings
+    from ..unused import unused_settings
 
     log_to_stderr(log_level or ("error" if quiet else "info" if verbose else "warning"))
     resolved = request.resolve(recommended_settings)
@@ -137,6 +138,8 @@ def batch(
         quiet,
         progress=not no_progress,
     )
+    for note in unused_settings(resolved):
+        logging.getLogger(__name__).warning("%s", note)
     if dry_run:
         for task in tasks:
             print(f"{task.source} -> {target / task.output}{_plan_remark(common, task)}")
@@ -183,9 +186,11 @@ def _perform_all(common: _Batch, tasks: list[Task]) -> int:
             if not common.quiet:
                 print(f"[{number}/{len(tasks)}] {task.source}", file=sys.stderr)
             if translator is None:
+                from ..interruption import noticing_interrupt
                 from ..job import make_translator
 
-                translator = make_translator(common.resolved.settings)
+                with noticing_interrupt():
+                    translator = make_translator(common.resolved.settings)
             try:
                 exit_code = _perform(common, task, translator)
                 state = {0: "done", 3: "damaged"}.get(exit_code, "interrupted")

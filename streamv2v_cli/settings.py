@@ -268,6 +268,20 @@ class Output(Section):
     )
     pix_fmt: str = Field("yuv420p", min_length=1, description="Pixel format of the encoded video.")
     audio: Literal["copy", "none"] = Field("copy", description="Copy the audio streams or leave them out.")
+    format: Literal[
+        "auto",
+        "matroska",
+        "mp4",
+        "mov",
+        "webm",
+        "avi",
+        "mpegts",
+        "nut",
+        "yuv4mpegpipe",
+        "rawvideo",
+    ] = Field(
+        "auto", description="Container; auto: by the extension of the output, matroska for standard output."
+    )
 
 
 class Settings(Section):

@@ -76,6 +76,7 @@ FLAGS: Mapping[str, Flag] = {
     "output.preset": Flag(("--preset",), _ENCODING, "NAME"),
     "output.pix_fmt": Flag(("--pix-fmt",), _ENCODING, "NAME"),
     "output.audio": Flag(("--audio",), _ENCODING),
+    "output.format": Flag(("--format",), _ENCODING),
 }
 """Dotted key -> its dedicated flag. Every other key is reached through --set."""
 

@@ -1,22 +1,30 @@
-"""`streamv2v run`: restyle one video file."""
+"""`streamv2v run`: restyle one video."""
 
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
+from ..rates import rate_of
 from .options import SettingsRequest, takes_settings
 
 __all__ = ["run"]
 
+_INPUT = "Input"
+
 
 @takes_settings
 def run(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="The video file.", show_default=False)],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="INPUT", help="The video file; - for the standard input.", show_default=False),
+    ],
     request: SettingsRequest,
     output: Annotated[
         str | None,
@@ -24,8 +32,8 @@ def run(
             "--output",
             "-o",
             metavar="FILE",
-            help="The result; its extension names the container. Without it the name is made of the input's "
-            "and the prompt, in the current folder.",
+            help="The result; its extension names the container; - for the standard output. Without it the "
+            "name is made of the input's and the prompt, in the current folder.",
             show_default=False,
         ),
     ] = None,
@@ -37,6 +45,47 @@ def run(
         int | None,
         typer.Option("--frames", min=1, metavar="N", help="Stop after N frames.", show_default=False),
     ] = None,
+    input_format: Annotated[
+        str | None,
+        typer.Option(
+            "--input-format",
+            metavar="NAME",
+            help="Container of the input by its FFmpeg name, where it is not recognised; rawvideo needs the "
+            "next three.",
+            show_default=False,
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    input_size: Annotated[
+        str | None,
+        typer.Option(
+            "--input-size",
+            metavar="WIDTHxHEIGHT",
+            help="Size of raw video.",
+            show_default=False,
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    input_rate: Annotated[
+        str | None,
+        typer.Option(
+            "--input-rate",
+            metavar="FPS",
+            help="Frames a second of raw video, such as 25 or 30000/1001.",
+            show_default=False,
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    input_pix_fmt: Annotated[
+        str | None,
+        typer.Option(
+            "--input-pix-fmt",
+            metavar="NAME",
+            help="Pixel format of raw video.",
+            show_default=False,
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Print what would be read, loaded and written, and stop."),
@@ -45,16 +94,22 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False,
 ) -> None:
-    """Restyle a video file by a prompt: as many frames as before, each at its own time, with the sound.
+    """Restyle a video by a prompt: as many frames as before, each at its own time, with the sound.
 
-    The path of the result is printed on stdout, everything else on stderr. Ctrl-C saves what is finished.
+    The path of the result is printed on stdout, everything else on stderr; with -o - nothing but the video goes
+    to stdout. Ctrl-C saves what is finished.
 
     Example: streamv2v run clip.mp4 --prompt "pencil sketch" -o sketch.mp4
+
+    Example: ffmpeg -i clip.mp4 -f nut - | streamv2v run - --prompt "pencil sketch" -o - | ffplay -
     """
     from ..interruption import noticing_interrupt
     from ..job import make_translator, open_job
     from ..logs import log_to_stderr
+    from ..media.destination import STDOUT, stdout_for_media
+    from ..media.inputs import InputOptions
     from ..media.output import default_output_path
+    from ..media.trim import Trim
     from ..models.locate import recommended_settings
     from ..unused import unused_settings
 
@@ -66,8 +121,18 @@ def run(
             "No prompt was given.",
             f'Say what the video should look like: streamv2v run {source} --prompt "oil painting"',
         )
-    path = Path(output) if output else default_output_path(source, settings.prompt or settings.translator)
-    with open_job(source, path, resolved, overwrite=overwrite, frames=frames) as job:
+    trim = Trim.parse(frames=frames)
+    options = InputOptions(input_format, input_size, _rate(input_rate), input_pix_fmt)
+    if output in ("-", "pipe:", "pipe:1"):
+        path = STDOUT
+    else:
+        path = Path(output) if output else default_output_path(source, settings.prompt or settings.translator)
+    with ExitStack() as stack:
+        descriptor = stack.enter_context(stdout_for_media()) if path == STDOUT and not dry_run else None
+        opened = open_job(
+            source, path, resolved, overwrite=overwrite, trim=trim, options=options, descriptor=descriptor
+        )
+        job = stack.enter_context(opened)
         if dry_run:
             print(job.describe())
             job.check_model()
@@ -77,7 +142,14 @@ def run(
         with noticing_interrupt():
             translator = make_translator(settings)
         outcome = job.perform(translator, quiet=quiet, progress=not no_progress)
-    if outcome.saved:
+    if outcome.saved and path != STDOUT:
         print(path)
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
+
+
+def _rate(text: str | None) -> Fraction | None:
+    try:
+        return None if text is None else rate_of(text)
+    except ValueError as error:
+        raise UsageError(f"--input-rate {text}: {error}.") from None

@@ -10,6 +10,7 @@ from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.output import OutputPlan, check_output_path, plan_output
 from streamv2v_cli.media.sink import FileSink
 from streamv2v_cli.media.source import FileSource
+from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings import Output
 
 FAST = {"preset": "veryfast", "crf": 12}  # the fastest preset with B-frames
@@ -29,14 +30,14 @@ def rewrite() -> Callable[..., OutputPlan]:
         change: Callable[[Any], Any] = lambda pixels: pixels,
         **settings: Any,
     ) -> OutputPlan:
-        with FileSource(source, frames=frames) as opened:
+        with FileSource(source, trim=Trim(frames=frames)) as opened:
             plan = plan_output(
                 opened,
                 check_output_path(output, source, overwrite=False),
                 size or opened.info.size,
                 Output(**{**FAST, **settings}),
                 explicit=explicit,
-                frames=frames,
+                trim=Trim(frames=frames),
             )
             sink = FileSink(plan)
             for item in opened:

@@ -16,6 +16,7 @@ from .errors import ModelNotFoundError, SinkError, UsageError
 from .interruption import Interruption
 from .pipeline import run_pipeline
 from .progress import Progress
+from .rates import rate_of
 from .report import damage_text, plan_text, summary_text
 from .sizes import model_frame_size, output_frame_size
 
@@ -186,7 +187,16 @@ def open_job(
     )
     explicit = {key for key, origin in resolved.origins.items() if origin not in ("default", "model")}
     constant = container_for(path, settings.output.format).constant_rate
-    with closing(FileSource(source, trim=trim, copied=copied, options=options, constant=constant)) as opened:
+    with closing(
+        FileSource(
+            source,
+            trim=trim,
+            copied=copied,
+            options=options,
+            rate=rate_of(settings.output.rate) if settings.output.rate else None,
+            constant=constant,
+        )
+    ) as opened:
         size = _output_size(settings, opened.info)
         plan = plan_output(
             opened, path, size, settings.output, explicit=explicit, trim=trim, descriptor=descriptor

@@ -45,6 +45,24 @@ def run(
         int | None,
         typer.Option("--frames", min=1, metavar="N", help="Stop after N frames.", show_default=False),
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--start",
+            metavar="TIME",
+            help="Begin at the first frame from this time on, which becomes 0: seconds or HH:MM:SS.mmm after the "
+            "first frame.",
+            show_default=False,
+        ),
+    ] = None,
+    duration: Annotated[
+        str | None,
+        typer.Option("--duration", metavar="TIME", help="Take this much of the input.", show_default=False),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option("--end", metavar="TIME", help="Stop before the frame at this time.", show_default=False),
+    ] = None,
     input_format: Annotated[
         str | None,
         typer.Option(
@@ -121,7 +139,7 @@ def run(
             "No prompt was given.",
             f'Say what the video should look like: streamv2v run {source} --prompt "oil painting"',
         )
-    trim = Trim.parse(frames=frames)
+    trim = Trim.parse(start, duration, end, frames)
     options = InputOptions(input_format, input_size, _rate(input_rate), input_pix_fmt)
     if output in ("-", "pipe:", "pipe:1"):
         path = STDOUT

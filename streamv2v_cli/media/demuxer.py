@@ -25,7 +25,10 @@ _MAX_READ_ERRORS = 100
 _WITH_TRUE_HEADERS = ("mov", "matroska", "avi", "nut")
 """Containers whose header tells the duration; elsewhere it is a guess."""
 _SEEK_EARLIER = (1, 10, 60)
-"""Seconds before the wanted time to look for a keyframe: an index may be wrong, and sound may come early."""
+"""Seconds before the wanted time to look for a keyframe: an index may be wrong, and sound may come early.
+
+Subtitles that are still shown may have begun longer before.
+"""
 
 
 class Demuxer:
@@ -101,7 +104,8 @@ class Demuxer:
             What was read on the way, of which the last is a picture that is not later than `time`.
         """
         before = self.damaged_packets, self.repaired_timestamps
-        for earlier in _SEEK_EARLIER:
+        subtitled = any(stream.type == "subtitle" for stream in self.streams_to_copy)
+        for earlier in _SEEK_EARLIER[1:] if subtitled else _SEEK_EARLIER:
             target = time - earlier
             if target <= earliest:
                 break

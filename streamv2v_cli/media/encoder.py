@@ -6,7 +6,9 @@ compared with what the encoder says it takes, and the encoder is opened once for
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -19,6 +21,7 @@ from av.codec.context import CodecContext, Flags
 from av.video.format import VideoFormat
 
 from ..errors import SinkError, UsageError
+from ..settings import bits_of
 from .containers import Container, NullFile
 from .ffmpeg import describe, last_message
 
@@ -26,7 +29,17 @@ if TYPE_CHECKING:
     from ..settings import Output
     from .colour import Colour
 
-__all__ = ["EncoderPlan", "Picture", "configure", "plan_encoder"]
+__all__ = ["HARDWARE", "EncoderPlan", "Picture", "configure", "plan_encoder"]
+
+log = logging.getLogger(__name__)
+
+HARDWARE = ("h264_nvenc", "h264_videotoolbox", "h264_qsv", "h264_amf")
+"""What the codec `auto` tries first, in this order."""
+_QUALITY: dict[str, tuple[str, dict[str, str]]] = {
+    "h264_nvenc": ("cq", {"rc": "vbr"}),
+    "h264_qsv": ("global_quality", {}),
+}
+"""Encoders that have a quality on the scale of crf under another name, with what switches it on."""
 
 _X26X_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
@@ -70,6 +83,8 @@ class EncoderPlan:
         codec: FFmpeg's name of the encoder.
         pix_fmt: pixel format that it is given.
         options: private options of the encoder.
+        bit_rate: in bits a second; 0 leaves it to the encoder.
+        keyint: frames from one keyframe to the next at most; None leaves it to the encoder.
         picture: what it is given; a side may be one pixel larger than asked for.
         colour: as encoded and tagged.
         notes: sentences about what differs from what one might expect.
@@ -81,12 +96,14 @@ class EncoderPlan:
     picture: Picture
     colour: Colour
     notes: tuple[str, ...] = ()
+    bit_rate: int = 0
+    keyint: int | None = None
 
     def __str__(self) -> str:
         options = "".join(f" {key}={value}" for key, value in self.options.items() if key != "x265-params")
-        return (
-            f"{self.codec}{options}, {self.pix_fmt} {self.picture.width}x{self.picture.height}, {self.colour}"
-        )
+        rate = f" {self.bit_rate} bit/s" if self.bit_rate else ""
+        size = f"{self.picture.width}x{self.picture.height}"
+        return f"{self.codec}{options}{rate}, {self.pix_fmt} {size}, {self.colour}"
 
 
 def plan_encoder(
@@ -104,13 +121,17 @@ def plan_encoder(
         UsageError: an encoder, pixel format or option is unknown or does not fit.
         SinkError: the encoder does not open on this machine.
     """
+    os.environ.setdefault("SVT_LOG", "1")
+    if output.codec == "auto":
+        return _first_that_opens(output, container, picture, explicit)
     codec = _codec(output.codec, container, "output.codec" in explicit)
     pix_fmt = _pixel_format(codec, output.pix_fmt, "output.pix_fmt" in explicit)
-    options = dict(_HOUSE_OPTIONS.get(codec.name, {}))
-    for key, value in (("crf", output.crf), ("preset", output.preset)):
-        text = "" if value is None else f"{value:g}" if isinstance(value, float) else value
-        if text and _takes(codec, key, text, f"output.{key}" in explicit):
-            options[key] = text
+    if container.pix_fmts and pix_fmt not in container.pix_fmts:
+        raise UsageError(
+            f"The container {container.name} does not take the pixel format {pix_fmt!r}.",
+            f"It takes {', '.join(container.pix_fmts)}.",
+        )
+    options = _options(codec, output, explicit)
     if container.constant_rate and codec.name in ("libx264", "libx265"):
         options["bf"] = "0"
     colour = (
@@ -118,9 +139,82 @@ def plan_encoder(
     )
     if codec.name == "mjpeg":
         colour = replace(colour, range=2)
-    plan = EncoderPlan(codec.name, pix_fmt, options, picture, colour)
-    os.environ.setdefault("SVT_LOG", "1")
+    plan = EncoderPlan(
+        codec.name,
+        pix_fmt,
+        options,
+        picture,
+        colour,
+        bit_rate=bits_of(output.bitrate) if output.bitrate else 0,
+        keyint=output.keyint,
+    )
     return _rehearse(plan)
+
+
+def _first_that_opens(
+    output: Output, container: Container, picture: Picture, explicit: Collection[str]
+) -> EncoderPlan:
+    """A hardware encoder, if one really opens with all that was asked for; else the container's usual one."""
+    asked = {*explicit, "output.codec"}
+    for name in HARDWARE if container.encoder == "libx264" else ():
+        try:
+            return plan_encoder(output.model_copy(update={"codec": name}), container, picture, asked)
+        except (UsageError, SinkError) as error:
+            log.info("Not %s: %s", name, error)
+    return plan_encoder(output.model_copy(update={"codec": container.encoder}), container, picture, asked)
+
+
+def _options(codec: Codec, output: Output, explicit: Collection[str]) -> dict[str, str]:
+    """The private options, each known to the encoder."""
+    options = dict(_HOUSE_OPTIONS.get(codec.name, {}))
+    if output.bitrate:
+        _check_bitrate(codec, output, explicit)
+        if codec.name == "mpeg4":
+            options = {}
+    if output.keyint is not None and codec.intra_only:
+        raise UsageError(f"With the encoder {codec.name} every frame is a keyframe.", "Leave out --keyint.")
+    for key, value in (("crf", output.crf), ("preset", output.preset)):
+        if key == "crf" and output.bitrate:
+            continue
+        text = "" if value is None else f"{value:g}" if isinstance(value, float) else value
+        if not text:
+            continue
+        if _takes(codec, key, text, f"output.{key}" in explicit and codec.name not in _QUALITY):
+            options[key] = text
+        elif key == "crf" and codec.name in _QUALITY:
+            options |= {**_QUALITY[codec.name][1], _QUALITY[codec.name][0]: text}
+    for pair in output.encoder_opt:
+        key, _, value = pair.partition("=")
+        _check_encoder_opt(codec, key, value)
+        options[key] = f"{options[key]}:{value}" if key == "x265-params" and key in options else value
+    return options
+
+
+def _check_bitrate(codec: Codec, output: Output, explicit: Collection[str]) -> None:
+    if "output.crf" in explicit and output.crf is not None:
+        raise UsageError("Both --bitrate and --crf say how good the video is.", "Give one of them.")
+    if not codec.lossy or codec.name in ("rawvideo", "prores_ks", "prores", "prores_aw"):
+        raise UsageError(f"The encoder {codec.name} has no bit rate.", "Leave out --bitrate.")
+
+
+def _check_encoder_opt(codec: Codec, key: str, value: str) -> None:
+    """Raise a UsageError if the encoder does not know the option or cannot take the value."""
+    known = CodecContext.create(codec, "w").supported_options
+    option = next((option for option in (*known.private, *known.generic) if option.name == key), None)
+    if option is None:
+        names = [option.name for option in (*known.private, *known.generic)]
+        near = get_close_matches(key, names, n=1)
+        remedy = (
+            f"Did you mean {near[0]!r}?" if near else f"ffmpeg -h encoder={codec.name} lists what it has."
+        )
+        raise UsageError(f"The encoder {codec.name} has no option {key!r}.", remedy)
+    kind = getattr(option.type, "name", "")
+    numeric = kind in ("INT", "INT64", "FLOAT", "DOUBLE") and re.fullmatch(r"-?[\d.]+", value)
+    if numeric and not _in_range(value, option):
+        raise UsageError(
+            f"The encoder {codec.name} does not take {value!r} for its {key}.",
+            f"It takes {option.min:g} to {option.max:g}.",
+        )
 
 
 def _codec(name: str, container: Container, explicit: bool) -> Codec:
@@ -264,3 +358,7 @@ def configure(context: Any, plan: EncoderPlan) -> None:
     context.colorspace, context.color_range = plan.colour.matrix, plan.colour.range
     context.color_primaries, context.color_trc = plan.colour.primaries, plan.colour.transfer
     context.flags |= int(Flags.frame_duration)
+    if plan.bit_rate:
+        context.bit_rate = plan.bit_rate
+    if plan.keyint is not None:
+        context.gop_size = plan.keyint

@@ -198,7 +198,9 @@ class FileSource:
     def _all_read(self) -> Iterator[Timed | Packet[Any]]:
         while self._ahead:
             yield self._ahead.popleft()
-        yield from self._demuxer.items
+        # Not `yield from`, which would close what is still to be read together with this generator.
+        for item in self._demuxer.items:  # noqa: UP028
+            yield item
 
     def _trimmed(self) -> Iterator[Timed | Packet[Any]]:
         """The wanted part, with times counted from its beginning."""

@@ -25,19 +25,21 @@ def rewrite() -> Callable[..., OutputPlan]:
         output: Path,
         *,
         frames: int | None = None,
+        trim: Trim | None = None,
         explicit: Collection[str] = (),
         size: tuple[int, int] | None = None,
         change: Callable[[Any], Any] = lambda pixels: pixels,
         **settings: Any,
     ) -> OutputPlan:
-        with FileSource(source, trim=Trim(frames=frames)) as opened:
+        trim = trim or Trim(frames=frames)
+        with FileSource(source, trim=trim) as opened:
             plan = plan_output(
                 opened,
                 check_output_path(output, source, overwrite=False),
                 size or opened.info.size,
                 Output(**{**FAST, **settings}),
                 explicit=explicit,
-                trim=Trim(frames=frames),
+                trim=trim,
             )
             sink = FileSink(plan)
             for item in opened:
@@ -45,7 +47,7 @@ def rewrite() -> Callable[..., OutputPlan]:
                     sink.write(item.with_pixels(change(item.pixels)))
                 else:
                     sink.copy(item)
-            sink.finish(trim=frames is not None)
+            sink.finish(trim=trim.cuts_the_end)
         return plan
 
     return rewrite

@@ -173,7 +173,7 @@ def test_ctrl_c_while_stdin_is_silent(
         os.write(process.stdin.fileno(), long.read_bytes()[:-2000])
         for _ in range(400):
             part = tmp_path / "out.mkv.part"
-            if part.exists() and part.stat().st_size > 20_000:
+            if part.exists() and part.stat().st_size > 2000:
                 break
             time.sleep(0.05)
     else:
@@ -187,7 +187,8 @@ def test_ctrl_c_while_stdin_is_silent(
     process.stdin.close()
     if started:
         saved = look(tmp_path / "out.mkv")
-        assert saved.numbers[:50] == list(range(50))
+        assert saved.numbers == list(range(len(saved.numbers)))
+        assert saved.numbers
 
 
 @needs_ffmpeg

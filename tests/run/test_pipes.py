@@ -176,8 +176,7 @@ def test_ctrl_c_while_stdin_is_silent(
             if part.exists() and part.stat().st_size > 2000:
                 break
             time.sleep(0.05)
-    else:
-        time.sleep(2)
+    time.sleep(2)  # until it has read all there is, and waits
     begin = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=10) == 130

@@ -17,14 +17,17 @@ from .events import EventLog, StartEvent
 from .interruption import Interruption
 from .pipeline import run_pipeline
 from .progress import Progress
+from .rates import rate_of
 from .report import damage_text, plan_text, summary_text
 from .sizes import model_frame_size, output_frame_size
 
 if TYPE_CHECKING:
     from .configuration import Resolved
     from .media.info import SourceInfo
+    from .media.inputs import InputOptions
     from .media.output import OutputPlan
     from .media.source import FileSource
+    from .media.trim import Trim
     from .pipeline import Statistics, Translator
     from .settings import Settings
 
@@ -57,13 +60,13 @@ class Job:
         source: the input, opened.
         plan: the output.
         settings: the whole configuration.
-        frames: how many frames are taken; None for all.
+        trim: the part of the input that is taken.
     """
 
     source: FileSource
     plan: OutputPlan
     settings: Settings
-    frames: int | None = None
+    trim: Trim
 
     def describe(self) -> str:
         """The plan as text; loads no model."""
@@ -136,20 +139,21 @@ class Job:
                         translator,
                         sink,
                         stop=interruption.event,
-                        trim=self.frames is not None,
+                        trim=self.trim.cuts_the_end,
                         cuts=CutDetector() if self.settings.bank.reset_on_cut else None,
+                        unblock=self.source.stop,
                         watch=watch,
                     )
             except BaseException as error:
-                if sink.frames_written:
+                if sink.frames_written and (kept := sink.destination.kept):
                     # Encoders hold frames back, so that a failed write loses some of those that were finished.
                     text = "%d frames were finished; those that could be written are in '%s'."
                     if not isinstance(error, SinkError):
                         text = "The %d finished frames are in '%s'."
-                    log.warning(text, sink.frames_written, sink.part)
+                    log.warning(text, sink.frames_written, kept)
                 raise
         for message in filter(
-            None, (damage_text(self.source), self.source.repaired_text(), sink.moved_text())
+            None, (damage_text(self.source), self.source.repaired_text(), self.source.resampled_text())
         ):
             log.warning("%s", message)
         if not quiet:
@@ -184,25 +188,38 @@ class Job:
 
 @contextmanager
 def open_job(
-    source: str, output: Path, resolved: Resolved, *, overwrite: bool = False, frames: int | None = None
+    source: str,
+    output: Path,
+    resolved: Resolved,
+    *,
+    overwrite: bool = False,
+    trim: Trim | None = None,
+    options: InputOptions | None = None,
+    descriptor: int | None = None,
 ) -> Iterator[Job]:
     """Open the input and check everything that can go wrong before the model is loaded.
 
     Args:
-        source: path of the input.
-        output: path of the output.
+        source: path of the input, or `-` for the standard input.
+        output: path of the output, or `STDOUT`.
         resolved: the settings and where they came from: a default gives way to what the output can hold.
         overwrite: an existing output may be replaced.
-        frames: stop after so many frames; None for all.
+        trim: the part of the input that is taken; None for all.
+        options: what the input does not say itself.
+        descriptor: leads to the standard output, if that is the output.
 
     Raises:
         UsageError, SourceError, SinkError, ModelNotFoundError: something is wrong, in one sentence.
     """
+    from .media.containers import container_for
+    from .media.inputs import InputOptions
     from .media.output import check_output_path, plan_output
     from .media.source import FileSource
+    from .media.trim import Trim
 
-    settings = resolved.settings
-    path = check_output_path(output, source, overwrite=overwrite)
+    settings, trim, options = resolved.settings, trim or Trim(), options or InputOptions()
+    options.check()
+    path = check_output_path(output, source, overwrite=overwrite, format=settings.output.format)
     if settings.translator == "diffusion":
         from .models.choices import find_model
 
@@ -211,10 +228,22 @@ def open_job(
         ("audio", "subtitle", "attachment") if settings.output.audio == "copy" else ("subtitle", "attachment")
     )
     explicit = {key for key, origin in resolved.origins.items() if origin not in ("default", "model")}
-    with closing(FileSource(source, frames=frames, copied=copied)) as opened:
+    constant = container_for(path, settings.output.format).constant_rate
+    with closing(
+        FileSource(
+            source,
+            trim=trim,
+            copied=copied,
+            options=options,
+            rate=rate_of(settings.output.rate) if settings.output.rate else None,
+            constant=constant,
+        )
+    ) as opened:
         size = _output_size(settings, opened.info)
-        plan = plan_output(opened, path, size, settings.output, explicit=explicit, frames=frames)
-        yield Job(opened, plan, settings, frames)
+        plan = plan_output(
+            opened, path, size, settings.output, explicit=explicit, trim=trim, descriptor=descriptor
+        )
+        yield Job(opened, plan, settings, trim)
 
 
 def make_translator(settings: Settings) -> Any:

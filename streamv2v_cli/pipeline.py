@@ -276,6 +276,7 @@ def run_pipeline(
     stop: threading.Event | None = None,
     trim: bool = False,
     cuts: CutDetector | None = None,
+    unblock: Callable[[], None] = lambda: None,
     watch: Callable[[Statistics], None] = lambda statistics: None,
     interval: float = 0.1,
 ) -> Statistics:
@@ -288,6 +289,7 @@ def run_pipeline(
         stop: once set, what is finished is saved and the run ends without an error.
         trim: leave out copied packets after the last frame also when the source came to its end.
         cuts: finds the frames at which the translator shall start a new segment; None for no such search.
+        unblock: called when the run ends before the source does, which may be waiting for data.
         watch: called in this thread, about every `interval` seconds and once at the end.
         interval: in seconds.
 
@@ -306,12 +308,15 @@ def run_pipeline(
             thread.start()
         while any(thread.is_alive() for thread in threads):
             next(thread for thread in threads[::-1] if thread.is_alive()).join(interval)
+            if stop.is_set() or run.error is not None:
+                unblock()
             watch(run.statistics)
         if run.error is not None:
             raise run.error
         run.statistics.interrupted = not run.complete
         sink.finish(trim=trim or not run.complete)
     except BaseException:
+        unblock()
         run.to_translator.abort()
         run.to_sink.abort()
         for thread in threads:

@@ -31,7 +31,7 @@ def plan_text(
     for stream in info.streams:
         lines.append(f"          {stream}: {'copied' if stream.index in copied else 'left out'}")
     picture = plan.encoder.picture
-    lines += [f"output    {plan.path}", f"          {plan.container.name}: {plan.encoder}"]
+    lines += [f"output    {plan.name}", f"          {plan.container.name}: {plan.encoder}"]
     if picture.sample_aspect_ratio != 1:
         lines.append(f"          sample aspect ratio {picture.sample_aspect_ratio}")
     lines += [f"          note: {note}" for note in plan.notes]
@@ -87,7 +87,7 @@ def summary_text(plan: OutputPlan, statistics: Statistics, settings: Settings, t
         lines.append(f"{skipped} frames were like the one before and reused its picture")
     if cuts := len(statistics.cuts):
         lines.append(f"{cuts} scene cut{'' if cuts == 1 else 's'}")
-    if frames:
+    if frames and plan.path.is_file():
         lines.append(f"{plan.path}: {bytes_text(plan.path.stat().st_size)}")
     return "\n".join(lines)
 

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from .rates import rate_of
+
 __all__ = [
     "Bank",
     "Compute",
@@ -24,6 +26,7 @@ __all__ = [
     "Settings",
     "SkipSimilar",
     "Weights",
+    "bits_of",
 ]
 
 
@@ -82,6 +85,36 @@ def _check_device(value: str) -> str:
 def _none_by_name(value: Any) -> Any:
     """Let `none` and an empty value say that an optional value is not there."""
     return None if isinstance(value, str) and value.strip().lower() in ("", "none", "null") else value
+
+
+def _check_rate(value: Any) -> str | None:
+    """Accept frames a second as a number or a fraction."""
+    text = _none_by_name(value)
+    return None if text is None else str(rate_of(str(text)))
+
+
+def _check_bitrate(value: Any) -> str | None:
+    """Accept bits a second with an optional k or M."""
+    text = _none_by_name(value)
+    if text is not None and (
+        not re.fullmatch(r"\d{1,9}(\.\d{1,6})?[kM]?", str(text)) or bits_of(str(text)) < 1
+    ):
+        raise ValueError("must be bits a second, such as 2500k or 4M")
+    return None if text is None else str(text)
+
+
+def bits_of(text: str) -> int:
+    """Bits a second from `2500k` or `4M`."""
+    factor = {"k": 1000, "M": 1_000_000}.get(text[-1], 1)
+    return int(float(text.rstrip("kM")) * factor)
+
+
+def _check_pairs(pairs: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept NAME=VALUE."""
+    for pair in pairs:
+        if not re.fullmatch(r"[^=\s]+=.+", pair):
+            raise ValueError(f"must be NAME=VALUE, such as tune=film, not {pair!r}")
+    return pairs
 
 
 def _one_or_more(value: Any) -> Any:
@@ -271,6 +304,34 @@ class Output(Section):
     audio: Literal["copy", "none"] = Field("copy", description="Copy the audio streams or leave them out.")
     metadata: Literal["copy", "none"] = Field(
         "copy", description="Copy the input's metadata and add how the video was made, or write none of both."
+    )
+    format: Literal[
+        "auto",
+        "matroska",
+        "mp4",
+        "mov",
+        "webm",
+        "avi",
+        "mpegts",
+        "nut",
+        "yuv4mpegpipe",
+        "rawvideo",
+    ] = Field(
+        "auto", description="Container; auto: by the extension of the output, matroska for standard output."
+    )
+    rate: Annotated[str | None, BeforeValidator(_check_rate)] = Field(
+        None,
+        description="Resample to so many frames a second, such as 25 or 30000/1001, by repeating frames and "
+        "leaving them out; none keeps each frame at its own time.",
+    )
+    bitrate: Annotated[str | None, BeforeValidator(_check_bitrate)] = Field(
+        None, description="Bits a second, such as 2500k or 4M, in place of crf; none encodes by quality."
+    )
+    keyint: int | None = Field(
+        None, ge=1, le=100_000, description="Frames from one keyframe to the next at most."
+    )
+    encoder_opt: Annotated[tuple[str, ...], BeforeValidator(_one_or_more), AfterValidator(_check_pairs)] = (
+        Field((), description="Any other option of the encoder, as NAME=VALUE.")
     )
 
 

@@ -216,6 +216,7 @@ def _perform_all(common: _Batch, tasks: list[Task]) -> int:
 def _perform(common: _Batch, task: Task, translator: Any) -> int:
     """Restyle one file and note it; the exit code that it would have alone."""
     from ..job import open_job
+    from ..media.trim import Trim
 
     settings = task.settings(common.resolved.settings)
     path = common.folder / task.output
@@ -225,7 +226,8 @@ def _perform(common: _Batch, task: Task, translator: Any) -> int:
         raise UsageError(f"The folder '{path.parent}' cannot be made: {error.strerror}.") from error
     resolved = replace(common.resolved, settings=settings)
     overwrite = common.overwrite or (common.resume and common.ledger.knows(task))
-    with open_job(str(task.source), path, resolved, overwrite=overwrite, frames=common.frames) as job:
+    trim = Trim(frames=common.frames)
+    with open_job(str(task.source), path, resolved, overwrite=overwrite, trim=trim) as job:
         for note in job.plan.notes:
             logging.getLogger(__name__).warning("%s", note)
         translator.reset()

@@ -78,6 +78,11 @@ FLAGS: Mapping[str, Flag] = {
     "output.pix_fmt": Flag(("--pix-fmt",), _ENCODING, "NAME"),
     "output.audio": Flag(("--audio",), _ENCODING),
     "output.metadata": Flag(("--metadata",), _ENCODING),
+    "output.format": Flag(("--format",), _ENCODING),
+    "output.rate": Flag(("--rate",), _ENCODING, "FPS"),
+    "output.bitrate": Flag(("--bitrate",), _ENCODING, "BITS"),
+    "output.keyint": Flag(("--keyint",), _ENCODING, "FRAMES"),
+    "output.encoder_opt": Flag(("--encoder-opt",), _ENCODING, "NAME=VALUE", repeatable=True),
 }
 """Dotted key -> its dedicated flag. Every other key is reached through --set."""
 

@@ -1,24 +1,31 @@
-"""`streamv2v run`: restyle one video file."""
+"""`streamv2v run`: restyle one video."""
 
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from ..errors import UsageError
+from ..rates import rate_of
 from .options import SettingsRequest, takes_settings
 
 __all__ = ["run"]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+_INPUT = "Input"
 
 
 @takes_settings
 def run(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="The video file.", show_default=False)],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="INPUT", help="The video file; - for the standard input.", show_default=False),
+    ],
     request: SettingsRequest,
     output: Annotated[
         str | None,
@@ -26,8 +33,8 @@ def run(
             "--output",
             "-o",
             metavar="FILE",
-            help="The result; its extension names the container. Without it the name is made of the input's "
-            "and the prompt, in the current folder.",
+            help="The result; its extension names the container; - for the standard output. Without it the "
+            "name is made of the input's and the prompt, in the current folder.",
             show_default=False,
         ),
     ] = None,
@@ -38,6 +45,65 @@ def run(
     frames: Annotated[
         int | None,
         typer.Option("--frames", min=1, metavar="N", help="Stop after N frames.", show_default=False),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--start",
+            metavar="TIME",
+            help="Begin at the first frame from this time on, which becomes 0: seconds or HH:MM:SS.mmm after the "
+            "first frame.",
+            show_default=False,
+        ),
+    ] = None,
+    duration: Annotated[
+        str | None,
+        typer.Option("--duration", metavar="TIME", help="Take this much of the input.", show_default=False),
+    ] = None,
+    end: Annotated[
+        str | None,
+        typer.Option("--end", metavar="TIME", help="Stop before the frame at this time.", show_default=False),
+    ] = None,
+    input_format: Annotated[
+        str | None,
+        typer.Option(
+            "--input-format",
+            metavar="NAME",
+            help="Container of the input by its FFmpeg name, where it is not recognised; rawvideo needs the "
+            "next three.",
+            show_default=False,
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    input_size: Annotated[
+        str | None,
+        typer.Option(
+            "--input-size",
+            metavar="WIDTHxHEIGHT",
+            help="Size of raw video.",
+            show_default=False,
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    input_rate: Annotated[
+        str | None,
+        typer.Option(
+            "--input-rate",
+            metavar="FPS",
+            help="Frames a second of raw video, such as 25 or 30000/1001.",
+            show_default=False,
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    input_pix_fmt: Annotated[
+        str | None,
+        typer.Option(
+            "--input-pix-fmt",
+            metavar="NAME",
+            help="Pixel format of raw video.",
+            show_default=False,
+            rich_help_panel=_INPUT,
+        ),
     ] = None,
     dry_run: Annotated[
         bool,
@@ -73,17 +139,23 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Restyle a video file by a prompt: as many frames as before, each at its own time, with the sound.
+    """Restyle a video by a prompt: as many frames as before, each at its own time, with the sound.
 
-    The path of the result is printed on stdout, everything else on stderr. Ctrl-C saves what is finished.
+    The path of the result is printed on stdout, everything else on stderr; with -o - nothing but the video goes
+    to stdout. Ctrl-C saves what is finished.
 
     Example: streamv2v run clip.mp4 --prompt "pencil sketch" -o sketch.mp4
+
+    Example: ffmpeg -i clip.mp4 -f nut - | streamv2v run - --prompt "pencil sketch" -o - | ffplay -
     """
     from ..events import EventLog
     from ..interruption import noticing_interrupt
     from ..job import make_translator, open_job
     from ..logs import log_to_stderr
+    from ..media.destination import STDOUT, stdout_for_media
+    from ..media.inputs import InputOptions
     from ..media.output import default_output_path
+    from ..media.trim import Trim
     from ..models.locate import recommended_settings
     from ..unused import unused_settings
 
@@ -97,11 +169,21 @@ def run(
             "No prompt was given.",
             f'Say what the video should look like: streamv2v run {source} --prompt "oil painting"',
         )
-    path = Path(output) if output else default_output_path(source, settings.prompt or settings.translator)
-    with (
-        EventLog(None if dry_run else json_events, besides=(source, path)) as events,
-        open_job(source, path, resolved, overwrite=overwrite, frames=frames) as job,
-    ):
+    trim = Trim.parse(start, duration, end, frames)
+    options = InputOptions(input_format, input_size, _rate(input_rate), input_pix_fmt)
+    if output in ("-", "pipe:", "pipe:1"):
+        path = STDOUT
+    else:
+        path = Path(output) if output else default_output_path(source, settings.prompt or settings.translator)
+    if verify and path == STDOUT:
+        raise UsageError("What was written to the standard output cannot be verified.", "Leave out --verify.")
+    with ExitStack() as stack:
+        events = stack.enter_context(EventLog(None if dry_run else json_events, besides=(source, path)))
+        descriptor = stack.enter_context(stdout_for_media()) if path == STDOUT and not dry_run else None
+        opened = open_job(
+            source, path, resolved, overwrite=overwrite, trim=trim, options=options, descriptor=descriptor
+        )
+        job = stack.enter_context(opened)
         if dry_run:
             print(job.describe())
             job.check_model()
@@ -117,7 +199,14 @@ def run(
             verify=verify,
             events=events,
         )
-    if outcome.saved:
+    if outcome.saved and path != STDOUT:
         print(path)
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
+
+
+def _rate(text: str | None) -> Fraction | None:
+    try:
+        return None if text is None else rate_of(text)
+    except ValueError as error:
+        raise UsageError(f"--input-rate {text}: {error}.") from None

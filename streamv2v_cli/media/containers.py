@@ -11,14 +11,19 @@ from typing import Any
 import av
 
 from ..errors import UsageError
+from .aac import headers_in_packets, specific_config
+from .destination import STDOUT
+from .trim import Trim
 
 __all__ = [
     "CONTAINERS",
+    "FORMATS",
     "Container",
     "NullFile",
     "add_copied_stream",
     "container_for",
     "holds",
+    "needs_filter",
     "output_metadata",
     "trimmed_chapters",
 ]
@@ -31,8 +36,11 @@ class Container:
         name: FFmpeg's name of the muxer.
         encoder: the video encoder that is usual in it.
         options: for the muxer; mp4 and mov stay playable while they are written and end up as ordinary files.
+        piped_options: for the muxer where it cannot seek.
         constant_rate: it has no timestamps, only a frame rate.
         has_chapters, has_metadata: what of the input it can carry along.
+        has_copies: it can hold streams beside the video.
+        pix_fmts: the only pixel formats that it knows; empty if the encoder alone decides.
     """
 
     def __init__(
@@ -41,17 +49,24 @@ class Container:
         encoder: str = "libx264",
         options: dict[str, str] | None = None,
         *,
+        piped_options: dict[str, str] | None = None,
         constant_rate: bool = False,
         has_chapters: bool = True,
         has_metadata: bool = True,
+        has_copies: bool = True,
+        pix_fmts: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.encoder = encoder
         # Bitexact: no random identifiers, so that the same run gives the same bytes.
-        self.options = {"flush_packets": "1", "fflags": "+bitexact", **(options or {})}
+        common = {"flush_packets": "1", "fflags": "+bitexact"}
+        self.options = {**common, **(options or {})}
+        self.piped_options = self.options if piped_options is None else {**common, **piped_options}
         self.constant_rate = constant_rate
         self.has_chapters = has_chapters
         self.has_metadata = has_metadata
+        self.has_copies = has_copies
+        self.pix_fmts = pix_fmts
 
     @property
     def ends_by_sample_durations(self) -> bool:
@@ -70,16 +85,59 @@ _EXACT_START = {"avoid_negative_ts": "disabled"}
 _MATROSKA = {**_EXACT_START, "cluster_time_limit": "2000"}
 """On the disk every two seconds."""
 
+_PIPED_FRAGMENTS = {
+    "movflags": "+frag_keyframe+empty_moov+delay_moov+default_base_moof",
+    "frag_duration": "2000000",
+    "movie_timescale": "90000",
+}
+"""Only fragments can be written without going back."""
+_Y4M_PIX_FMTS = ("yuv420p", "yuv422p", "yuv444p", "yuv411p", "gray")
+
+FORMATS = {
+    container.name: container
+    for container in (
+        Container("mp4", options=_FRAGMENTED, piped_options=_PIPED_FRAGMENTS),
+        Container("mov", options=_FRAGMENTED, piped_options=_PIPED_FRAGMENTS),
+        Container("matroska", options=_MATROSKA),
+        Container("webm", "libvpx-vp9", _MATROSKA),
+        Container("avi", "mpeg4", _EXACT_START, constant_rate=True, has_chapters=False),
+        Container("mpegts", options={"mpegts_copyts": "1"}, has_chapters=False, has_metadata=False),
+        Container("nut"),
+        Container(
+            "yuv4mpegpipe",
+            "rawvideo",
+            constant_rate=True,
+            has_chapters=False,
+            has_metadata=False,
+            has_copies=False,
+            pix_fmts=_Y4M_PIX_FMTS,
+        ),
+        Container(
+            "rawvideo",
+            "rawvideo",
+            constant_rate=True,
+            has_chapters=False,
+            has_metadata=False,
+            has_copies=False,
+        ),
+    )
+}
+"""FFmpeg's name of a format -> container."""
+
 CONTAINERS = {
-    ".mp4": Container("mp4", options=_FRAGMENTED),
-    ".m4v": Container("mp4", options=_FRAGMENTED),
-    ".mov": Container("mov", options=_FRAGMENTED),
-    ".mkv": Container("matroska", options=_MATROSKA),
-    ".webm": Container("webm", "libvpx-vp9", _MATROSKA),
-    ".avi": Container("avi", "mpeg4", _EXACT_START, constant_rate=True, has_chapters=False),
-    ".ts": Container("mpegts", options={"mpegts_copyts": "1"}, has_chapters=False, has_metadata=False),
-    ".mts": Container("mpegts", options={"mpegts_copyts": "1"}, has_chapters=False, has_metadata=False),
-    ".nut": Container("nut"),
+    extension: FORMATS[name]
+    for name, extensions in {
+        "mp4": (".mp4", ".m4v"),
+        "mov": (".mov",),
+        "matroska": (".mkv",),
+        "webm": (".webm",),
+        "avi": (".avi",),
+        "mpegts": (".ts", ".mts"),
+        "nut": (".nut",),
+        "yuv4mpegpipe": (".y4m",),
+        "rawvideo": (".yuv",),
+    }.items()
+    for extension in extensions
 }
 """File name extension -> container."""
 
@@ -101,18 +159,25 @@ _OF_THE_OLD_FILE = {
 _OF_THE_OLD_STREAM = (*_OF_THE_OLD_FILE, "bps", "number_of_frames", "number_of_bytes", "_statistics")
 
 
-def container_for(path: Path) -> Container:
-    """The container that the extension of an output file means.
+def container_for(path: Path, name: str = "auto") -> Container:
+    """The container called `name`; for `auto` the one that the extension of an output file means.
+
+    In a pipe that is Matroska, which keeps timestamps and streams of every kind.
 
     Raises:
         UsageError: the extension means none that we write.
     """
+    if name != "auto":
+        return FORMATS[name]
+    if path == STDOUT:
+        return FORMATS["matroska"]
     try:
         return CONTAINERS[path.suffix.lower()]
     except KeyError:
         known = ", ".join(CONTAINERS)
         raise UsageError(
-            f"The output '{path}' has no extension that names a video container.", f"Use one of {known}."
+            f"The output '{path}' has no extension that names a video container.",
+            f"Use one of {known}, or say --format.",
         ) from None
 
 
@@ -143,8 +208,17 @@ class NullFile(io.RawIOBase):
         return len(data)
 
 
-def holds(container: Container, stream: Any) -> bool:
+class _NullPipe:
+    """The same without a way back."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+def holds(container: Container, stream: Any, *, seekable: bool = True) -> bool:
     """Whether the container can carry a copy of `stream`, found out by writing a header."""
+    if not container.has_copies:
+        return False
     if stream.type == "attachment":
         return container.name == "matroska"
     if stream.codec_context is None or stream.type not in ("audio", "subtitle"):
@@ -153,16 +227,25 @@ def holds(container: Container, stream: Any) -> bool:
     if container.name == "mpegts" and codec not in _IN_TRANSPORT_STREAMS:
         return False
     try:
-        with av.open(NullFile(), "w", format=container.name) as rehearsal:
-            add_copied_stream(rehearsal, stream)
+        file: Any = NullFile() if seekable else _NullPipe()
+        options = {} if seekable else container.piped_options
+        with av.open(file, "w", format=container.name, container_options=options) as rehearsal:
+            add_copied_stream(rehearsal, stream, seekable=seekable)
             rehearsal.start_encoding()
     except (av.error.FFmpegError, ValueError):
         return False
     return True
 
 
-def add_copied_stream(output: Any, template: Any, *, with_metadata: bool = True) -> Any:
-    """Add a stream to an output that takes the packets of `template` as they are.
+def needs_filter(output: Any, template: Any, *, seekable: bool) -> bool:
+    """Whether the packets' own AAC headers must go: a file gets one header at the end, a pipe cannot wait."""
+    return not seekable and output.format.name == "matroska" and headers_in_packets(template)
+
+
+def add_copied_stream(
+    output: Any, template: Any, *, seekable: bool = True, with_metadata: bool = True
+) -> Any:
+    """Add a stream to an output that takes the packets of `template`; filtered, if `needs_filter` says so.
 
     Its language is kept in any case, since players choose by it.
     """
@@ -176,6 +259,8 @@ def add_copied_stream(output: Any, template: Any, *, with_metadata: bool = True)
         metadata = {key: value for key, value in metadata.items() if key == "language"}
     stream.metadata.update(metadata)
     stream.disposition = template.disposition
+    if needs_filter(output, template, seekable=seekable):
+        stream.codec_context.extradata = specific_config(template)
     return stream
 
 
@@ -186,13 +271,23 @@ def output_metadata(
     return {key: value for key, value in metadata.items() if not key.lower().startswith(tuple(dropped))}
 
 
-def trimmed_chapters(chapters: Sequence[Any], end: Fraction | None) -> list[Any]:
-    """The chapters that begin before `end` seconds, cut there; all of them for None."""
-    if end is None:
-        return list(chapters)
+def trimmed_chapters(chapters: Sequence[Any], trim: Trim, rate: Fraction) -> list[Any]:
+    """The chapters of a part of the input, cut at its ends and counted from its beginning.
+
+    Args:
+        chapters: as PyAV gives them.
+        trim: the part.
+        rate: frames a second, to know when a number of frames ends.
+    """
+    start = trim.start or Fraction(0)
+    ends = [trim.end] if trim.end is not None else []
+    if trim.frames is not None:
+        ends.append(start + trim.frames / rate)
     kept = []
     for chapter in chapters:
         unit = chapter["time_base"] or Fraction(1)
-        if chapter["start"] * unit < end:
-            kept.append({**chapter, "end": min(chapter["end"], int(end / unit))})
+        begins, stops = chapter["start"] * unit, min([chapter["end"] * unit, *ends])
+        if start < stops and all(begins < end for end in ends):
+            times = {"start": int(max(begins - start, 0) / unit), "end": int((stops - start) / unit)}
+            kept.append({**chapter, **times})
     return kept

@@ -6,6 +6,7 @@ compared with what the encoder says it takes, and the encoder is opened once for
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -19,27 +20,21 @@ from av.codec.context import CodecContext, Flags
 from av.video.format import VideoFormat
 
 from ..errors import SinkError, UsageError
+from ..settings import bits_of
 from .containers import Container, NullFile
+from .encoder_options import encoder_options
 from .ffmpeg import describe, last_message
 
 if TYPE_CHECKING:
     from ..settings import Output
     from .colour import Colour
 
-__all__ = ["EncoderPlan", "Picture", "configure", "plan_encoder"]
+__all__ = ["HARDWARE", "EncoderPlan", "Picture", "configure", "plan_encoder"]
 
-_X26X_PRESETS = (
-    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
-    *("medium", "slow", "slower", "veryslow", "placebo"),
-)
-_QUIET_X265 = {"x265-params": "log-level=error"}
-_HOUSE_OPTIONS = {
-    "libx265": _QUIET_X265,
-    "libvpx-vp9": {"row-mt": "1", "cpu-used": "4"},
-    "libvpx": {"cpu-used": "4"},
-    "mpeg4": {"flags": "+qscale", "global_quality": "354"},
-}
-"""Options of our own choice: no chatter on stderr, a sensible speed, a quality where there is no crf."""
+log = logging.getLogger(__name__)
+
+HARDWARE = ("h264_nvenc", "h264_videotoolbox", "h264_qsv", "h264_amf")
+"""What the codec `auto` tries first, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +65,8 @@ class EncoderPlan:
         codec: FFmpeg's name of the encoder.
         pix_fmt: pixel format that it is given.
         options: private options of the encoder.
+        bit_rate: in bits a second; 0 leaves it to the encoder.
+        keyint: frames from one keyframe to the next at most; None leaves it to the encoder.
         picture: what it is given; a side may be one pixel larger than asked for.
         colour: as encoded and tagged.
         notes: sentences about what differs from what one might expect.
@@ -81,12 +78,14 @@ class EncoderPlan:
     picture: Picture
     colour: Colour
     notes: tuple[str, ...] = ()
+    bit_rate: int = 0
+    keyint: int | None = None
 
     def __str__(self) -> str:
         options = "".join(f" {key}={value}" for key, value in self.options.items() if key != "x265-params")
-        return (
-            f"{self.codec}{options}, {self.pix_fmt} {self.picture.width}x{self.picture.height}, {self.colour}"
-        )
+        rate = f" {self.bit_rate} bit/s" if self.bit_rate else ""
+        size = f"{self.picture.width}x{self.picture.height}"
+        return f"{self.codec}{options}{rate}, {self.pix_fmt} {size}, {self.colour}"
 
 
 def plan_encoder(
@@ -104,13 +103,17 @@ def plan_encoder(
         UsageError: an encoder, pixel format or option is unknown or does not fit.
         SinkError: the encoder does not open on this machine.
     """
+    os.environ.setdefault("SVT_LOG", "1")
+    if output.codec == "auto":
+        return _first_that_opens(output, container, picture, explicit)
     codec = _codec(output.codec, container, "output.codec" in explicit)
     pix_fmt = _pixel_format(codec, output.pix_fmt, "output.pix_fmt" in explicit)
-    options = dict(_HOUSE_OPTIONS.get(codec.name, {}))
-    for key, value in (("crf", output.crf), ("preset", output.preset)):
-        text = "" if value is None else f"{value:g}" if isinstance(value, float) else value
-        if text and _takes(codec, key, text, f"output.{key}" in explicit):
-            options[key] = text
+    if container.pix_fmts and pix_fmt not in container.pix_fmts:
+        raise UsageError(
+            f"The container {container.name} does not take the pixel format {pix_fmt!r}.",
+            f"It takes {', '.join(container.pix_fmts)}.",
+        )
+    options = encoder_options(codec, output, container, explicit)
     if container.constant_rate and codec.name in ("libx264", "libx265"):
         options["bf"] = "0"
     colour = (
@@ -118,9 +121,29 @@ def plan_encoder(
     )
     if codec.name == "mjpeg":
         colour = replace(colour, range=2)
-    plan = EncoderPlan(codec.name, pix_fmt, options, picture, colour)
-    os.environ.setdefault("SVT_LOG", "1")
+    plan = EncoderPlan(
+        codec.name,
+        pix_fmt,
+        options,
+        picture,
+        colour,
+        bit_rate=bits_of(output.bitrate) if output.bitrate else 0,
+        keyint=output.keyint,
+    )
     return _rehearse(plan)
+
+
+def _first_that_opens(
+    output: Output, container: Container, picture: Picture, explicit: Collection[str]
+) -> EncoderPlan:
+    """A hardware encoder, if one really opens with all that was asked for; else the container's usual one."""
+    asked = {*explicit, "output.codec"}
+    for name in HARDWARE if container.encoder == "libx264" else ():
+        try:
+            return plan_encoder(output.model_copy(update={"codec": name}), container, picture, asked)
+        except (UsageError, SinkError) as error:
+            log.info("Not %s: %s", name, error)
+    return plan_encoder(output.model_copy(update={"codec": container.encoder}), container, picture, asked)
 
 
 def _codec(name: str, container: Container, explicit: bool) -> Codec:
@@ -183,38 +206,6 @@ def _pixel_format(codec: Codec, name: str, explicit: bool) -> str:
     return best.name if best else known[0]
 
 
-def _takes(codec: Codec, key: str, value: str, explicit: bool) -> bool:
-    """Whether the encoder takes option `key` with this value; if the user asked for it, it must."""
-    context = CodecContext.create(codec, "w")
-    option = next((option for option in context.supported_options.private if option.name == key), None)
-    if option is None:
-        reason = f"has no {key}"
-        remedy = f"Leave out --{key}, or say --{key} none."
-    else:
-        choices = tuple(choice.name for choice in option.choices)
-        if codec.name in ("libx264", "libx264rgb", "libx265") and key == "preset":
-            choices = _X26X_PRESETS
-        numeric = getattr(option.type, "name", "") in ("INT", "INT64", "FLOAT", "DOUBLE")
-        if _in_range(value, option) if numeric and value not in choices else not choices or value in choices:
-            return True
-        reason = f"does not take {value!r} for its {key}"
-        remedy = (
-            f"It takes {', '.join(choices)}." if choices else f"It takes {option.min:g} to {option.max:g}."
-        )
-    if explicit:
-        raise UsageError(
-            f"The encoder {codec.name} {reason}.", f"{remedy} Another encoder is chosen by --codec."
-        )
-    return False
-
-
-def _in_range(value: str, option: Any) -> bool:
-    try:
-        return bool(option.min <= float(value) <= option.max)
-    except ValueError:
-        return False
-
-
 def _rehearse(plan: EncoderPlan) -> EncoderPlan:
     """Open the encoder once; where it refuses odd sides, with sides one pixel larger."""
     refusal = _refusal(plan)
@@ -264,3 +255,7 @@ def configure(context: Any, plan: EncoderPlan) -> None:
     context.colorspace, context.color_range = plan.colour.matrix, plan.colour.range
     context.color_primaries, context.color_trc = plan.colour.primaries, plan.colour.transfer
     context.flags |= int(Flags.frame_duration)
+    if plan.bit_rate:
+        context.bit_rate = plan.bit_rate
+    if plan.keyint is not None:
+        context.gop_size = plan.keyint

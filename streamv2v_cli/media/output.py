@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from .containers import Container, container_for, holds, output_metadata, trimmed_chapters
+from .destination import STDOUT, Destination, FileDestination, PipeDestination
 from .encoder import EncoderPlan, Picture, plan_encoder
+from .stdin import STDIN
+from .trim import Trim
 
 if TYPE_CHECKING:
     from ..settings import Output
@@ -30,13 +33,14 @@ class OutputPlan:
     """An output file that can be written as far as one can know beforehand.
 
     Attributes:
-        path: its final name.
+        path: its final name; `STDOUT` for the standard output.
         container: its format.
         encoder: the video encoder, rehearsed.
         streams: input streams that are copied.
         chapters: as PyAV gives them.
         metadata: of the file; None to write none, not even for its streams.
         notes: sentences on what the output cannot take over from the input.
+        descriptor: leads to the standard output, where `path` stands for that.
     """
 
     path: Path
@@ -46,6 +50,19 @@ class OutputPlan:
     chapters: tuple[Any, ...] = ()
     metadata: Mapping[str, str] | None = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    descriptor: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return "the standard output" if self.path == STDOUT else str(self.path)
+
+    @property
+    def destination(self) -> Destination:
+        """Where a sink writes to."""
+        if self.descriptor is not None:
+            return PipeDestination(self.descriptor)
+        return FileDestination(self.path, self.part)
 
     @property
     def part(self) -> Path:
@@ -64,7 +81,7 @@ def default_output_path(source: str | Path, prompt: str) -> Path:
 
     The extension of the input is kept if it is one that we write.
     """
-    source = Path(source)
+    source = Path("stdin" if str(source) in STDIN else source)
     ascii_text = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode()
     words = re.findall(r"[a-z0-9]+", ascii_text.lower())
     slug = ""
@@ -80,16 +97,18 @@ def default_output_path(source: str | Path, prompt: str) -> Path:
     return Path(f"{source.stem}_{slug or 'streamv2v'}{suffix}")
 
 
-def check_output_path(path: Path, source: str | Path, *, overwrite: bool) -> Path:
-    """The path that is really written, with links followed.
+def check_output_path(path: Path, source: str | Path, *, overwrite: bool, format: str = "auto") -> Path:
+    """The path that is really written, absolute and with links followed; `STDOUT` as it is.
 
     Raises:
         UsageError: it is the input, a folder, in no existing folder, or exists and may not be overwritten.
     """
-    container_for(path)
+    container_for(path, format)
+    if path == STDOUT:
+        return path
     target = Path(os.path.realpath(path))
     for candidate in (target, target.with_name(target.name + ".part")):
-        if candidate.exists() and Path(source).exists() and candidate.samefile(source):
+        if candidate.exists() and _is_same(candidate, source):
             raise UsageError(f"The output '{path}' is the input.", "Give another name with -o.")
     if target.is_dir():
         raise UsageError(f"The output '{path}' is a folder.", "Give a file name with -o.")
@@ -104,6 +123,13 @@ def check_output_path(path: Path, source: str | Path, *, overwrite: bool) -> Pat
     return target
 
 
+def _is_same(path: Path, source: str | Path) -> bool:
+    """Whether an existing file is the one that is read."""
+    if str(source) in STDIN:
+        return os.path.samestat(path.stat(), os.fstat(0))
+    return Path(source).exists() and path.samefile(source)
+
+
 def plan_output(
     source: FileSource,
     path: Path,
@@ -111,7 +137,8 @@ def plan_output(
     output: Output,
     *,
     explicit: Collection[str] = (),
-    frames: int | None = None,
+    trim: Trim | None = None,
+    descriptor: int | None = None,
 ) -> OutputPlan:
     """Settle encoder, streams and metadata of an output file.
 
@@ -121,13 +148,14 @@ def plan_output(
         size: (width, height) of the frames that will be written.
         output: what the settings say.
         explicit: dotted keys that the user set.
-        frames: how many frames are taken from the input; None for all.
+        trim: the part of the input that is taken; None for all.
+        descriptor: leads to the standard output, where `path` stands for that.
 
     Raises:
         UsageError: what was asked for is unknown or contradicts itself.
         SinkError: the encoder does not open.
     """
-    info, container = source.info, container_for(path)
+    info, container = source.info, container_for(path, output.format)
     rate = info.rate or _DEFAULT_RATE
     picture = Picture(
         *size,
@@ -137,7 +165,9 @@ def plan_output(
         colour=info.colour,
     )
     encoder = plan_encoder(output, container, picture, explicit)
-    streams = tuple(stream for stream in source.streams_to_copy if holds(container, stream))
+    streams = tuple(
+        stream for stream in source.streams_to_copy if holds(container, stream, seekable=path != STDOUT)
+    )
     left_out = [
         s for s in info.streams if s.kind in ("audio", "subtitle", "attachment") and _is_lost(s, streams)
     ]
@@ -149,15 +179,16 @@ def plan_output(
     ]
     if info.chapters and not container.has_chapters:
         notes.append(f"The container {container.name} has no chapters; those of the input are left out.")
-    end = None if frames is None else frames / rate
+    trim = trim or Trim()
     return OutputPlan(
         path,
         container,
         encoder,
         streams,
-        tuple(trimmed_chapters(info.chapters, end)) if container.has_chapters else (),
+        tuple(trimmed_chapters(info.chapters, trim, rate)) if container.has_chapters else (),
         output_metadata(info.metadata) if output.metadata == "copy" else None,
         (*encoder.notes, *notes),
+        descriptor,
     )
 
 

@@ -1,7 +1,8 @@
-"""A local file as a sink of frames and of copied packets."""
+"""A file or a pipe as a sink of frames and of copied packets."""
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections import deque
 from fractions import Fraction
@@ -9,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 
 from ..errors import SinkError
 from ..frame import Frame
 from .colour import RgbWriter
-from .containers import add_copied_stream
+from .containers import add_copied_stream, needs_filter
+from .demuxer import time_of
 from .encoder import configure
 from .ffmpeg import describe
-from .source import time_of
 from .verify import Verifier
 
 if TYPE_CHECKING:
@@ -34,18 +36,20 @@ _MAX_HELD_PACKETS = 4096
 class FileSink:
     """Encodes frames and copies packets into a temporary file, which takes the final name at the end.
 
+    What is written to the standard output is there at once, and for good.
+
     Args:
         plan: the output.
         verify: read the file back before it takes its final name.
 
     Raises:
         SinkError: the file cannot be created.
+        BrokenPipeError: the reader of the standard output has gone.
     """
 
     def __init__(self, plan: OutputPlan, *, verify: bool = False) -> None:
-        self.path, self.part = plan.path, plan.part
+        self.destination = plan.destination
         self.frames_written = 0
-        self.timestamps_moved = 0
         self._plan = plan
         self._verifier = Verifier(plan) if verify else None
         self._closed = False
@@ -61,23 +65,33 @@ class FileSink:
         container = plan.container
         try:
             self._output = av.open(
-                f"file:{self.part}",
+                self.destination.url,
                 "w",
                 format=container.name,
-                container_options=container.options,
+                container_options=container.options if self.destination.seekable else container.piped_options,
                 metadata_errors="surrogateescape",
             )
             self._video = self._add_video()
+            seekable, with_metadata = self.destination.seekable, plan.metadata is not None
             self._copies = {
-                stream: add_copied_stream(self._output, stream, with_metadata=plan.metadata is not None)
+                stream: add_copied_stream(
+                    self._output, stream, seekable=seekable, with_metadata=with_metadata
+                )
                 for stream in plan.streams
+            }
+            self._filters = {
+                stream: BitStreamFilterContext("aac_adtstoasc", stream)
+                for stream in plan.streams
+                if needs_filter(self._output, stream, seekable=seekable)
             }
             self._output.metadata.update(plan.metadata or {})
             self._output.set_chapters(list(plan.chapters))
             self._output.start_encoding()
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            self.part.unlink(missing_ok=True)
-            raise SinkError(f"The output '{self.path}' cannot be written: {describe(error)}.") from error
+            self.destination.discard()
+            if isinstance(error, BrokenPipeError):
+                raise BrokenPipeError(errno.EPIPE, describe(error)) from error
+            raise SinkError(f"The output '{plan.name}' cannot be written: {describe(error)}.") from error
 
     def _add_video(self) -> Any:
         encoder = self._plan.encoder
@@ -114,11 +128,6 @@ class FileSink:
             if len(held) > _MAX_HELD_PACKETS:
                 self._mux_copy(held.popleft())
 
-    def moved_text(self) -> str:
-        """A sentence on timestamps that the container cannot hold exactly; empty if it holds them all."""
-        moved, name = self.timestamps_moved, self._plan.container.name
-        return f"{moved} timestamps were rounded: {name} holds only a constant frame rate." if moved else ""
-
     def finish(self, *, trim: bool = False) -> None:
         """Write what is left, close the file and give it its final name; a file without frames is deleted.
 
@@ -136,8 +145,8 @@ class FileSink:
             self._output.close()
             self._closed = True
             if self._verifier is not None:
-                self._verifier.check(self.part)
-            self.part.replace(self.path)
+                self._verifier.check(self._plan.part)
+            self.destination.commit()
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
 
@@ -153,14 +162,14 @@ class FileSink:
             return
         try:
             self._drain(trim=True)
-        except SinkError as error:
+        except (SinkError, BrokenPipeError) as error:
             log.debug("%s", error)
         self._close_quietly()
 
     def discard(self) -> None:
         """Close and delete the temporary file."""
         self._close_quietly()
-        self.part.unlink(missing_ok=True)
+        self.destination.discard()
 
     def _close_quietly(self) -> None:
         try:
@@ -176,14 +185,12 @@ class FileSink:
         return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
 
     def _ticks(self, frame: Frame) -> tuple[int, int]:
-        """Timestamp and duration in ticks of the output; exact but for containers of constant rate."""
+        """Timestamp and duration in ticks of the output."""
         scale = frame.time_base / self._picture.time_base
         assert frame.pts is not None
-        exact = frame.pts * scale
-        pts = round(exact)
+        pts = round(frame.pts * scale)
         if self._last_pts is not None and pts <= self._last_pts:
             pts = self._last_pts + 1
-        self.timestamps_moved += pts != exact
         duration = self._usual_duration if not frame.duration else max(1, round(frame.duration * scale))
         return pts, duration
 
@@ -232,16 +239,21 @@ class FileSink:
                 self._mux_copy(held.popleft())
 
     def _mux_copy(self, packet: Packet[Any]) -> None:
-        packet.stream = self._copies[packet.stream]
-        if self._verifier is not None:
-            self._verifier.wrote_packet(packet)
+        template = packet.stream
+        headless = self._filters[template].filter(packet) if template in self._filters else [packet]
         try:
-            self._output.mux_one(packet)
+            for part in headless:
+                part.stream = self._copies[template]
+                if self._verifier is not None:
+                    self._verifier.wrote_packet(part)
+                self._output.mux_one(part)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
 
-    def _failure(self, error: Exception) -> SinkError:
+    def _failure(self, error: Exception) -> Exception:
+        if isinstance(error, BrokenPipeError):
+            return BrokenPipeError(errno.EPIPE, describe(error))
         return SinkError(
-            f"Writing '{self.part}' failed: {describe(error)}.",
+            f"Writing '{self.destination.name}' failed: {describe(error)}.",
             "Free some space and run again." if getattr(error, "errno", None) == 28 else "",
         )

@@ -1,169 +1,193 @@
-"""A local file as a source of upright RGB frames and of packets to copy."""
+"""A file or a pipe as a source of upright RGB frames and of packets to copy."""
 
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 from av.packet import Packet
-from av.stream import Discard, Disposition
-from av.video.frame import VideoFrame
 
 from ..errors import SourceError
 from ..frame import Frame
-from .colour import RgbReader, colour_of
-from .ffmpeg import describe
-from .info import SourceInfo, StreamInfo
-from .orientation import orientation_of
+from .colour import RgbReader
+from .demuxer import Demuxer, time_of
+from .description import describe_source
+from .info import SourceInfo
+from .inputs import InputOptions, interruptibly
+from .rate import ConstantRate, Timed
+from .trim import Trim
 
 __all__ = ["FileSource"]
 
 log = logging.getLogger(__name__)
 
 _COPIED = ("audio", "subtitle", "attachment")
-_MAX_READ_ERRORS = 100
+_USUAL_RATE = Fraction(25)
 _SHORT_OF_HEADER = 0.5
 """Seconds that a file may end before its header says, for frames that last and tracks that differ."""
 _SEARCH_BEYOND_END = 10
 """Seconds of video that are read past the last wanted frame in search of the sound that belongs to it."""
-_WITH_TRUE_HEADERS = ("mov", "matroska", "avi", "nut")
-"""Containers whose header tells the duration; elsewhere it is a guess."""
+_WORTH_SEEKING = 2
+"""Seconds; up to that, decoding from the beginning is as fast."""
+_HALF_MILLISECOND = Fraction(1, 2000)
+"""Times that people and containers write are rounded to milliseconds: that must not cost a frame."""
 
 
 class FileSource:
-    """Demuxes and decodes a local file in bounded memory.
+    """Demuxes and decodes a file or the standard input in bounded memory.
 
     Iterating gives each frame once in order of presentation, and in between, in the order of the file, the
     packets of the streams in `streams_to_copy`. Damaged packets are skipped and counted.
 
     Args:
-        path: the file.
-        frames: stop after so many frames; None for all.
+        path: the file, or `-` for the standard input.
+        trim: the part of it that is wanted.
         copied: which kinds of streams are copied: of `audio`, `subtitle` and `attachment`.
+        options: what the input does not say itself.
+        rate: resample to so many frames a second; None keeps each frame at its own time.
+        constant: resample to a constant rate also without `rate`, then to the input's own one.
 
     Raises:
+        UsageError: `options` contradict the input.
         SourceError: it cannot be opened, has no video stream, or not one frame can be decoded.
     """
 
     def __init__(
-        self, path: str | Path, *, frames: int | None = None, copied: Collection[str] = _COPIED
+        self,
+        path: str | Path,
+        *,
+        trim: Trim | None = None,
+        copied: Collection[str] = _COPIED,
+        options: InputOptions | None = None,
+        rate: Fraction | None = None,
+        constant: bool = False,
     ) -> None:
         self._name = str(path)
-        self._frames_wanted = frames
-        self.damaged_packets = 0
-        self.repaired_timestamps = 0
+        self._trim = trim or Trim()
+        self._rate, self._constant = rate, constant
         self.seconds_missing = 0.0
-        self._container = self._open(self._name)
+        self._ahead: deque[Timed | Packet[Any]] = deque()
+        self._resampler: ConstantRate | None = None
+        self._ended = False
+        self._demuxer = Demuxer(self._name, options or InputOptions(), copied)
         try:
-            self._video = self._choose_video()
-            self.streams_to_copy = tuple(
-                s
-                for s in self._container.streams
-                if s.type in copied and (s.codec_context or s.type == "attachment")
-            )
-            self._ignore_the_rest()
-            self._end_seen = Fraction(0)
-            self._packets = self._demux()
-            self._decoded = self._decode()
-            self._ahead: list[VideoFrame | Packet[Any]] = []
-            self.info = self._describe(self._first_frame())
+            if self._demuxer.seekable:
+                self._prepare()
+            else:
+                interruptibly(self._prepare, self._demuxer.stop)
         except BaseException:
-            self._container.close()
+            self._demuxer.close()
             raise
+        self.streams_to_copy = self._demuxer.streams_to_copy
 
-    @staticmethod
-    def _open(name: str) -> Any:
-        if Path(name).is_dir():
-            raise SourceError(f"The input '{name}' is a folder.", "Give a video file.")
-        try:
-            # The prefix keeps a name such as `a:b.mp4` from being taken for a protocol.
-            return av.open(f"file:{name}", "r", metadata_errors="surrogateescape")
-        except (av.error.FFmpegError, OSError, ValueError) as error:
-            raise SourceError(f"The input '{name}' cannot be opened: {describe(error)}.") from error
-
-    def _choose_video(self) -> Any:
-        container = self._container
-        moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not moving:
+    def _prepare(self) -> None:
+        demuxer, trim = self._demuxer, self._trim
+        demuxer.open()
+        if demuxer.extra_videos():
+            index = demuxer.video.index
+            log.warning("The input has more than one video stream; only #%d is used.", index)
+        self._ahead.extend(demuxer.read_picture())
+        first = self._ahead[-1] if self._ahead else None
+        if not isinstance(first, Timed):
             raise SourceError(
-                f"The input '{self._name}' has no video stream.", "Give a file with moving pictures."
+                f"Not one frame of the video in '{self._name}' can be decoded.", "Is the file complete?"
             )
-        best = container.streams.best("video")
-        video = best if best in moving else moving[0]
-        if video.codec_context is None:
-            raise SourceError(f"The video in '{self._name}' has a codec that this FFmpeg cannot decode.")
-        return video
+        info = describe_source(self._name, demuxer.container, demuxer.video, first.picture, trim)
+        begin = first.pts * info.time_base
+        self._end = None if trim.end is None else begin + trim.end
+        self._shift = 0
+        if trim.start is not None:
+            self._skip_to(begin + trim.start, begin, has_times=first.picture.pts is not None)
+            self._shift = int((begin + trim.start) / info.time_base)
+        self._offset = self._shift * info.time_base
+        if self._rate is not None or self._constant:
+            rate = self._rate or info.rate or _USUAL_RATE
+            self._resampler = ConstantRate(rate, info.time_base)
+            count = info.frame_count
+            if count is not None and info.rate and trim.frames is None:
+                count = round(count * rate / info.rate)
+            info = replace(info, rate=rate, time_base=self._resampler.time_base, frame_count=count)
+        self.info: SourceInfo = info
 
-    def _ignore_the_rest(self) -> None:
-        for stream in self._container.streams:
-            if stream is not self._video and stream not in self.streams_to_copy:
-                stream.discard = Discard.all
-                if stream.type == "video":
-                    log.warning(
-                        "The input has more than one video stream; only #%d is used.", self._video.index
-                    )
+    def _skip_to(self, start: Fraction, begin: Fraction, has_times: bool) -> None:
+        """Leave out the frames before `start`; what comes next is in `_ahead`."""
+        demuxer = self._demuxer
+        if demuxer.seekable and has_times and start - begin > _WORTH_SEEKING:
+            self._ahead = deque(demuxer.seek(start, begin))
+        kept: deque[Timed | Packet[Any]] = deque()
+        for item in self._all_read():
+            if isinstance(item, Timed):
+                if item.pts * demuxer.video.time_base < start - _HALF_MILLISECOND:
+                    continue
+                self._ahead.appendleft(item)
+                break
+            if _end_of(item) > start:
+                kept.append(item)
+        else:
+            raise SourceError(
+                f"The input '{self._name}' has no frame at or after --start {float(start - begin):g} s."
+            )
+        self._ahead.extendleft(reversed(kept))
 
-    def _first_frame(self) -> VideoFrame:
-        """Decode up to the first frame, which alone knows how the picture is turned; keep what was read."""
-        for item in self._decoded:
-            self._ahead.append(item)
-            if isinstance(item, VideoFrame):
-                return item
-        raise SourceError(
-            f"Not one frame of the video in '{self._name}' can be decoded.", "Is the file complete?"
-        )
+    @property
+    def damaged_packets(self) -> int:
+        """How many packets were skipped because they cannot be decoded."""
+        return self._demuxer.damaged_packets
 
-    def _describe(self, first: VideoFrame) -> SourceInfo:
-        container, video = self._container, self._video
-        orientation = orientation_of(first)
-        width, height = orientation.size(first.width, first.height)
-        aspect = video.sample_aspect_ratio or Fraction(1)
-        rate = video.guessed_rate or video.average_rate or None
-        duration = None if container.duration is None else container.duration / av.time_base
-        count = video.frames or (round(duration * rate) if duration and rate else None)
-        if self._frames_wanted is not None:
-            count = min(count or self._frames_wanted, self._frames_wanted)
-        return SourceInfo(
-            name=self._name,
-            container=container.format.name,
-            codec=video.codec_context.name,
-            pix_fmt=first.format.name,
-            width=width,
-            height=height,
-            orientation=orientation,
-            sample_aspect_ratio=1 / aspect if orientation.transposed else aspect,
-            colour=colour_of(first),
-            time_base=video.time_base,
-            rate=rate,
-            frame_count=count,
-            duration=duration,
-            streams=tuple(_stream_info(stream) for stream in container.streams if stream is not video),
-            chapters=tuple(container.chapters()),
-            metadata=dict(container.metadata),
-        )
+    @property
+    def repaired_timestamps(self) -> int:
+        """How many timestamps did not increase and were moved."""
+        return self._demuxer.repaired_timestamps
 
     def __iter__(self) -> Iterator[Frame | Packet[Any]]:
-        count = 0
-        for item in self._frames_and_packets():
-            yield item
-            count += isinstance(item, Frame)
-            if isinstance(item, Frame) and count == self._frames_wanted:
-                yield from self._sound_up_to(item)
+        read_rgb = RgbReader()
+        info, count = self.info, 0
+        coded_size = info.size[::-1] if info.orientation.transposed else info.size
+        picture = pixels = None
+        timed = self._trimmed()
+        for item in self._resampler(timed) if self._resampler else timed:
+            if isinstance(item, Packet):
+                yield item
+                continue
+            if item.picture is not picture:
+                picture = item.picture
+                pixels = info.orientation.apply(read_rgb(picture, *coded_size))
+            assert pixels is not None
+            yield Frame(pixels, item.pts, info.time_base, item.duration)
+            count += 1
+            if count == self._trim.frames:
+                yield from self._sound_up_to((item.pts + item.duration) * info.time_base + self._offset)
                 return
-        self._check_length()
+        if not self._ended and not self._demuxer.stopped:
+            self._check_length()
 
     def repaired_text(self) -> str:
         """A sentence on timestamps that had to be moved; empty if there were none."""
         count = self.repaired_timestamps
         return f"{count} timestamps of the input did not increase and were moved by a tick." if count else ""
 
+    def resampled_text(self) -> str:
+        """A sentence on frames that were repeated or left out although nobody asked for it; empty if none were."""
+        if self._rate is not None or self._resampler is None or not self._resampler.changed:
+            return ""
+        rate = f"{float(self.info.rate or _USUAL_RATE):.5g}"
+        return (
+            "The frame rate of the input is not constant and the output holds only a constant one: "
+            f"it was resampled to {rate} fps; --rate chooses another."
+        )
+
+    def stop(self) -> None:
+        """Let iteration come to an end although the standard input is silent; from any thread."""
+        self._demuxer.stop()
+
     def close(self) -> None:
         """Close the file."""
-        self._container.close()
+        self._demuxer.close()
 
     def __enter__(self) -> FileSource:
         return self
@@ -171,124 +195,79 @@ class FileSource:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _frames_and_packets(self) -> Iterator[Frame | Packet[Any]]:
-        """What is decoded, with frames as upright RGB pixels."""
-        read_rgb = RgbReader()
-        coded_size = self.info.size[::-1] if self.info.orientation.transposed else self.info.size
-        next_pts, last_pts = 0, None
-        for item in self._all_decoded():
-            if isinstance(item, Packet):
-                yield item
-                continue
-            pts = self._increasing(next_pts if item.pts is None else item.pts, last_pts)
-            duration = item.duration or None
-            next_pts, last_pts = pts + (duration or self._ticks_a_frame()), pts
-            pixels = self.info.orientation.apply(read_rgb(item, *coded_size))
-            yield Frame(pixels, pts, self.info.time_base, duration)
-
-    def _all_decoded(self) -> Iterator[VideoFrame | Packet[Any]]:
+    def _all_read(self) -> Iterator[Timed | Packet[Any]]:
         while self._ahead:
-            yield self._ahead.pop(0)
-        yield from self._decoded
+            yield self._ahead.popleft()
+        # Not `yield from`, which would close what is still to be read together with this generator.
+        for item in self._demuxer.items:  # noqa: UP028
+            yield item
 
-    def _ticks_a_frame(self) -> int:
-        rate = self.info.rate
-        return max(1, round(1 / (rate * self.info.time_base))) if rate else 1
+    def _trimmed(self) -> Iterator[Timed | Packet[Any]]:
+        """The wanted part, with times counted from its beginning."""
+        tick = self._demuxer.video.time_base
+        for item in self._all_read():
+            if isinstance(item, Packet):
+                yield from self._cut(item, self._end)
+                continue
+            duration = item.duration
+            if self._end is not None:
+                if item.pts * tick >= self._end - _HALF_MILLISECOND:
+                    self._ended = True
+                    yield from self._sound_up_to(self._end)
+                    return
+                duration = min(duration, max(1, round(self._end / tick) - item.pts))
+            pts = item.pts - self._shift
+            # Half a millisecond before --start is still --start.
+            yield replace(item, pts=pts if self._trim.start is None else max(0, pts), duration=duration)
 
-    def _increasing(self, pts: int, last: int | None) -> int:
-        """A timestamp that follows on `last`, as encoders need it."""
-        if last is None or pts > last:
-            return pts
-        self.repaired_timestamps += 1
-        return last + 1
+    def _cut(self, packet: Packet[Any], end: Fraction | None) -> Iterator[Packet[Any]]:
+        """The packet with its time counted from the beginning of the wanted part, if it belongs to that."""
+        start = time_of(packet)
+        unit = Fraction(packet.time_base)
+        if packet.dts is None or (end is not None and start >= end):
+            return
+        if self._trim.start is not None and start < self._offset:
+            if packet.stream.type != "subtitle" or _end_of(packet) <= self._offset or packet.pts is None:
+                return
+            late = int((self._offset - start) / unit)
+            packet.duration = (packet.duration or 0) - late
+            packet.pts = packet.dts = packet.pts + late
+        if end is not None and packet.stream.type == "subtitle" and _end_of(packet) > end:
+            packet.duration = max(1, int((end - time_of(packet)) / unit))
+        if self._shift:
+            offset = round(self._offset / unit)
+            packet.dts -= offset
+            if packet.pts is not None:
+                packet.pts -= offset
+        yield packet
 
-    def _sound_up_to(self, last: Frame) -> Iterator[Packet[Any]]:
+    def _sound_up_to(self, end: Fraction) -> Iterator[Packet[Any]]:
         """After the last wanted frame: what else belongs to its time, which may come later in the file."""
-        assert last.pts is not None
-        end = (last.pts + (last.duration or self._ticks_a_frame())) * last.time_base
-        waiting = {stream.index for stream in self.streams_to_copy if stream.type == "audio"}
-        for packet in self._packets:
+        demuxer = self._demuxer
+        waiting = {stream.index for stream in demuxer.streams_to_copy if stream.type == "audio"}
+        for packet in demuxer.packets:
             start = time_of(packet)
-            if not waiting or (packet.stream is self._video and start > end + _SEARCH_BEYOND_END):
+            if not waiting or (packet.stream is demuxer.video and start > end + _SEARCH_BEYOND_END):
                 return
-            if packet.stream is self._video:
+            if packet.stream is demuxer.video:
                 continue
-            if start < end:
-                yield packet
-            else:
+            if start >= end:
                 waiting.discard(packet.stream.index)
-
-    def _decode(self) -> Iterator[VideoFrame | Packet[Any]]:
-        """Decoded frames, and the packets of other streams as they are."""
-        for packet in self._packets:
-            if packet.stream is not self._video:
-                yield packet
-                continue
-            try:
-                frames = packet.decode()
-            except av.error.FFmpegError as error:
-                self.damaged_packets += 1
-                log.info("Skipped a damaged packet at %.3f s: %s.", float(time_of(packet)), describe(error))
-                continue
-            yield from frames
-        try:
-            yield from self._video.codec_context.decode(None)
-        except av.error.FFmpegError as error:
-            log.info("The decoder lost frames at the end: %s.", describe(error))
-
-    def _demux(self) -> Iterator[Packet[Any]]:
-        """All packets of the streams that are used, reading on after errors for as long as that helps."""
-        streams = [self._video, *(stream for stream in self.streams_to_copy if stream.type != "attachment")]
-        errors = 0
-        while errors <= _MAX_READ_ERRORS:
-            try:
-                for packet in self._container.demux(*streams):
-                    if packet.size == 0 and packet.dts is None:
-                        continue  # PyAV's request to flush the decoder, which _decode does itself
-                    errors = 0
-                    end = time_of(packet) + (packet.duration or 0) * packet.time_base
-                    self._end_seen = max(self._end_seen, end)
-                    yield packet
-                return
-            except av.error.FFmpegError as error:
-                errors += 1
-                self.damaged_packets += 1
-                log.info("Reading failed: %s.", describe(error))
+            yield from self._cut(packet, end)
 
     def _check_length(self) -> None:
         """Notice a truncated file, which ends without an error."""
-        container = self._container
-        ignored = any(s.discard == Discard.all and s.type in ("audio", "video") for s in container.streams)
-        if container.duration is None or ignored or not container.format.name.startswith(_WITH_TRUE_HEADERS):
+        times = self._demuxer.end_and_promise()
+        if times is None:
             return
-        # Matroska and nut count it from zero, the others from the first packet.
-        start = 0 if container.format.name.startswith(("matroska", "nut")) else container.start_time or 0
-        promised = Fraction(container.duration + start, av.time_base)
-        missing = float(promised - self._end_seen)
+        missing = times[1] - times[0]
         if missing > _SHORT_OF_HEADER:
             self.seconds_missing = missing
             log.warning(
-                "The input ends at %.2f s, %.2f s before its header says: it is truncated.",
-                self._end_seen,
-                missing,
+                "The input ends at %.2f s, %.2f s before its header says: it is truncated.", times[0], missing
             )
 
 
-def time_of(packet: Packet[Any]) -> Fraction:
-    """When a packet is shown or heard, in seconds; 0 for one without timestamps."""
-    pts = packet.pts if packet.pts is not None else packet.dts
-    return Fraction(0) if pts is None else pts * Fraction(packet.time_base)
-
-
-def _stream_info(stream: Any) -> StreamInfo:
-    context = stream.codec_context
-    details = ""
-    if stream.type == "audio" and context is not None:
-        details = f"{context.sample_rate} Hz {context.layout.name}"
-    elif stream.type == "video" and context is not None:
-        details = f"{context.width}x{context.height}"
-    codec = (
-        context.codec.canonical_name if context is not None else getattr(stream, "name", None) or "unknown"
-    )
-    language = stream.metadata.get("language", "")
-    return StreamInfo(stream.index, stream.type, codec, "" if language == "und" else language, details)
+def _end_of(packet: Packet[Any]) -> Fraction:
+    """When a packet ends, in seconds."""
+    return time_of(packet) + (packet.duration or 0) * Fraction(packet.time_base)

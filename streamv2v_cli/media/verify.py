@@ -13,8 +13,8 @@ import av
 from av.packet import Packet
 
 from ..errors import SinkError
+from .demuxer import time_of
 from .ffmpeg import describe
-from .source import time_of
 
 if TYPE_CHECKING:
     from .output import OutputPlan

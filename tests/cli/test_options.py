@@ -22,6 +22,8 @@ SAMPLES = {
     "compute.device": "cuda:1", "compute.dtype": "float16", "compute.attention": "sdpa",
     "lookahead": "2", "translator": "passthrough", "output.codec": "libx265", "output.crf": "20",
     "output.preset": "fast", "output.pix_fmt": "yuv444p", "output.audio": "none", "output.metadata": "none",
+    "output.format": "nut", "output.rate": "25", "output.bitrate": "4M",
+    "output.keyint": "50",
 }  # fmt: skip
 
 
@@ -53,7 +55,7 @@ def given():
 def test_the_samples_cover_every_flag_with_a_value():
     others = {key for key in FLAGS if keys()[key].is_switch or FLAGS[key].repeatable}
     assert set(SAMPLES) == set(FLAGS) - others
-    assert others == {"bank.reset_on_cut", "skip_similar.enabled", "weights.loras"}
+    assert others == {"bank.reset_on_cut", "skip_similar.enabled", "weights.loras", "output.encoder_opt"}
 
 
 def test_every_flag_has_a_key_and_a_name_of_its_own():
@@ -125,7 +127,7 @@ def test_help_shows_description_choices_range_and_default(given, monkeypatch):
     assert "[above 0 and at most 1; default 0.4]" in text
     assert "[one of none, queue, dyme; default dyme]" in text
     assert "PATH_OR_ID[:WEIGHT] [repeatable]" in text
-    assert "A preset (baseline, default, fidelity, paper, realtime), a YAML file, or a video" in text
+    assert "A preset (baseline, default, fidelity, lossless, paper, realtime), a YAML file, or a" in text
     for key, flag in FLAGS.items():
         assert flag.names[0].split("/")[0] in text
         assert keys()[key].description.split()[0] in text

@@ -10,6 +10,7 @@ from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.output import OutputPlan, check_output_path, plan_output
 from streamv2v_cli.media.sink import FileSink
 from streamv2v_cli.media.source import FileSource
+from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings import Output
 
 FAST = {"preset": "veryfast", "crf": 12}  # the fastest preset with B-frames
@@ -24,19 +25,21 @@ def rewrite() -> Callable[..., OutputPlan]:
         output: Path,
         *,
         frames: int | None = None,
+        trim: Trim | None = None,
         explicit: Collection[str] = (),
         size: tuple[int, int] | None = None,
         change: Callable[[Any], Any] = lambda pixels: pixels,
         **settings: Any,
     ) -> OutputPlan:
-        with FileSource(source, frames=frames) as opened:
+        trim = trim or Trim(frames=frames)
+        with FileSource(source, trim=trim) as opened:
             plan = plan_output(
                 opened,
                 check_output_path(output, source, overwrite=False),
                 size or opened.info.size,
                 Output(**{**FAST, **settings}),
                 explicit=explicit,
-                frames=frames,
+                trim=trim,
             )
             sink = FileSink(plan)
             for item in opened:
@@ -44,7 +47,7 @@ def rewrite() -> Callable[..., OutputPlan]:
                     sink.write(item.with_pixels(change(item.pixels)))
                 else:
                     sink.copy(item)
-            sink.finish(trim=frames is not None)
+            sink.finish(trim=trim.cuts_the_end)
         return plan
 
     return rewrite

@@ -201,3 +201,23 @@ def test_options_without_effect_are_named(clip: Path, passthrough: Run) -> None:
     result = passthrough(clip, "-o", "out.mkv", "--bank-size", "4")
     assert result.code == 0
     assert "bank.size has no effect: translator is passthrough." in result.err
+
+
+def test_a_part_at_another_rate(clip: Path, passthrough: Run, tmp_path: Path) -> None:
+    result = passthrough(clip, "--start", "0.2", "--duration", "0:00.4", "--rate", "50", "-o", "out.mp4")
+    assert (result.code, result.out) == (0, "out.mp4\n")
+    after = look(tmp_path / "out.mp4")
+    assert after.numbers == [n for n in range(5, 15) for _ in range(2)]
+    assert [float(time) for time in after.times] == pytest.approx([n / 50 for n in range(20)])
+    assert after.sounds[0][-1][0] < 0.4
+
+
+def test_options_of_the_encoder(clip: Path, passthrough: Run, tmp_path: Path) -> None:
+    options = ("--bitrate", "200k", "--keyint", "5", "--encoder-opt", "tune=film", "--encoder-opt", "refs=2")
+    plan = passthrough(clip, *options, "-o", "out.mp4", "--dry-run")
+    assert "libx264 preset=ultrafast tune=film refs=2 200000 bit/s" in plan.out
+    assert passthrough(clip, *options, "-o", "out.mp4").code == 0
+    assert len(look(tmp_path / "out.mp4").times) == 24
+    result = passthrough(clip, "--encoder-opt", "tuen=film", "-o", "no.mp4")
+    assert (result.code, result.out) == (2, "")
+    assert "tune" in result.err

@@ -9,7 +9,7 @@ import pytest
 from streamv2v_cli.configuration import preset_description, preset_names, resolve, to_yaml
 from streamv2v_cli.settings import Settings
 
-NAMES = ["baseline", "default", "fidelity", "paper", "realtime"]
+NAMES = ["baseline", "default", "fidelity", "lossless", "paper", "realtime"]
 
 
 def test_names():

@@ -1,0 +1,222 @@
+"""Reading a container: decoded pictures with timestamps, and packets as they are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.packet import Packet
+from av.stream import Discard, Disposition
+from av.video.frame import VideoFrame
+
+from ..errors import SourceError
+from .ffmpeg import describe
+from .inputs import InputOptions, open_input, stdin_reader
+from .rate import Timed
+
+__all__ = ["Demuxer", "time_of"]
+
+log = logging.getLogger(__name__)
+
+_MAX_READ_ERRORS = 100
+_WITH_TRUE_HEADERS = ("mov", "matroska", "avi", "nut")
+"""Containers whose header tells the duration; elsewhere it is a guess."""
+_SEEK_EARLIER = (1, 10, 60)
+"""Seconds before the wanted time to look for a keyframe: an index may be wrong, and sound may come early.
+
+Subtitles that are still shown may have begun longer before.
+"""
+
+
+class Demuxer:
+    """An input, read once from its beginning or from a time in it.
+
+    Attributes:
+        container, video: PyAV's; None until `open`.
+        streams_to_copy: of the wanted kinds.
+        packets: what is left to read, not decoded.
+        damaged_packets: skipped so far.
+        repaired_timestamps: moved so far, because they did not increase.
+
+    Args:
+        name: a file, or one of `STDIN`.
+        options: what the input does not say itself.
+        copied: which kinds of streams `streams_to_copy` has.
+    """
+
+    def __init__(self, name: str, options: InputOptions, copied: Collection[str]) -> None:
+        self._name, self._options, self._copied = name, options, copied
+        self._reader = stdin_reader(name)
+        self.seekable = self._reader is None
+        self.stopped = False
+        self.container: Any = None
+        self.video: Any = None
+        self.damaged_packets = 0
+        self.repaired_timestamps = 0
+        self._end_seen = Fraction(0)
+
+    def open(self) -> None:
+        """Read the headers.
+
+        Raises:
+            SourceError: it cannot be opened or has no video stream.
+        """
+        self.container = open_input(self._name, self._options, self._reader)
+        self.video = self._choose_video()
+        self.streams_to_copy = tuple(
+            s
+            for s in self.container.streams
+            if s.type in self._copied and (s.codec_context or s.type == "attachment")
+        )
+        for stream in self.container.streams:
+            if stream is not self.video and stream not in self.streams_to_copy:
+                stream.discard = Discard.all
+        self._restart()
+
+    def extra_videos(self) -> int:
+        """How many video streams there are beside the one that is used."""
+        return len(self.container.streams.video) - 1
+
+    def _choose_video(self) -> Any:
+        container = self.container
+        moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        if not moving:
+            raise SourceError(
+                f"The input '{self._name}' has no video stream.", "Give a file with moving pictures."
+            )
+        best = container.streams.best("video")
+        video = best if best in moving else moving[0]
+        if video.codec_context is None:
+            raise SourceError(f"The video in '{self._name}' has a codec that this FFmpeg cannot decode.")
+        return video
+
+    def _restart(self) -> None:
+        self.packets = self._demux()
+        self.items = self._stamp(self._decode())
+
+    def seek(self, time: Fraction, earliest: Fraction) -> list[Timed | Packet[Any]]:
+        """Go on from a keyframe at or before `time`, in seconds of the input; not before `earliest`.
+
+        Returns:
+            What was read on the way, of which the last is a picture that is not later than `time`.
+        """
+        before = self.damaged_packets, self.repaired_timestamps
+        subtitled = any(stream.type == "subtitle" for stream in self.streams_to_copy)
+        for earlier in _SEEK_EARLIER[1:] if subtitled else _SEEK_EARLIER:
+            target = time - earlier
+            if target <= earliest:
+                break
+            try:
+                self.container.seek(int(target * av.time_base), backward=True)
+            except av.error.FFmpegError as error:
+                log.debug("Seeking failed: %s.", describe(error))
+                break
+            self._restart()
+            read = self.read_picture()
+            # A decoder that starts in the middle may complain about frames that are not wanted.
+            self.damaged_packets, self.repaired_timestamps = before
+            if read and isinstance(read[-1], Timed) and read[-1].pts * self.video.time_base <= time:
+                return read
+        self.container.close()
+        self.open()
+        return []
+
+    def read_picture(self) -> list[Timed | Packet[Any]]:
+        """Read up to the next picture, which comes last; there is none at the end of the input."""
+        read = []
+        for item in self.items:
+            read.append(item)
+            if isinstance(item, Timed):
+                break
+        return read
+
+    def ticks_a_frame(self) -> int:
+        """The usual duration of a frame."""
+        rate = self.video.guessed_rate or self.video.average_rate
+        return max(1, round(1 / (rate * self.video.time_base))) if rate else 1
+
+    def _stamp(self, decoded: Iterator[VideoFrame | Packet[Any]]) -> Iterator[Timed | Packet[Any]]:
+        """Give each picture a timestamp that follows on the last one, as encoders need it."""
+        next_pts, last_pts = 0, None
+        usual = self.ticks_a_frame()
+        for item in decoded:
+            if isinstance(item, Packet):
+                yield item
+                continue
+            pts = next_pts if item.pts is None else item.pts
+            if last_pts is not None and pts <= last_pts:
+                self.repaired_timestamps += 1
+                pts = last_pts + 1
+            duration = item.duration or usual
+            next_pts, last_pts = pts + duration, pts
+            yield Timed(item, pts, duration)
+
+    def _decode(self) -> Iterator[VideoFrame | Packet[Any]]:
+        """Decoded frames, and the packets of other streams as they are."""
+        for packet in self.packets:
+            if packet.stream is not self.video:
+                yield packet
+                continue
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError as error:
+                self.damaged_packets += 1
+                log.info("Skipped a damaged packet at %.3f s: %s.", float(time_of(packet)), describe(error))
+                continue
+            yield from frames
+        try:
+            yield from self.video.codec_context.decode(None)
+        except av.error.FFmpegError as error:
+            log.info("The decoder lost frames at the end: %s.", describe(error))
+
+    def _demux(self) -> Iterator[Packet[Any]]:
+        """All packets of the streams that are used, reading on after errors for as long as that helps."""
+        streams = [self.video, *(stream for stream in self.streams_to_copy if stream.type != "attachment")]
+        errors = 0
+        while errors <= _MAX_READ_ERRORS:
+            try:
+                for packet in self.container.demux(*streams):
+                    if packet.size == 0 and packet.dts is None:
+                        continue  # PyAV's request to flush the decoder, which _decode does itself
+                    errors = 0
+                    end = time_of(packet) + (packet.duration or 0) * packet.time_base
+                    self._end_seen = max(self._end_seen, end)
+                    yield packet
+                return
+            except av.error.FFmpegError as error:
+                errors += 1
+                self.damaged_packets += 1
+                log.info("Reading failed: %s.", describe(error))
+
+    def end_and_promise(self) -> tuple[float, float] | None:
+        """Where the input ended and where its header says it does, in seconds; None if it says nothing."""
+        container = self.container
+        ignored = any(s.discard == Discard.all and s.type in ("audio", "video") for s in container.streams)
+        if container.duration is None or ignored or not container.format.name.startswith(_WITH_TRUE_HEADERS):
+            return None
+        # Matroska and nut count the duration from zero, the others from the first packet.
+        start = 0 if container.format.name.startswith(("matroska", "nut")) else container.start_time or 0
+        promised = Fraction(container.duration + start, av.time_base)
+        return float(self._end_seen), float(promised)
+
+    def stop(self) -> None:
+        """Let reading from a pipe come to an end at once."""
+        self.stopped = True
+        if self._reader is not None:
+            self._reader.stop()
+
+    def close(self) -> None:
+        """Close the input."""
+        if self._reader is not None:
+            self._reader.stop()
+        if self.container is not None:
+            self.container.close()
+
+
+def time_of(packet: Packet[Any]) -> Fraction:
+    """When a packet is shown or heard, in seconds; 0 for one without timestamps."""
+    pts = packet.pts if packet.pts is not None else packet.dts
+    return Fraction(0) if pts is None else pts * Fraction(packet.time_base)

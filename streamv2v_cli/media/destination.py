@@ -1,0 +1,100 @@
+"""Where encoded bytes go: a file that takes its name at the end, or the standard output."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from ..errors import UsageError
+
+__all__ = ["STDOUT", "Destination", "FileDestination", "PipeDestination", "stdout_for_media"]
+
+STDOUT = Path("-")
+"""Stands for the standard output. A file of that name has an absolute path wherever the two could be mixed up."""
+
+
+class Destination(Protocol):
+    """What a sink writes to.
+
+    Attributes:
+        url: what FFmpeg opens.
+        name: what messages call it while it is written.
+        kept: where finished frames are after a failure; None if they are gone.
+        seekable: the muxer can go back and change what it has written.
+    """
+
+    url: str
+    name: str
+    kept: str | None
+    seekable: bool
+
+    def commit(self) -> None:
+        """The output is complete."""
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+
+
+class FileDestination:
+    """A file with a temporary name until it is complete."""
+
+    seekable = True
+
+    def __init__(self, path: Path, part: Path) -> None:
+        self._path, self._part = path, part
+        # The prefix keeps a name such as `a:b.mp4` from being taken for a protocol.
+        self.url = f"file:{part}"
+        self.name = str(part)
+        self.kept: str | None = str(part)
+
+    def commit(self) -> None:  # noqa: D102
+        self._part.replace(self._path)
+
+    def discard(self) -> None:  # noqa: D102
+        self._part.unlink(missing_ok=True)
+
+
+class PipeDestination:
+    """An open file descriptor, which stays open: what has been written cannot be taken back."""
+
+    seekable = False
+    kept: str | None = None
+
+    def __init__(self, descriptor: int) -> None:
+        self.url = f"pipe:{descriptor}"
+        self.name = "the standard output"
+
+    def commit(self) -> None:  # noqa: D102
+        pass
+
+    def discard(self) -> None:  # noqa: D102
+        pass
+
+
+@contextmanager
+def stdout_for_media() -> Iterator[int]:
+    """Keep the standard output for media: while entered, whatever else is printed there goes to stderr.
+
+    Yields:
+        The descriptor that leads to the real standard output.
+
+    Raises:
+        UsageError: it is a terminal.
+    """
+    if os.isatty(1):
+        raise UsageError(
+            "The video would be written to this terminal.", "Send it to a pipe or a file: ... -o - | ffplay -"
+        )
+    sys.stdout.flush()
+    media = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield media
+    finally:
+        sys.stdout.flush()
+        os.dup2(media, 1)
+        os.close(media)

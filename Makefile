@@ -10,7 +10,7 @@ DEMO_PROMPT ?= pencil sketch
 DEMO_OUTPUT ?= demo_pencil.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format docs bench train-mini clean
+.PHONY: help setup demo test check format docs bench train-mini eval-mini demo-sheet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ bench: setup ## measure; prints the machine and versions beside the numbers
 
 train-mini: setup ## train the embedded model anew (hours)
 	@$(BIN)/python -m tools.train_mini all
+
+eval-mini: setup ## measure the embedded model after training
+	@$(BIN)/python -m tools.train_mini eval sheet
+
+demo-sheet: setup ## make docs/demo.jpg anew
+	@$(BIN)/python -m tools.demo_sheet
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info demo_*.mp4 .pytest_cache .mypy_cache .ruff_cache

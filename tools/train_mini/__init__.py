@@ -1,0 +1,1 @@
+"""Trains `mini`, the restyling model that ships with streamv2v, from nothing: see `__main__.py`."""

@@ -1,0 +1,80 @@
+"""Command line: `python -m tools.train_mini all`, or one stage at a time."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+STAGES = ("data", "tokenizer", "autoencoder", "targets", "unet", "adapt", "eval", "export", "sheet")
+
+
+def main() -> None:
+    """Run the stages that were asked for, in order; each resumes or redoes its part in the working folder."""
+    parser = argparse.ArgumentParser(prog="python -m tools.train_mini", description=__doc__)
+    parser.add_argument("stages", nargs="+", choices=("all", *STAGES), help="what to run")
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/train_mini"), help="working folder, for resuming"
+    )
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for torch's choice")
+    parser.add_argument("--decoder-minutes", type=float, default=20.0, help="time for the decoder, in all")
+    parser.add_argument("--adapt-minutes", type=float, default=8.0, help="more for it, on the UNet's outputs")
+    parser.add_argument("--unet-minutes", type=float, default=75.0, help="time for the UNet, in all")
+    parser.add_argument("--batch", type=int, default=16, help="crops of 128 px in a batch of the UNet")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    for stage in STAGES:
+        if stage in options.stages or "all" in options.stages:
+            print(f"== {stage}", flush=True)
+            run_stage(stage, options)
+
+
+def run_stage(stage: str, options: argparse.Namespace) -> None:
+    """Run one stage; what a stage needs is imported here, so that `--help` is quick."""
+    work: Path = options.work
+    if stage == "data":
+        from .data import make_crops
+
+        make_crops(work)
+    elif stage == "tokenizer":
+        from .tokenizer import train_tokenizer
+
+        train_tokenizer(work / "tokenizer")
+    elif stage == "autoencoder":
+        from .autoencoder import fit_pca
+        from .decoder import train_decoder
+
+        if not (work / "pca.npz").exists():
+            fit_pca(work)
+        train_decoder(work, options.decoder_minutes, options.device)
+    elif stage == "targets":
+        from .targets import build_targets
+
+        build_targets(work)
+    elif stage == "unet":
+        from .unet import train_unet
+
+        train_unet(work, options.unet_minutes, options.device, options.batch)
+    elif stage == "adapt":
+        from .decoder import collect_outputs, train_decoder
+
+        collect_outputs(work, options.device)
+        train_decoder(work, options.decoder_minutes + options.adapt_minutes, options.device)
+    elif stage == "eval":
+        from .evaluate import evaluate
+
+        evaluate(work, options.device)
+    elif stage == "export":
+        from .export import export_model
+
+        export_model(work)
+    else:
+        from .evaluate import contact_sheet
+
+        contact_sheet(work, Path("docs/mini-styles.png"), ("chelsea", "china"))
+
+
+main()

@@ -1,0 +1,85 @@
+"""Stage `export`: write the model in diffusers' layout, as float16 safetensors, with card and settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import diffusers
+import torch
+from transformers import CLIPTokenizer
+
+from .autoencoder import load_vae
+from .card import model_card
+from .model import build_scheduler
+from .unet import load_restyler
+
+__all__ = ["MODEL_DIR", "export_model"]
+
+MODEL_DIR = Path(__file__).parents[2] / "streamv2v_cli" / "models" / "mini"
+
+_INDEX = {
+    "_class_name": "StableDiffusionPipeline",
+    "_diffusers_version": diffusers.__version__,
+    "feature_extractor": [None, None],
+    "image_encoder": [None, None],
+    "requires_safety_checker": False,
+    "safety_checker": [None, None],
+    "scheduler": ["diffusers", "LCMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderTiny"],
+}
+
+_SETTINGS = """\
+# What suits this model; anything given on the command line or in a configuration wins.
+diffusion:
+  strength: 0.4
+frame:
+  size: 256
+bank:
+  fuse:
+    threshold: 0.95
+"""
+
+
+def drop_key(path: Path, key: str) -> None:
+    """Remove from a JSON file a key that diffusers writes but warns of when it reads it."""
+    content = json.loads(path.read_text())
+    content.pop(key, None)
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def export_model(work: Path, target: Path = MODEL_DIR) -> None:
+    """Write the averaged weights in `work` to `target`.
+
+    Everything is first written beside `target`, then renamed file by file: a reader never sees half a file.
+    """
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    restyler = load_restyler(work)
+    restyler.unet.to(torch.float16).save_pretrained(partial / "unet")
+    restyler.text.to(torch.float16).save_pretrained(partial / "text_encoder")
+    load_vae(work).to(torch.float16).save_pretrained(partial / "vae")
+    drop_key(partial / "vae" / "config.json", "block_out_channels")
+    build_scheduler().save_pretrained(partial / "scheduler")
+    CLIPTokenizer.from_pretrained(work / "tokenizer").save_pretrained(partial / "tokenizer")
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(work / "tokenizer" / name, partial / "tokenizer" / name)
+    (partial / "model_index.json").write_text(json.dumps(_INDEX, indent=2) + "\n")
+    (partial / "streamv2v.yaml").write_text(_SETTINGS)
+    size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file()) / 1e6
+    report = json.loads((work / "report.json").read_text()) if (work / "report.json").exists() else None
+    (partial / "MODEL_CARD.md").write_text(model_card(report, size))
+    for file in sorted(partial.rglob("*")):
+        if file.is_file():
+            file.chmod(0o644)
+            destination = target / file.relative_to(partial)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, destination)
+    shutil.rmtree(partial)
+    print(f"exported {size:.1f} MB to {target.name}/", flush=True)

@@ -1,0 +1,243 @@
+"""The stylisers: what a photo should look like in each style that `mini` knows.
+
+Each is a pure function from a float32 RGB picture (H, W, 3) in [0, 1], H and W multiples of 16, to one of the
+same shape and range. They are local, deterministic and bold, so that they survive a small model, and every
+stroke follows from the picture: no hatching, dots or grids in flat areas, since a network without a notion of
+absolute position cannot place them. (Blocks of one latent cell, 8 px, are the exception: they need none.)
+Add one with `@style("name")`; its phrasings live in `prompts.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from .filters import (
+    blur,
+    contrast,
+    edges,
+    kuwahara,
+    luminance,
+    mix,
+    palette_ramp,
+    posterise,
+    relief,
+    saturate,
+    smoothstep,
+)
+
+__all__ = ["STYLES", "stylise"]
+
+Styliser = Callable[[np.ndarray], np.ndarray]
+STYLES: dict[str, Styliser] = {}
+
+
+def style(name: str) -> Callable[[Styliser], Styliser]:
+    """Register a styliser under `name`."""
+
+    def register(function: Styliser) -> Styliser:
+        STYLES[name] = function
+        return function
+
+    return register
+
+
+def stylise(name: str, picture: np.ndarray) -> np.ndarray:
+    """Apply the style `name` to a uint8 RGB picture (H, W, 3); the result has the same shape and type."""
+    result = STYLES[name](picture.astype(np.float32) / 255.0)
+    return (np.clip(result, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+
+
+@style("photo")
+def photo(rgb: np.ndarray) -> np.ndarray:
+    """The identity."""
+    return rgb
+
+
+@style("pencil sketch")
+def pencil_sketch(rgb: np.ndarray) -> np.ndarray:
+    """Graphite on off-white paper: contours by colour dodge, grey shading in two soft tones."""
+    grey = blur(luminance(rgb), 0.8)
+    contour = np.clip(grey / (blur(grey, 5.0) + 0.02), 0.0, 1.0) ** 3.0
+    line = np.maximum(1.0 - contour, 0.9 * edges(rgb, 1.0, 0.03, 0.13))
+    tone = blur(grey, 1.5)
+    shade = 0.26 * smoothstep(0.50, 0.40, tone) + 0.26 * smoothstep(0.27, 0.17, tone)
+    ink = 1.0 - (1.0 - 0.92 * line) * (1.0 - shade)
+    return mix((0.97, 0.96, 0.93), (0.16, 0.16, 0.18), ink)
+
+
+@style("charcoal")
+def charcoal(rgb: np.ndarray) -> np.ndarray:
+    """Charcoal: soft black masses in three tones and broad smudged contours on grey-beige paper."""
+    grey = contrast(blur(luminance(rgb), 2.0), 1.9, 0.40)
+    mass = 1.0 - posterise(grey, 3, 0.8)
+    line = edges(rgb, 2.2, 0.02, 0.09)
+    ink = 1.0 - (1.0 - 0.92 * mass) * (1.0 - 0.85 * line)
+    return mix((0.90, 0.87, 0.80), (0.05, 0.05, 0.05), ink)
+
+
+@style("comic")
+def comic(rgb: np.ndarray) -> np.ndarray:
+    """Comic book: flat saturated colours in four tones, heavy black outlines."""
+    flat = kuwahara(blur(rgb, 0.8), 4)
+    tone = luminance(flat)
+    target = posterise(contrast(tone, 1.35, 0.42), 4, 0.3) * 0.92 + 0.08
+    flat = saturate(np.clip(flat * (target / (tone + 0.05))[..., None], 0, 1), 1.9)
+    return mix(flat, (0.02, 0.02, 0.04), edges(rgb, 1.3, 0.035, 0.09))
+
+
+@style("pixel art")
+def pixel_art(rgb: np.ndarray) -> np.ndarray:
+    """8 px blocks in a limited, saturated palette, darkened along block-level contours."""
+    height, width = rgb.shape[:2]
+    small = cv2.resize(rgb, (width // 8, height // 8), interpolation=cv2.INTER_AREA)
+    small = saturate(contrast(small, 1.15, 0.45), 1.4)
+    grid = cv2.morphologyEx(luminance(small), cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8))
+    small = posterise(small, 6, 0.35) * (1.0 - 0.35 * smoothstep(0.22, 0.6, grid))[..., None]
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+@style("oil painting")
+def oil_painting(rgb: np.ndarray) -> np.ndarray:
+    """Thick paint: patches of rich colour (Kuwahara, 7 px) with impasto relief along their borders."""
+    patches = saturate(contrast(kuwahara(blur(rgb, 0.8), 7), 1.2, 0.45), 1.6)
+    ridges = relief(blur(luminance(patches), 0.8))
+    paint = patches * np.array([1.05, 0.98, 0.86], np.float32) + 1.6 * ridges[..., None]
+    return np.clip(paint, 0.0, 1.0)
+
+
+@style("watercolour")
+def watercolour(rgb: np.ndarray) -> np.ndarray:
+    """Pale transparent washes, white paper in the lights, pigment gathered at the edges."""
+    wash = saturate(blur(kuwahara(rgb, 5), 1.2), 1.5)
+    tone = luminance(wash)
+    pale = 1.0 - (1.0 - wash) * 0.62
+    pale = mix(pale, (1.0, 0.995, 0.97), 0.85 * smoothstep(0.5, 0.85, tone))
+    rim = edges(wash, 1.2, 0.012, 0.07)
+    return np.clip(pale * (1.0 - 0.42 * rim[..., None] * (1.0 - 0.35 * wash)), 0.0, 1.0)
+
+
+@style("sepia")
+def sepia(rgb: np.ndarray) -> np.ndarray:
+    """An old brown photograph."""
+    tone = contrast(luminance(rgb), 0.95, 0.5)
+    return palette_ramp(
+        tone, [(0.0, (0.14, 0.07, 0.03)), (0.5, (0.58, 0.41, 0.24)), (1.0, (1.0, 0.92, 0.75))]
+    )
+
+
+@style("black and white")
+def black_and_white(rgb: np.ndarray) -> np.ndarray:
+    """Monochrome film with firm contrast."""
+    grey = contrast(luminance(rgb), 1.35, 0.46)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+@style("blueprint")
+def blueprint(rgb: np.ndarray) -> np.ndarray:
+    """White contours on Prussian blue."""
+    ground = mix((0.03, 0.13, 0.42), (0.12, 0.33, 0.68), blur(luminance(rgb), 2.0))
+    return mix(ground, (0.95, 0.98, 1.0), edges(rgb, 1.2, 0.025, 0.09))
+
+
+@style("night")
+def night(rgb: np.ndarray) -> np.ndarray:
+    """Moonlight: dark, blue, with cold highlights."""
+    tone = luminance(rgb) ** 1.5
+    moon = palette_ramp(
+        tone, [(0.0, (0.01, 0.02, 0.07)), (0.5, (0.09, 0.17, 0.42)), (1.0, (0.55, 0.72, 0.95))]
+    )
+    return np.clip(0.85 * moon + 0.15 * rgb * np.array([0.3, 0.4, 0.7], np.float32), 0.0, 1.0)
+
+
+@style("neon")
+def neon(rgb: np.ndarray) -> np.ndarray:
+    """Glowing tubes of magenta and cyan along the contours, near-black elsewhere."""
+    tube = edges(rgb, 1.4, 0.02, 0.08)
+    glow = np.maximum(tube, 0.9 * blur(tube, 5.0))
+    side = smoothstep(0.25, 0.65, blur(luminance(rgb), 3.0))
+    colour = mix((1.0, 0.08, 0.75), (0.05, 0.95, 1.0), side)
+    dark = 0.16 * rgb + np.array([0.03, 0.0, 0.07], np.float32)
+    return np.clip(dark + colour * glow[..., None] + 0.45 * (tube**3)[..., None], 0.0, 1.0)
+
+
+@style("sunset")
+def sunset(rgb: np.ndarray) -> np.ndarray:
+    """Golden hour: purple shadows, orange middle tones, yellow lights."""
+    tone = luminance(rgb)
+    stops = [
+        (0.0, (0.13, 0.03, 0.16)),
+        (0.35, (0.62, 0.20, 0.20)),
+        (0.7, (1.0, 0.56, 0.18)),
+        (1.0, (1.0, 0.90, 0.55)),
+    ]
+    return np.clip(
+        0.72 * palette_ramp(tone, stops) + 0.28 * rgb * np.array([1.3, 0.9, 0.6], np.float32), 0, 1
+    )
+
+
+@style("autumn")
+def autumn(rgb: np.ndarray) -> np.ndarray:
+    """Greens turn to orange and red, all else grows warmer."""
+    r, g, b = (rgb[..., c] for c in range(3))
+    green = smoothstep(0.0, 0.12, g - 0.5 * (r + b) + 0.03)
+    tone = luminance(rgb)
+    stops = [
+        (0.0, (0.12, 0.03, 0.0)),
+        (0.3, (0.62, 0.17, 0.03)),
+        (0.6, (0.98, 0.50, 0.05)),
+        (1.0, (1.0, 0.93, 0.6)),
+    ]
+    warm = np.clip(saturate(rgb, 1.1) * np.array([1.18, 0.98, 0.76], np.float32), 0.0, 1.0)
+    return mix(warm, palette_ramp(tone, stops), 0.9 * green)
+
+
+@style("winter")
+def winter(rgb: np.ndarray) -> np.ndarray:
+    """Frost: greens and lights turn to snow, all else pale and cold."""
+    r, g, b = (rgb[..., c] for c in range(3))
+    tone = luminance(rgb)
+    snow = np.maximum(smoothstep(0.0, 0.12, g - 0.5 * (r + b) + 0.03), smoothstep(0.55, 0.85, tone))
+    cold = np.clip(saturate(rgb, 0.35) * np.array([0.92, 1.0, 1.12], np.float32) * 0.85 + 0.10, 0.0, 1.0)
+    lit = palette_ramp(tone, [(0.0, (0.32, 0.42, 0.55)), (0.35, (0.80, 0.87, 0.95)), (1.0, (1.0, 1.0, 1.0))])
+    return mix(cold, lit, snow)
+
+
+@style("thermal")
+def thermal(rgb: np.ndarray) -> np.ndarray:
+    """A thermal camera: blurred luminance from black and violet through red and yellow to white."""
+    tone = contrast(blur(luminance(rgb), 1.2), 1.2, 0.48)
+    stops = [
+        (0.0, (0.02, 0.0, 0.10)),
+        (0.22, (0.28, 0.0, 0.55)),
+        (0.45, (0.82, 0.08, 0.40)),
+        (0.65, (1.0, 0.45, 0.05)),
+        (0.85, (1.0, 0.90, 0.15)),
+        (1.0, (1.0, 1.0, 0.95)),
+    ]
+    return palette_ramp(tone, stops)
+
+
+@style("woodcut")
+def woodcut(rgb: np.ndarray) -> np.ndarray:
+    """Black and cream only: masses by tone against the surroundings, and thick contours."""
+    grey = luminance(rgb)
+    tone = blur(grey, 1.6)
+    limit = 0.18 + 0.6 * blur(grey, 12.0)
+    ink = np.maximum(smoothstep(0.05, -0.05, tone - limit), edges(rgb, 1.4, 0.03, 0.09))
+    return mix((0.96, 0.92, 0.82), (0.07, 0.06, 0.06), ink)
+
+
+@style("pop art")
+def pop_art(rgb: np.ndarray) -> np.ndarray:
+    """Screen print: navy, hot pink, yellow and pale blue by tone."""
+    tone = contrast(blur(luminance(kuwahara(rgb, 4)), 0.8), 1.3, 0.47)
+    stops = [
+        (0.0, (0.10, 0.08, 0.36)),
+        (1 / 3, (0.95, 0.13, 0.45)),
+        (2 / 3, (1.0, 0.83, 0.10)),
+        (1.0, (0.80, 0.95, 1.0)),
+    ]
+    return palette_ramp(posterise(tone, 4, 0.25), stops)

@@ -171,7 +171,7 @@ class EventLog(logging.Handler):
                 status="interrupted" if statistics.interrupted else "done",
                 exit_code=exit_code,
                 output=None if output is None else str(output),
-                bytes=None if output is None else output.stat().st_size,
+                bytes=output.stat().st_size if output is not None and output.is_file() else None,
                 frames_in=statistics.frames_in,
                 frames_out=statistics.frames_out,
                 frames_skipped=frames_skipped,

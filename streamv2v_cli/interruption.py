@@ -14,6 +14,7 @@ from typing import Any
 __all__ = ["Interruption", "noticing_interrupt"]
 
 _SHOW_CURSOR = "\x1b[?25h"
+_PATIENCE_SECONDS = 1.5
 
 
 class Interruption:
@@ -52,13 +53,23 @@ class Interruption:
 def noticing_interrupt() -> Iterator[None]:
     """While entered, Ctrl-C ends in KeyboardInterrupt, whatever a library makes of it.
 
-    An import that is cut short can come out as another error, or be tried again and go on.
+    An import that is cut short can come out as another error, or swallow the interruption and go on; it is then
+    interrupted again after a while.
     """
-    noticed = False
+    noticed, entered = False, True
+
+    def interrupt_again() -> None:
+        if entered:
+            # To the main thread itself, so that also a wait of it ends.
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal noticed
         noticed = True
+        if hasattr(signal, "pthread_kill"):
+            again = threading.Timer(_PATIENCE_SECONDS, interrupt_again)
+            again.daemon = True
+            again.start()
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, handle)
@@ -69,6 +80,7 @@ def noticing_interrupt() -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     finally:
+        entered = False
         signal.signal(signal.SIGINT, before)
     if noticed:
         raise KeyboardInterrupt

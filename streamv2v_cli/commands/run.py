@@ -178,19 +178,19 @@ def run(
     if verify and path == STDOUT:
         raise UsageError("What was written to the standard output cannot be verified.", "Leave out --verify.")
     with ExitStack() as stack:
-        events = stack.enter_context(EventLog(None if dry_run else json_events, besides=(source, path)))
-        descriptor = stack.enter_context(stdout_for_media()) if path == STDOUT and not dry_run else None
-        opened = open_job(
-            source, path, resolved, overwrite=overwrite, trim=trim, options=options, descriptor=descriptor
-        )
-        job = stack.enter_context(opened)
-        if dry_run:
-            print(job.describe())
-            job.check_model()
-            return
-        for note in [*unused_settings(resolved), *job.plan.notes]:
-            logging.getLogger(__name__).warning("%s", note)
         with noticing_interrupt():
+            events = stack.enter_context(EventLog(None if dry_run else json_events, besides=(source, path)))
+            descriptor = stack.enter_context(stdout_for_media()) if path == STDOUT and not dry_run else None
+            opened = open_job(
+                source, path, resolved, overwrite=overwrite, trim=trim, options=options, descriptor=descriptor
+            )
+            job = stack.enter_context(opened)
+            if dry_run:
+                print(job.describe())
+                job.check_model()
+                return
+            for note in [*unused_settings(resolved), *job.plan.notes]:
+                logging.getLogger(__name__).warning("%s", note)
             translator = make_translator(settings)
         outcome = job.perform(
             translator,

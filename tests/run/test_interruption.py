@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -158,10 +159,17 @@ def test_an_interrupted_import_is_an_interruption() -> None:
         except KeyboardInterrupt as error:
             raise RuntimeError("Failed to import diffusers.models") from error
 
+    def swallowed() -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert not threading.Event().wait(60), "it goes on, and is not interrupted again"
+
     with pytest.raises(KeyboardInterrupt), noticing_interrupt():
         cut_short()
     with pytest.raises(KeyboardInterrupt), noticing_interrupt(), suppress(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), noticing_interrupt():
+        swallowed()
     with pytest.raises(ValueError, match="mine"), noticing_interrupt():
         raise ValueError("mine")
     with noticing_interrupt():

@@ -160,6 +160,11 @@ class Diffusion(Section):
     )
     guidance: Guidance = Field(Guidance(), description="Guidance by the prompts.")
 
+    @property
+    def available_timesteps(self) -> int:
+        """Entries of the grid that the strength leaves for the steps."""
+        return int(self.grid * self.strength + 1e-6)
+
 
 class ExtendedAttention(Section):
     """Extended self-attention: keys and values of past frames join those of the current one."""
@@ -366,7 +371,7 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Settings:
-        available = int(self.diffusion.grid * self.diffusion.strength + 1e-6)
+        available = self.diffusion.available_timesteps
         if available < self.diffusion.steps:
             raise ValueError(
                 f"diffusion.strength {self.diffusion.strength:g} of diffusion.grid {self.diffusion.grid} "

@@ -13,7 +13,7 @@ import typer
 
 from ..errors import StreamV2VError, UsageError
 from .options import SettingsRequest, takes_settings
-from .run import LogLevel
+from .verbosity import LogLevelOption, NoProgress, Quiet, Verbose, message_level
 
 if TYPE_CHECKING:
     from ..batch import Ledger, Task
@@ -88,18 +88,10 @@ def batch(
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Read each output back, as run does.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be done, and stop.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
-    no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False,
-    log_level: Annotated[
-        LogLevel | None,
-        typer.Option(
-            "--log-level",
-            metavar="LEVEL",
-            help="Least level of messages: debug, info, warning or error, instead of what -q and -v say.",
-            show_default=False,
-        ),
-    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_progress: NoProgress = False,
+    log_level: LogLevelOption = None,
 ) -> None:
     """Restyle many files with one model, which is loaded once; one that fails does not stop the others.
 
@@ -113,7 +105,7 @@ def batch(
     from ..models.locate import recommended_settings
     from ..unused import unused_settings
 
-    log_to_stderr(log_level or ("error" if quiet else "info" if verbose else "warning"))
+    log_to_stderr(message_level(log_level, quiet=quiet, verbose=verbose))
     resolved = request.resolve(recommended_settings)
     target = Path(folder)
     if target.exists() and not target.is_dir():

@@ -6,17 +6,17 @@ import logging
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
 from ..rates import rate_of
 from .options import SettingsRequest, takes_settings
+from .verbosity import LogLevelOption, NoProgress, Quiet, Verbose, message_level
 
 __all__ = ["run"]
 
-LogLevel = Literal["debug", "info", "warning", "error"]
 _INPUT = "Input"
 
 
@@ -117,18 +117,10 @@ def run(
             "FILE.part.",
         ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
-    no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress.")] = False,
-    log_level: Annotated[
-        LogLevel | None,
-        typer.Option(
-            "--log-level",
-            metavar="LEVEL",
-            help="Least level of messages: debug, info, warning or error, instead of what -q and -v say.",
-            show_default=False,
-        ),
-    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_progress: NoProgress = False,
+    log_level: LogLevelOption = None,
     json_events: Annotated[
         str | None,
         typer.Option(
@@ -160,8 +152,7 @@ def run(
     from ..unused import unused_settings
 
     only_events = json_events == "-"
-    level = log_level or ("error" if quiet else "info" if verbose else "warning")
-    log_to_stderr(None if only_events else level)
+    log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
     resolved = request.resolve(recommended_settings)
     settings = resolved.settings
     if settings.translator == "diffusion" and not settings.prompt.strip():

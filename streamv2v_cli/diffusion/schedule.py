@@ -59,7 +59,7 @@ class Schedule:
                 f"the model's scheduler says prediction_type {prediction!r}.",
                 "Models that predict epsilon or v_prediction are supported.",
             )
-        available = int(settings.grid * settings.strength + 1e-6)
+        available = settings.available_timesteps
         if available < settings.steps:
             raise ConfigError(
                 f"diffusion.strength {settings.strength:g} of a grid of {settings.grid} leaves {available} timesteps "

@@ -46,6 +46,8 @@ docs: setup ## write docs/cli.md from the program's own help
 bench: setup ## measure; prints the machine and versions beside the numbers
 	@$(BIN)/python -m benchmarks.startup
 	@$(BIN)/python -m benchmarks.memory
+	@$(BIN)/python -m benchmarks.memory --translator passthrough --frames 500 5000 --clip 1280x720
+	@$(BIN)/python -m benchmarks.transcode
 
 train-mini: setup ## train the embedded model anew (hours)
 	@$(BIN)/python -m tools.train_mini all

@@ -1,6 +1,7 @@
 """Peak memory of the real command line on a short and on a long clip: it must not depend on the length.
 
-python -m benchmarks.memory            # 200 and 2,000 frames of 128x128
+python -m benchmarks.memory                                                    # 200 and 2,000 frames of 128x128
+python -m benchmarks.memory --translator passthrough --frames 500 5000 --clip 1280x720
 """
 
 from __future__ import annotations
@@ -12,28 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import numpy as np
-
+from benchmarks.clips import write_clip
 from benchmarks.machine import describe_machine
-
-
-def write_clip(path: Path, frames: int, side: int = 128) -> None:
-    """A moving noise picture, `side` x `side`, 25 frames a second."""
-    scene = np.random.default_rng(0).integers(0, 256, (side, 2 * side, 3), dtype=np.uint8)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"preset": "ultrafast"})
-        stream.width = stream.height = side
-        stream.pix_fmt = "yuv420p"
-        stream.time_base = Fraction(1, 25)
-        for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(scene[:, number % side : number % side + side].copy())
-            frame.pts = number
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
 
 
 def peak_memory(arguments: list[str]) -> tuple[float, float]:
@@ -54,18 +37,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, nargs="+", default=[200, 2000])
     parser.add_argument("--size", type=int, default=128, help="short side that the model works at")
+    parser.add_argument("--clip", default="128x128", help="size of the clip")
+    parser.add_argument("--translator", choices=["diffusion", "passthrough"], default="diffusion")
     options = parser.parse_args()
+    width, height = map(int, options.clip.split("x"))
+    if options.translator == "passthrough":
+        what = ["--translator", "passthrough"]
+    else:
+        what = ["-p", "pencil sketch", "--size", str(options.size)]
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for frames in options.frames:
             clip = Path(folder, f"{frames}.mp4")
-            write_clip(clip, frames)
-            run = ["run", str(clip), "-p", "pencil sketch", "-o", str(clip.with_suffix(".out.mp4")), "-q"]
-            peak, seconds = peak_memory([*run, "--size", str(options.size)])
+            write_clip(clip, frames, width, height, smooth=16 if height > 512 else 1)
+            run = ["run", str(clip), "-o", str(clip.with_suffix(".out.mp4")), "-q", *what]
+            peak, seconds = peak_memory(run)
             results.append({"frames": frames, "peak_mib": round(peak, 1), "seconds": round(seconds, 1)})
             print(f"{frames} frames: peak {peak:.0f} MiB, {seconds:.0f} s", file=sys.stderr)
     ratio = results[-1]["peak_mib"] / results[0]["peak_mib"]
-    print(json.dumps({"runs": results, "ratio": round(ratio, 3), "size": options.size, **describe_machine()}))
+    settings = {"clip": options.clip, "arguments": what}
+    print(json.dumps({"runs": results, "ratio": round(ratio, 3), **settings, **describe_machine()}))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ become a message on stderr and an exit code.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -116,9 +117,12 @@ def _report(error: BaseException, *, debug: bool) -> int | None:
             lines, exit_code = ["interrupted"], 130
         case BrokenPipeError():
             # What is still buffered must not fail a second time when the interpreter closes stdout.
-            with suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_stdout()
             lines, exit_code = [], 141
+        case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            _forget_stdout()
+            lines = [f"error: Writing failed: {os.strerror(error.errno)}.", "Free some space and run again."]
+            exit_code = 1
         case Exception():
             hint = "" if debug else "; run again with --debug to see where"
             lines = [f"error: unexpected {type(error).__name__}: {_first_line(error)}{hint}"]
@@ -130,6 +134,11 @@ def _report(error: BaseException, *, debug: bool) -> int | None:
     for line in filter(None, lines):
         print(line, file=sys.stderr)
     return exit_code
+
+
+def _forget_stdout() -> None:
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _first_line(error: Exception) -> str:

@@ -224,9 +224,8 @@ def open_job(
         from .models.choices import find_model
 
         find_model(settings.model)
-    copied = (
-        ("audio", "subtitle", "attachment") if settings.output.audio == "copy" else ("subtitle", "attachment")
-    )
+    wanted = {"audio": settings.output.audio, "subtitle": settings.output.subtitles, "attachment": "copy"}
+    copied = [kind for kind, choice in wanted.items() if choice == "copy"]
     explicit = {key for key, origin in resolved.origins.items() if origin not in ("default", "model")}
     constant = container_for(path, settings.output.format).constant_rate
     with closing(

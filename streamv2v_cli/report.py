@@ -26,10 +26,13 @@ def plan_text(
     model_size: tuple[int, int] | None,
 ) -> str:
     """The plan of a run: the input's streams, the sizes, the model and where it comes from, the settings."""
-    copied = {stream.index for stream in plan.streams}
+    fates = {
+        track.template.index: f"converted to {track.codec}" if track.codec else "copied"
+        for track in plan.tracks
+    }
     lines = [f"input     {info.name}", f"          {_video_text(info)}"]
     for stream in info.streams:
-        lines.append(f"          {stream}: {'copied' if stream.index in copied else 'left out'}")
+        lines.append(f"          {stream}: {fates.get(stream.index, 'left out')}")
     picture = plan.encoder.picture
     lines += [f"output    {plan.name}", f"          {plan.container.name}: {plan.encoder}"]
     if picture.sample_aspect_ratio != 1:

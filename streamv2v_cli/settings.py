@@ -306,7 +306,15 @@ class Output(Section):
         "medium", description="Encoder preset, such as fast or slow; none leaves it to the encoder."
     )
     pix_fmt: str = Field("yuv420p", min_length=1, description="Pixel format of the encoded video.")
-    audio: Literal["copy", "none"] = Field("copy", description="Copy the audio streams or leave them out.")
+    audio: Literal["copy", "none"] = Field(
+        "copy",
+        description="Copy the audio streams, encoded anew only where the container cannot hold them, or leave "
+        "them out.",
+    )
+    subtitles: Literal["copy", "none"] = Field(
+        "copy",
+        description="Copy the subtitles, in another text form where the container needs it, or leave them out.",
+    )
     metadata: Literal["copy", "none"] = Field(
         "copy", description="Copy the input's metadata and add how the video was made, or write none of both."
     )

@@ -77,6 +77,7 @@ FLAGS: Mapping[str, Flag] = {
     "output.preset": Flag(("--preset",), _ENCODING, "NAME"),
     "output.pix_fmt": Flag(("--pix-fmt",), _ENCODING, "NAME"),
     "output.audio": Flag(("--audio",), _ENCODING),
+    "output.subtitles": Flag(("--subtitles",), _ENCODING),
     "output.metadata": Flag(("--metadata",), _ENCODING),
     "output.format": Flag(("--format",), _ENCODING),
     "output.rate": Flag(("--rate",), _ENCODING, "FPS"),

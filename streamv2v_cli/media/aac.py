@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["headers_in_packets", "specific_config"]
+from av.packet import Packet
+
+__all__ = ["headers_in_packets", "specific_config", "without_header"]
 
 _SAMPLE_RATES = (
     *(96000, 88200, 64000, 48000, 44100, 32000, 24000),
@@ -12,6 +14,7 @@ _SAMPLE_RATES = (
 )
 _CHANNELS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 8: 7}
 _LOW_COMPLEXITY = 2
+_SHORT_HEADER, _LONG_HEADER = 7, 9
 
 
 def headers_in_packets(stream: Any) -> bool:
@@ -31,3 +34,17 @@ def specific_config(stream: Any) -> bytes | None:
         return None
     rate, channels = _SAMPLE_RATES.index(context.sample_rate), _CHANNELS[context.channels]
     return (_LOW_COMPLEXITY << 11 | rate << 7 | channels << 3).to_bytes(2, "big")
+
+
+def without_header(packet: Packet[Any]) -> Packet[Any]:
+    """The packet without its ADTS header (ISO/IEC 13818-7).
+
+    FFmpeg's filter aac_adtstoasc would have the container's header written again, for which there is no room.
+    """
+    data = bytes(packet)
+    if len(data) < _LONG_HEADER or data[0] != 0xFF or data[1] & 0xF6 != 0xF0:
+        return packet
+    bare: Packet[Any] = Packet(data[_SHORT_HEADER if data[1] & 1 else _LONG_HEADER :])
+    bare.pts, bare.dts, bare.duration = packet.pts, packet.dts, packet.duration
+    bare.time_base, bare.is_keyframe = packet.time_base, True
+    return bare

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import av
@@ -10,7 +11,23 @@ import av
 from ..errors import ConfigError
 from .ffmpeg import describe
 
-__all__ = ["read_comment"]
+__all__ = ["comment_tags", "read_comment"]
+
+
+def comment_tags(text: str, longest: int | None) -> dict[str, str]:
+    """The tags that hold a comment: `comment`, and where that is too long for the container, `comment-2` and so on.
+
+    Args:
+        text: the comment.
+        longest: bytes that a tag may have in UTF-8; None for any number.
+    """
+    pieces, rest = [], text.encode()
+    while longest is not None and len(rest) > longest:
+        piece = rest[:longest].decode(errors="ignore")  # without the part of a letter at its end
+        pieces.append(piece)
+        rest = rest[len(piece.encode()) :]
+    pieces.append(rest.decode())
+    return {f"comment-{number}" if number > 1 else "comment": piece for number, piece in enumerate(pieces, 1)}
 
 
 def read_comment(name: str) -> dict[str, Any]:
@@ -25,7 +42,7 @@ def read_comment(name: str) -> dict[str, Any]:
     except (av.error.FFmpegError, OSError) as error:
         raise ConfigError(f"--config {name}: it cannot be opened: {describe(error)}.") from error
     try:
-        content = json.loads(metadata.get("comment", ""))
+        content = json.loads("".join(_pieces(metadata)))
     except ValueError:
         content = None
     if (
@@ -38,3 +55,11 @@ def read_comment(name: str) -> dict[str, Any]:
             "Only videos that streamv2v wrote without --metadata none do, and not in every container.",
         )
     return content
+
+
+def _pieces(metadata: dict[str, str]) -> Iterator[str]:
+    yield metadata.get("comment", "")
+    number = 2
+    while (piece := metadata.get(f"comment-{number}")) is not None:
+        yield piece
+        number += 1

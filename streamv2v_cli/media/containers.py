@@ -8,22 +8,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-
 from ..errors import UsageError
-from .aac import headers_in_packets, specific_config
 from .destination import STDOUT
 from .trim import Trim
 
 __all__ = [
     "CONTAINERS",
     "FORMATS",
+    "OF_THE_OLD_STREAM",
     "Container",
     "NullFile",
-    "add_copied_stream",
+    "NullPipe",
     "container_for",
-    "holds",
-    "needs_filter",
     "output_metadata",
     "trimmed_chapters",
 ]
@@ -40,6 +36,9 @@ class Container:
         constant_rate: it has no timestamps, only a frame rate.
         has_chapters, has_metadata: what of the input it can carry along.
         has_copies: it can hold streams beside the video.
+        begins_at_zero: it has no start times: its first picture and its sound begin at zero.
+        longest_text: bytes of metadata under one name that FFmpeg reads back; None for any number.
+        not_below_zero: which of a packet's times it cannot hold below zero: `dts`, `pts` or, empty, neither.
         pix_fmts: the only pixel formats that it knows; empty if the encoder alone decides.
     """
 
@@ -54,6 +53,9 @@ class Container:
         has_chapters: bool = True,
         has_metadata: bool = True,
         has_copies: bool = True,
+        begins_at_zero: bool = False,
+        not_below_zero: str = "",
+        longest_text: int | None = None,
         pix_fmts: tuple[str, ...] = (),
     ) -> None:
         self.name = name
@@ -66,6 +68,9 @@ class Container:
         self.has_chapters = has_chapters
         self.has_metadata = has_metadata
         self.has_copies = has_copies
+        self.begins_at_zero = begins_at_zero
+        self.not_below_zero = not_below_zero
+        self.longest_text = longest_text
         self.pix_fmts = pix_fmts
 
     @property
@@ -100,9 +105,15 @@ FORMATS = {
         Container("mov", options=_FRAGMENTED, piped_options=_PIPED_FRAGMENTS),
         Container("matroska", options=_MATROSKA),
         Container("webm", "libvpx-vp9", _MATROSKA),
-        Container("avi", "mpeg4", _EXACT_START, constant_rate=True, has_chapters=False),
-        Container("mpegts", options={"mpegts_copyts": "1"}, has_chapters=False, has_metadata=False),
-        Container("nut"),
+        Container("avi", "mpeg4", _EXACT_START, constant_rate=True, has_chapters=False, begins_at_zero=True),
+        Container(
+            "mpegts",
+            options={"mpegts_copyts": "1"},
+            has_chapters=False,
+            has_metadata=False,
+            not_below_zero="dts",
+        ),
+        Container("nut", not_below_zero="pts", longest_text=1000),
         Container(
             "yuv4mpegpipe",
             "rawvideo",
@@ -141,12 +152,6 @@ CONTAINERS = {
 }
 """File name extension -> container."""
 
-_IN_TRANSPORT_STREAMS = {
-    *("mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"),
-    *("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"),
-}
-"""FFmpeg writes any codec to a transport stream, but only these can be read back."""
-
 _OF_THE_OLD_FILE = {
     "encoder",
     "major_brand",
@@ -156,7 +161,7 @@ _OF_THE_OLD_FILE = {
     "duration",
     "vendor_id",
 }
-_OF_THE_OLD_STREAM = (*_OF_THE_OLD_FILE, "bps", "number_of_frames", "number_of_bytes", "_statistics")
+OF_THE_OLD_STREAM = (*_OF_THE_OLD_FILE, "bps", "number_of_frames", "number_of_bytes", "_statistics")
 
 
 def container_for(path: Path, name: str = "auto") -> Container:
@@ -208,60 +213,11 @@ class NullFile(io.RawIOBase):
         return len(data)
 
 
-class _NullPipe:
+class NullPipe:
     """The same without a way back."""
 
-    def write(self, data: Any) -> int:
+    def write(self, data: Any) -> int:  # noqa: D102
         return len(data)
-
-
-def holds(container: Container, stream: Any, *, seekable: bool = True) -> bool:
-    """Whether the container can carry a copy of `stream`, found out by writing a header."""
-    if not container.has_copies:
-        return False
-    if stream.type == "attachment":
-        return container.name == "matroska"
-    if stream.codec_context is None or stream.type not in ("audio", "subtitle"):
-        return False
-    codec = stream.codec_context.codec.canonical_name
-    if container.name == "mpegts" and codec not in _IN_TRANSPORT_STREAMS:
-        return False
-    try:
-        file: Any = NullFile() if seekable else _NullPipe()
-        options = {} if seekable else container.piped_options
-        with av.open(file, "w", format=container.name, container_options=options) as rehearsal:
-            add_copied_stream(rehearsal, stream, seekable=seekable)
-            rehearsal.start_encoding()
-    except (av.error.FFmpegError, ValueError):
-        return False
-    return True
-
-
-def needs_filter(output: Any, template: Any, *, seekable: bool) -> bool:
-    """Whether the packets' own AAC headers must go: a file gets one header at the end, a pipe cannot wait."""
-    return not seekable and output.format.name == "matroska" and headers_in_packets(template)
-
-
-def add_copied_stream(
-    output: Any, template: Any, *, seekable: bool = True, with_metadata: bool = True
-) -> Any:
-    """Add a stream to an output that takes the packets of `template`; filtered, if `needs_filter` says so.
-
-    Its language is kept in any case, since players choose by it.
-    """
-    if template.type == "attachment":
-        metadata = template.metadata
-        name = metadata.get("filename", "attachment")
-        return output.add_attachment(name, template.mimetype or "application/octet-stream", template.data)
-    stream = output.add_stream_from_template(template)
-    metadata = output_metadata(template.metadata, _OF_THE_OLD_STREAM)
-    if not with_metadata:
-        metadata = {key: value for key, value in metadata.items() if key == "language"}
-    stream.metadata.update(metadata)
-    stream.disposition = template.disposition
-    if needs_filter(output, template, seekable=seekable):
-        stream.codec_context.extradata = specific_config(template)
-    return stream
 
 
 def output_metadata(

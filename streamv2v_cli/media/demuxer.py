@@ -9,13 +9,14 @@ from typing import Any
 
 import av
 from av.packet import Packet
-from av.stream import Discard, Disposition
+from av.stream import Discard
 from av.video.frame import VideoFrame
 
 from ..errors import SourceError
 from .ffmpeg import describe
 from .inputs import InputOptions, open_input, stdin_reader
 from .rate import Timed
+from .tracks import is_cover
 
 __all__ = ["Demuxer", "time_of"]
 
@@ -36,7 +37,7 @@ class Demuxer:
 
     Attributes:
         container, video: PyAV's; None until `open`.
-        streams_to_copy: of the wanted kinds.
+        streams_to_copy: of the wanted kinds, and cover art.
         packets: what is left to read, not decoded.
         damaged_packets: skipped so far.
         repaired_timestamps: moved so far, because they did not increase.
@@ -69,7 +70,7 @@ class Demuxer:
         self.streams_to_copy = tuple(
             s
             for s in self.container.streams
-            if s.type in self._copied and (s.codec_context or s.type == "attachment")
+            if is_cover(s) or (s.type in self._copied and (s.codec_context or s.type == "attachment"))
         )
         for stream in self.container.streams:
             if stream is not self.video and stream not in self.streams_to_copy:
@@ -78,11 +79,11 @@ class Demuxer:
 
     def extra_videos(self) -> int:
         """How many video streams there are beside the one that is used."""
-        return len(self.container.streams.video) - 1
+        return sum(not is_cover(stream) for stream in self.container.streams.video) - 1
 
     def _choose_video(self) -> Any:
         container = self.container
-        moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        moving = [stream for stream in container.streams.video if not is_cover(stream)]
         if not moving:
             raise SourceError(
                 f"The input '{self._name}' has no video stream.", "Give a file with moving pictures."

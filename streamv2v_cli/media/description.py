@@ -48,6 +48,7 @@ def describe_source(name: str, container: Any, video: Any, first: VideoFrame, tr
         streams=tuple(_stream_info(stream) for stream in container.streams if stream is not video),
         chapters=tuple(container.chapters()),
         metadata=dict(container.metadata),
+        video_metadata=dict(video.metadata),
     )
 
 

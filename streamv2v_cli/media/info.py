@@ -62,6 +62,8 @@ class SourceInfo:
         streams: the other streams.
         chapters: as PyAV gives them.
         metadata: of the container.
+        video_metadata: of the video stream.
+        start: time of the first frame that is wanted, in seconds.
     """
 
     name: str
@@ -80,6 +82,8 @@ class SourceInfo:
     streams: tuple[StreamInfo, ...] = ()
     chapters: tuple[Any, ...] = ()
     metadata: dict[str, str] = field(default_factory=dict)
+    video_metadata: dict[str, str] = field(default_factory=dict)
+    start: Fraction = Fraction(0)
 
     @property
     def has_audio(self) -> bool:

@@ -25,6 +25,8 @@ from .stdin import STDIN, StdinReader
 __all__ = ["InputOptions", "interruptibly", "open_input", "stdin_reader"]
 
 _RAW = "rawvideo"
+_TEXT_ART = ("tty", "bin", "xbin", "adf", "idf")
+"""FFmpeg takes any file with an extension such as .txt for a video of coloured letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def open_input(name: str, options: InputOptions, reader: StdinReader | None) -> 
     if name in STDIN and reader is None:
         file = os.fdopen(os.dup(0), "rb")
     try:
-        return av.open(
+        container = av.open(
             file,
             "r",
             format=options.format,
@@ -131,6 +133,14 @@ def open_input(name: str, options: InputOptions, reader: StdinReader | None) -> 
                 "needs --input-format rawvideo."
             )
         raise SourceError(f"The input '{name}' cannot be opened: {describe(error)}.", remedy) from error
+    if container.format.name in _TEXT_ART and options.format is None:
+        kind = container.format.name
+        container.close()
+        raise SourceError(
+            f"The input '{name}' is no video: it looks like text.",
+            f"If it really is one, say --input-format {kind}.",
+        )
+    return container
 
 
 def interruptibly(work: Callable[[], None], stop: Callable[[], None]) -> None:

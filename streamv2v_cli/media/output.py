@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from .containers import Container, container_for, holds, output_metadata, trimmed_chapters
+from .comment import comment_tags
+from .containers import OF_THE_OLD_STREAM, Container, container_for, output_metadata, trimmed_chapters
 from .destination import STDOUT, Destination, FileDestination, PipeDestination
 from .encoder import EncoderPlan, Picture, plan_encoder
 from .stdin import STDIN
+from .tracks import TrackPlan, is_cover, plan_track
 from .trim import Trim
 
 if TYPE_CHECKING:
@@ -36,9 +38,11 @@ class OutputPlan:
         path: its final name; `STDOUT` for the standard output.
         container: its format.
         encoder: the video encoder, rehearsed.
-        streams: input streams that are copied.
+        tracks: how other streams of the input get into it.
         chapters: as PyAV gives them.
         metadata: of the file; None to write none, not even for its streams.
+        video_metadata: of the video stream.
+        start: time of the first picture, in seconds.
         notes: sentences on what the output cannot take over from the input.
         descriptor: leads to the standard output, where `path` stands for that.
     """
@@ -46,9 +50,11 @@ class OutputPlan:
     path: Path
     container: Container
     encoder: EncoderPlan
-    streams: tuple[Any, ...] = ()
+    tracks: tuple[TrackPlan, ...] = ()
     chapters: tuple[Any, ...] = ()
     metadata: Mapping[str, str] | None = field(default_factory=dict)
+    video_metadata: Mapping[str, str] = field(default_factory=dict)
+    start: Fraction = Fraction(0)
     notes: tuple[str, ...] = ()
     descriptor: int | None = None
 
@@ -56,6 +62,11 @@ class OutputPlan:
     def name(self) -> str:
         """What messages call it."""
         return "the standard output" if self.path == STDOUT else str(self.path)
+
+    @property
+    def streams(self) -> tuple[Any, ...]:
+        """The streams of the input that get into it, copied or converted."""
+        return tuple(track.template for track in self.tracks)
 
     @property
     def destination(self) -> Destination:
@@ -73,7 +84,8 @@ class OutputPlan:
         """The same with a comment in the metadata, if there is any."""
         if self.metadata is None:
             return self
-        return replace(self, metadata={**self.metadata, "comment": comment})
+        tags = comment_tags(comment, self.container.longest_text)
+        return replace(self, metadata={**self.metadata, **tags})
 
 
 def default_output_path(source: str | Path, prompt: str) -> Path:
@@ -165,32 +177,62 @@ def plan_output(
         colour=info.colour,
     )
     encoder = plan_encoder(output, container, picture, explicit)
-    streams = tuple(
-        stream for stream in source.streams_to_copy if holds(container, stream, seekable=path != STDOUT)
-    )
-    left_out = [
-        s for s in info.streams if s.kind in ("audio", "subtitle", "attachment") and _is_lost(s, streams)
-    ]
-    if output.audio == "none":
-        left_out = [s for s in left_out if s.kind != "audio"]
-    notes = [
-        f"The container {container.name} cannot hold a copy of {stream}; it is left out."
-        for stream in left_out
-    ]
+    trim = trim or Trim()
+    tracks, track_notes = _plan_tracks(source, container, output, path != STDOUT, trim)
+    notes = [*encoder.notes, *track_notes]
     if info.chapters and not container.has_chapters:
         notes.append(f"The container {container.name} has no chapters; those of the input are left out.")
-    trim = trim or Trim()
+    if container.begins_at_zero and info.start:
+        notes.append(
+            f"The container {container.name} holds no start time: the first frame is at 0 instead of "
+            f"{float(info.start):.3f} s, and the sound moves with it."
+        )
+    with_metadata = output.metadata == "copy"
     return OutputPlan(
         path,
         container,
         encoder,
-        streams,
+        tracks,
         tuple(trimmed_chapters(info.chapters, trim, rate)) if container.has_chapters else (),
-        output_metadata(info.metadata) if output.metadata == "copy" else None,
-        (*encoder.notes, *notes),
+        output_metadata(info.metadata) if with_metadata else None,
+        _video_metadata(info.video_metadata, trim) if with_metadata else {},
+        info.start,
+        tuple(notes),
         descriptor,
     )
 
 
-def _is_lost(stream: Any, kept: tuple[Any, ...]) -> bool:
-    return all(stream.index != other.index for other in kept)
+def _plan_tracks(
+    source: FileSource, container: Container, output: Output, seekable: bool, trim: Trim
+) -> tuple[tuple[TrackPlan, ...], list[str]]:
+    """How the streams beside the video get into the output, and what is to be said of that."""
+    tracks, notes = [], []
+    streams = {stream.index: stream for stream in source.streams_to_copy}
+    unwanted = {"audio"} if output.audio == "none" else set()
+    unwanted |= {"subtitle"} if output.subtitles == "none" else set()
+    for info in source.info.streams:
+        stream = streams.get(info.index)
+        if info.kind in unwanted or (info.kind == "video" and (stream is None or not is_cover(stream))):
+            continue
+        track = stream and plan_track(
+            container,
+            stream,
+            seekable=seekable,
+            start=source.info.start,
+            trimmed=trim.start is not None,
+            covers=source.covers,
+        )
+        if track is None:
+            notes.append(f"The container {container.name} cannot hold {info}; it is left out.")
+        else:
+            tracks.append(track)
+            notes += filter(None, [track.note(str(info), container)])
+    return tuple(tracks), notes
+
+
+def _video_metadata(metadata: Mapping[str, str], trim: Trim) -> dict[str, str]:
+    """What remains true of the video stream's metadata; a timecode is that of the input's first frame."""
+    kept = output_metadata(dict(metadata), OF_THE_OLD_STREAM)
+    if trim.start is not None:
+        kept.pop("timecode", None)
+    return kept

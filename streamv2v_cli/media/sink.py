@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
-from av.bitstream import BitStreamFilterContext
 from av.packet import Packet
 
 from ..errors import SinkError
 from ..frame import Frame
+from .clock import OutputClock
 from .colour import RgbWriter
-from .containers import add_copied_stream, needs_filter
 from .demuxer import time_of
 from .encoder import configure
 from .ffmpeg import describe
+from .tracks import open_track
 from .verify import Verifier
 
 if TYPE_CHECKING:
@@ -55,12 +55,13 @@ class FileSink:
         self._closed = False
         self._picture = plan.encoder.picture
         self._to_yuv = RgbWriter(plan.encoder.pix_fmt, plan.encoder.colour)
-        self._held: dict[Any, deque[Packet[Any]]] = {stream: deque() for stream in plan.streams}
+        self._held: dict[Any, deque[Packet[Any]]] = {}
         self._last_packet: Packet[Any] | None = None
         self._first_dts: int | None = None
         self._start: int | None = None
         self._last_pts: int | None = None
         self._end = 0
+        self._clock = OutputClock(plan.container, plan.start)
         self._usual_duration = max(1, round(1 / (self._picture.rate * self._picture.time_base)))
         container = plan.container
         try:
@@ -72,21 +73,14 @@ class FileSink:
                 metadata_errors="surrogateescape",
             )
             self._video = self._add_video()
-            seekable, with_metadata = self.destination.seekable, plan.metadata is not None
-            self._copies = {
-                stream: add_copied_stream(
-                    self._output, stream, seekable=seekable, with_metadata=with_metadata
-                )
-                for stream in plan.streams
-            }
-            self._filters = {
-                stream: BitStreamFilterContext("aac_adtstoasc", stream)
-                for stream in plan.streams
-                if needs_filter(self._output, stream, seekable=seekable)
+            self._tracks = {
+                track.template: open_track(self._output, track, with_metadata=plan.metadata is not None)
+                for track in plan.tracks
             }
             self._output.metadata.update(plan.metadata or {})
             self._output.set_chapters(list(plan.chapters))
             self._output.start_encoding()
+            self._held = {template: deque(track.begin()) for template, track in self._tracks.items()}
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.destination.discard()
             if isinstance(error, BrokenPipeError):
@@ -100,6 +94,7 @@ class FileSink:
         )
         configure(stream.codec_context, encoder)
         stream.time_base = self._picture.time_base
+        stream.metadata.update(self._plan.video_metadata)
         return stream
 
     def write(self, frame: Frame) -> None:
@@ -121,12 +116,18 @@ class FileSink:
         self._release(self._end * self._picture.time_base)
 
     def copy(self, packet: Packet[Any]) -> None:
-        """Take in a packet of a stream to copy; it is written when the video has reached its time."""
-        if packet.stream in self._copies and packet.dts is not None:
-            held = self._held[packet.stream]
-            held.append(packet)
-            if len(held) > _MAX_HELD_PACKETS:
-                self._mux_copy(held.popleft())
+        """Take in a packet of another stream; it is written when the video has reached its time."""
+        track = self._tracks.get(packet.stream)
+        if track is not None and packet.dts is not None:
+            template = packet.stream
+            self._hold(template, track.take(packet))
+
+    def _hold(self, template: Any, packets: list[Packet[Any]]) -> None:
+        held = self._held[template]
+        held.extend(packets)
+        while len(held) > _MAX_HELD_PACKETS:
+            self._clock.start(None, self._held.values())
+            self._mux_copy(held.popleft())
 
     def finish(self, *, trim: bool = False) -> None:
         """Write what is left, close the file and give it its final name; a file without frames is deleted.
@@ -145,7 +146,7 @@ class FileSink:
             self._output.close()
             self._closed = True
             if self._verifier is not None:
-                self._verifier.check(self._plan.part)
+                self._verifier.check(self._plan.part, self._clock.shift)
             self.destination.commit()
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
@@ -203,9 +204,11 @@ class FileSink:
 
     def _mux_video(self, packet: Packet[Any]) -> None:
         """Hand on the packet before this one: the last one's duration has to be set at the end."""
-        self._first_dts = packet.dts if self._first_dts is None else self._first_dts
+        if self._first_dts is None:
+            self._first_dts = packet.dts
+            self._clock.start(packet, self._held.values())
         if self._last_packet is not None:
-            self._output.mux_one(self._last_packet)
+            self._output.mux_one(self._clock.moved_picture(self._last_packet))
         self._last_packet = packet
 
     def _drain(self, trim: bool) -> None:
@@ -214,8 +217,10 @@ class FileSink:
         try:
             if self._last_packet is not None:
                 self._set_last_duration(self._last_packet)
-                self._output.mux_one(self._last_packet)
+                self._output.mux_one(self._clock.moved_picture(self._last_packet))
                 self._last_packet = None
+            for template, track in self._tracks.items():
+                self._hold(template, track.flush())
             self._release(self._end * self._picture.time_base if trim else None)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
@@ -234,19 +239,19 @@ class FileSink:
 
     def _release(self, until: Fraction | None) -> None:
         """Write the copied packets that wait and begin before `until` seconds; all of them for None."""
+        if not self._clock.started:
+            return
         for held in self._held.values():
             while held and (until is None or time_of(held[0]) < until):
                 self._mux_copy(held.popleft())
 
     def _mux_copy(self, packet: Packet[Any]) -> None:
-        template = packet.stream
-        headless = self._filters[template].filter(packet) if template in self._filters else [packet]
+        if self._verifier is not None:
+            self._verifier.wrote_packet(packet)
         try:
-            for part in headless:
-                part.stream = self._copies[template]
-                if self._verifier is not None:
-                    self._verifier.wrote_packet(part)
-                self._output.mux_one(part)
+            moved = self._clock.moved(packet)
+            if moved is not None:
+                self._output.mux_one(moved)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
 

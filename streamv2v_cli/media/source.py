@@ -20,6 +20,7 @@ from .description import describe_source
 from .info import SourceInfo
 from .inputs import InputOptions, interruptibly
 from .rate import ConstantRate, Timed
+from .tracks import is_cover
 from .trim import Trim
 
 __all__ = ["FileSource"]
@@ -43,6 +44,11 @@ class FileSource:
 
     Iterating gives each frame once in order of presentation, and in between, in the order of the file, the
     packets of the streams in `streams_to_copy`. Damaged packets are skipped and counted.
+
+    Attributes:
+        info: what is known of it.
+        streams_to_copy: PyAV's streams whose packets are given.
+        covers: index of a stream -> cover art.
 
     Args:
         path: the file, or `-` for the standard input.
@@ -92,6 +98,11 @@ class FileSource:
             index = demuxer.video.index
             log.warning("The input has more than one video stream; only #%d is used.", index)
         self._ahead.extend(demuxer.read_picture())
+        self.covers = {
+            item.stream.index: bytes(item)
+            for item in self._ahead
+            if isinstance(item, Packet) and is_cover(item.stream)
+        }
         first = self._ahead[-1] if self._ahead else None
         if not isinstance(first, Timed):
             raise SourceError(
@@ -105,6 +116,7 @@ class FileSource:
             self._skip_to(begin + trim.start, begin, has_times=first.picture.pts is not None)
             self._shift = int((begin + trim.start) / info.time_base)
         self._offset = self._shift * info.time_base
+        info = replace(info, start=self._first_time())
         if self._rate is not None or self._constant:
             rate = self._rate or info.rate or _USUAL_RATE
             self._resampler = ConstantRate(rate, info.time_base)
@@ -113,6 +125,12 @@ class FileSource:
                 count = round(count * rate / info.rate)
             info = replace(info, rate=rate, time_base=self._resampler.time_base, frame_count=count)
         self.info: SourceInfo = info
+
+    def _first_time(self) -> Fraction:
+        """When the first wanted frame is shown, in seconds of the output."""
+        first = next(item for item in self._ahead if isinstance(item, Timed))
+        time: Fraction = (first.pts - self._shift) * self._demuxer.video.time_base
+        return time if self._trim.start is None else max(Fraction(0), time)
 
     def _skip_to(self, start: Fraction, begin: Fraction, has_times: bool) -> None:
         """Leave out the frames before `start`; what comes next is in `_ahead`."""

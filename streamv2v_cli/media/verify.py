@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Verifier"]
 
-_NO_NEGATIVE_TIMES, _LARGEST_SHIFT = ("mpegts", "nut"), Fraction(1)
-"""Where sound or B-frames begin before zero, FFmpeg moves everything in these by the same time."""
 _MILLISECOND = Fraction(1, 1000)
 _LENGTH_TOLERANCE = 0.25
 """Seconds that a header's duration may differ from what was written, for sound that is heard out."""
@@ -68,15 +66,19 @@ class Verifier:
         """Note a copied packet that already belongs to its stream of the output."""
         self._tracks.setdefault(packet.stream.index, _Track(packet.stream.type)).add(packet)
 
-    def check(self, path: Path) -> None:
+    def check(self, path: Path, shift: Fraction = Fraction(0)) -> None:
         """Decode the whole file and compare.
+
+        Args:
+            path: of the file.
+            shift: seconds by which everything in it was moved.
 
         Raises:
             SinkError: it differs from what was written.
         """
         try:
             with av.open(f"file:{path}", "r", metadata_errors="surrogateescape") as container:
-                found = self._difference(container)
+                found = self._difference(container, shift)
         except (av.error.FFmpegError, OSError, IndexError) as error:
             found = f"it cannot be read back: {describe(error)}"
         if found:
@@ -85,12 +87,12 @@ class Verifier:
                 "Run again; if that does not help, use another container, codec or disk.",
             )
 
-    def _difference(self, container: Any) -> str:
+    def _difference(self, container: Any, shift: Fraction) -> str:
         """What differs, in a few words; empty if nothing does."""
         video = container.streams.video[0]
         unit, tick = self._plan.encoder.picture.time_base, video.time_base
         tracks = {index: _Track(track.kind) for index, track in self._tracks.items()}
-        count, shift = 0, Fraction(0)
+        count = 0
         for packet in container.demux(video, *(container.streams[index] for index in tracks)):
             if packet.stream is not video:
                 if packet.size:
@@ -98,8 +100,6 @@ class Verifier:
                 continue
             for frame in packet.decode():
                 time = frame.pts * tick
-                if not count and self._plan.container.name in _NO_NEGATIVE_TIMES:
-                    shift = min(max(Fraction(0), time - self._pts[0] * unit), _LARGEST_SHIFT)
                 if count < len(self._pts) and abs(time - shift - self._pts[count] * unit) > tick:
                     return (
                         f"frame {count} is at {float(time - shift):.4f} s instead of "
@@ -130,10 +130,7 @@ class Verifier:
         """AAC has headers of its own in a transport stream only; text subtitles differ by container."""
         if stream.type != "audio":
             return True
-        sources = {template.container.format.name for template in self._plan.streams}
-        return stream.codec_context.codec.canonical_name == "aac" and (
-            self._plan.container.name == "mpegts" or "mpegts" in sources
-        )
+        return stream.codec_context.codec.canonical_name == "aac" and self._plan.container.name == "mpegts"
 
     def _length_differs(self, container: Any, video: Any, shift: Fraction) -> str:
         unit = self._plan.encoder.picture.time_base

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamv2v_cli.errors import ModelError
+from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.catalog import LCM_LORAS, SD15_LAYOUT, SD_TINY_VAE
 from streamv2v_cli.models.choices import choose_lcm_lora, choose_vae, find_model
 from streamv2v_cli.models.facts import ModelFacts, detect_kind, read_facts
@@ -17,6 +17,7 @@ from streamv2v_cli.models.folder import holds_files
 from streamv2v_cli.models.layout import check_checkpoint, read_header
 from streamv2v_cli.models.obtain import cached_lora, cached_vae
 from streamv2v_cli.models.sources import Source, find_source
+from streamv2v_cli.settings_text import read_mapping
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Kind
@@ -72,11 +73,11 @@ class ModelPlan:
 def recommended_settings(model: str) -> dict[str, Any]:
     """The settings that a model's maker recommends: `streamv2v.yaml` beside its weights, if that is here.
 
+    Every scalar is the text that was written, as in all files of settings.
+
     Raises:
         ModelError: the file is there but is no YAML mapping.
     """
-    import yaml
-
     try:
         source, _ = find_model(model)
     except ModelError:
@@ -87,14 +88,9 @@ def recommended_settings(model: str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ModelError(f"{str(path)!r} cannot be read as YAML.", "Correct or remove it.") from error
-    if not isinstance(content, dict):
-        raise ModelError(
-            f"{str(path)!r} holds no settings.", "Write it as `section: {option: value}`, or remove it."
-        )
-    return content
+        return read_mapping(path)
+    except ConfigError as error:
+        raise ModelError(error.message, error.remedy or "Correct or remove it.") from error
 
 
 def describe_model(settings: Settings) -> ModelPlan:

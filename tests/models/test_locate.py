@@ -31,7 +31,7 @@ class TestRecommendations:
         folder = own_folder()
         (folder / "streamv2v.yaml").write_text("bank: {interval: 2}\ndiffusion: {strength: 0.5}\n")
         (folder / "model.safetensors").touch()
-        wanted = {"bank": {"interval": 2}, "diffusion": {"strength": 0.5}}
+        wanted = {"bank": {"interval": "2"}, "diffusion": {"strength": "0.5"}}
         assert recommended_settings(str(folder)) == wanted
         assert recommended_settings(str(folder / "model.safetensors")) == wanted
         cache_on_hub("someone/tiny", folder)
@@ -43,7 +43,9 @@ class TestRecommendations:
     def test_nothing_for_what_is_not_here(self, model: str) -> None:
         assert recommended_settings(model) == {}
 
-    @pytest.mark.parametrize("content", ["- a list", "a: [", "just text"])
+    @pytest.mark.parametrize(
+        "content", ["- a list", "a: [", "just text", "seed: 1\nseed: 2", "seed: !!python/none"]
+    )
     def test_broken(self, own_folder: Folders, content: str) -> None:
         folder = own_folder()
         (folder / "streamv2v.yaml").write_text(content)

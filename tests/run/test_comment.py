@@ -16,7 +16,7 @@ Run = Callable[..., Any]
 
 @pytest.mark.parametrize(
     "extension",
-    ["mp4", "mov", "mkv", "webm", "avi"],  # nut cuts texts at a kilobyte
+    ["mp4", "mov", "mkv", "webm", "avi", "nut"],
 )
 def test_settings_are_read_back(extension: str, clip: Path, streamv2v: Run) -> None:
     made = streamv2v(

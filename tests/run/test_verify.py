@@ -135,9 +135,9 @@ FileSink._set_last_duration = lambda self, packet: setattr(packet, "duration", 5
 GARBAGE = """
 from streamv2v_cli.media import verify
 check = verify.Verifier.check
-def garble(self, path):
+def garble(self, path, shift):
     path.write_bytes(b"not a video")
-    check(self, path)
+    check(self, path, shift)
 verify.Verifier.check = garble
 """
 

@@ -1,0 +1,67 @@
+"""Text subtitles in another form, because the output's container cannot hold them as they are."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import av
+from av.packet import Packet
+
+from .ffmpeg import describe
+
+__all__ = ["TEXT_CODECS", "SubtitleConverter"]
+
+log = logging.getLogger(__name__)
+
+TEXT_CODECS = {"mov_text", "subrip", "ass", "webvtt", "text", "ttml"}
+"""What can be converted; the others are pictures."""
+
+
+class SubtitleConverter:
+    """Decodes packets of text and encodes them for a stream of an output, each at its own time.
+
+    Args:
+        output: gets a new stream.
+        template: stream of the input.
+        codec: the encoder.
+
+    Attributes:
+        stream: the output's.
+
+    Raises:
+        ValueError, av.error.FFmpegError: the encoder or the output does not take it.
+    """
+
+    def __init__(self, output: Any, template: Any, codec: str) -> None:
+        self._decoder = template.codec_context
+        self._decoder.open(strict=False)
+        self.stream = output.add_stream(codec)
+        self._encoder = self.stream.codec_context
+        self._encoder.subtitle_header = self._decoder.subtitle_header
+        self._encoder.time_base = self.stream.time_base = template.time_base
+
+    def begin(self) -> list[Packet[Any]]:
+        """Nothing: all packets come from those of the input."""
+        return []
+
+    def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        """The same text in the output's form; nothing for a packet that only ends the text before it."""
+        try:
+            text = self._decoder.decode2(packet)
+            if text is None or not len(text):
+                return []
+            made = self._encoder.encode_subtitle(text)
+        except av.error.FFmpegError as error:
+            log.info("Skipped a damaged subtitle: %s.", describe(error))
+            return []
+        made.stream = self.stream
+        made.time_base = packet.time_base
+        made.pts = made.dts = packet.pts
+        made.duration = packet.duration
+        made.is_keyframe = True
+        return [made]
+
+    def flush(self) -> list[Packet[Any]]:
+        """Nothing: no text is held back."""
+        return []

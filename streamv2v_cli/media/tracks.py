@@ -1,0 +1,264 @@
+"""How the streams beside the video get into the output: copied, converted, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Protocol
+
+import av
+from av.packet import Packet
+from av.stream import Disposition
+
+from .aac import headers_in_packets, specific_config, without_header
+from .audio import AudioConverter, is_deep, is_lossless
+from .containers import OF_THE_OLD_STREAM, Container, NullFile, NullPipe, output_metadata
+from .subtitles import TEXT_CODECS, SubtitleConverter
+
+__all__ = ["Track", "TrackPlan", "is_cover", "open_track", "plan_track"]
+
+_IN_TRANSPORT_STREAMS = {
+    *("mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"),
+    *("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"),
+}
+"""FFmpeg writes any codec to a transport stream, but only these can be read back."""
+_NOT_IN_NUT = {"eac3"}
+"""FFmpeg writes it, but takes it for AC-3 when it reads it back."""
+_IN_AVI = ("pcm_", "mp2", "mp3")
+"""In AVI the place of a packet is its time; FFmpeg's files with other codecs are out of step."""
+_IN_STEP = Fraction(1, 1000)
+_COVER_NAMES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
+
+_LOSSLESS = {"mov": "alac", "matroska": "flac", "nut": "pcm", "avi": "pcm"}
+_LOSSY = {"webm": "libopus", "avi": "pcm"}
+"""Container -> encoder for sound that it cannot hold; aac where there is no other, pcm of 16 or 24 bits."""
+_TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt", "nut": "ass"}
+"""Container -> encoder for text that it cannot hold."""
+
+
+@dataclass(frozen=True)
+class TrackPlan:
+    """How one stream of the input gets into the output.
+
+    Attributes:
+        template: the stream of the input.
+        codec: the encoder that it is converted with; None copies its packets.
+        start: seconds at which converted sound shall begin; None keeps its own time.
+        cover: the picture, if it is cover art.
+    """
+
+    template: Any
+    codec: str | None = None
+    start: Fraction | None = None
+    cover: bytes | None = None
+
+    def note(self, name: str, container: Container) -> str:
+        """A sentence on what is changed; empty if nothing is.
+
+        Args:
+            name: what messages call the stream.
+            container: of the output.
+        """
+        if self.codec is None:
+            return ""
+        codec = self.codec.removeprefix("lib")
+        if self.start is not None:
+            return (
+                f"The container {container.name} holds no times of sound: {name} is converted to {codec}, to stay "
+                "in step with the picture."
+            )
+        return f"The container {container.name} cannot hold {name}; it is converted to {codec}."
+
+
+class Track(Protocol):
+    """Takes the packets of a stream of the input and gives those of its stream of the output."""
+
+    stream: Any
+
+    def begin(self) -> list[Packet[Any]]:
+        """What is written before all else."""
+
+    def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        """The packets of the output that are complete after one more of the input."""
+
+    def flush(self) -> list[Packet[Any]]:
+        """What is left at the end."""
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether it is cover art, which players show in place of a video."""
+    return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
+
+
+def plan_track(
+    container: Container,
+    stream: Any,
+    *,
+    seekable: bool,
+    start: Fraction = Fraction(0),
+    trimmed: bool = False,
+    covers: Mapping[int, bytes] | None = None,
+) -> TrackPlan | None:
+    """How a stream gets into a container, found out by writing a header; None if it cannot.
+
+    Args:
+        container: of the output.
+        stream: of the input.
+        seekable: the output is a file.
+        start: time of the first picture, in seconds of the input.
+        trimmed: the beginning of the input is left out.
+        covers: index of a stream -> cover art.
+    """
+    if not container.has_copies:
+        return None
+    if is_cover(stream):
+        picture = (covers or {}).get(stream.index)
+        candidates = [] if picture is None else [TrackPlan(stream, cover=picture)]
+    elif stream.type == "attachment":
+        return TrackPlan(stream) if container.name == "matroska" else None
+    elif stream.codec_context is None:
+        return None
+    else:
+        candidates = [TrackPlan(stream)] if _may_be_copied(container, stream, start, trimmed) else []
+        codec = _encoder_for(container, stream)
+        if codec is not None:
+            candidates.append(TrackPlan(stream, codec, start if container.begins_at_zero else None))
+    return next((plan for plan in candidates if _is_accepted(container, plan, seekable)), None)
+
+
+def _may_be_copied(container: Container, stream: Any, start: Fraction, trimmed: bool) -> bool:
+    codec = stream.codec_context.codec.canonical_name
+    if container.name == "mpegts":
+        return codec in _IN_TRANSPORT_STREAMS
+    if container.name == "avi":
+        # MP4 has sound before its start time, which players leave out; AVI would let it be heard.
+        primed = not codec.startswith("pcm_") and stream.container.format.name.startswith("mov")
+        begins = (stream.start_time or 0) * stream.time_base
+        return codec.startswith(_IN_AVI) and not trimmed and not primed and abs(begins - start) <= _IN_STEP
+    if container.name == "nut" and codec in _NOT_IN_NUT:
+        return False
+    return not headers_in_packets(stream) or specific_config(stream) is not None
+
+
+def _encoder_for(container: Container, stream: Any) -> str | None:
+    """What a stream is converted with where it cannot be copied; None if nothing is left but to leave it out."""
+    if stream.type == "audio":
+        lossless = _LOSSLESS.get(container.name) if is_lossless(stream) else None
+        codec = lossless or _LOSSY.get(container.name, "aac")
+        if codec == "pcm":
+            codec = "pcm_s24le" if lossless and is_deep(stream) else "pcm_s16le"
+        return codec
+    if stream.type == "subtitle" and stream.codec_context.codec.canonical_name in TEXT_CODECS:
+        return _TEXT.get(container.name)
+    return None
+
+
+def _is_accepted(container: Container, plan: TrackPlan, seekable: bool) -> bool:
+    try:
+        file: Any = NullFile() if seekable else NullPipe()
+        options = {} if seekable else container.piped_options
+        with av.open(file, "w", format=container.name, container_options=options) as rehearsal:
+            open_track(rehearsal, plan)
+            rehearsal.start_encoding()
+    except (av.error.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def open_track(output: Any, plan: TrackPlan, *, with_metadata: bool = True) -> Track:
+    """Add a stream to an output.
+
+    Its language and disposition are kept in any case, since players choose by them.
+
+    Raises:
+        ValueError, av.error.FFmpegError: the output does not take it.
+    """
+    template = plan.template
+    track: Track
+    if template.type == "attachment":
+        return _Attachment(output, template)
+    if plan.cover is not None and output.format.name == "matroska":
+        return _Attachment(output, template, plan.cover)
+    if plan.cover is not None:
+        track = _Cover(output, template, plan.cover)
+    elif plan.codec is None:
+        track = _Copy(output, template)
+    elif template.type == "audio":
+        track = AudioConverter(output, template, plan.codec, start=plan.start)
+    else:
+        track = SubtitleConverter(output, template, plan.codec)
+    metadata = output_metadata(template.metadata, OF_THE_OLD_STREAM)
+    if not with_metadata:
+        metadata = {key: value for key, value in metadata.items() if key == "language"}
+    track.stream.metadata.update(metadata)
+    track.stream.disposition = template.disposition
+    return track
+
+
+class _Copy:
+    """Hands packets on as they are, but for AAC's headers where the container has one for all at the front."""
+
+    def __init__(self, output: Any, template: Any) -> None:
+        self.stream = output.add_stream_from_template(template)
+        self._strips = output.format.name != "mpegts" and headers_in_packets(template)
+        if self._strips:
+            self.stream.codec_context.extradata = specific_config(template)
+
+    def begin(self) -> list[Packet[Any]]:
+        return []
+
+    def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        copy = without_header(packet) if self._strips else packet
+        copy.stream = self.stream
+        return [copy]
+
+    def flush(self) -> list[Packet[Any]]:
+        return []
+
+
+class _Cover:
+    """A picture that is there from the beginning."""
+
+    def __init__(self, output: Any, template: Any, picture: bytes) -> None:
+        self.stream = output.add_stream_from_template(template, opaque=True)
+        self._picture = picture
+
+    def begin(self) -> list[Packet[Any]]:
+        packet = Packet(self._picture)
+        packet.pts = packet.dts = 0
+        packet.time_base = self.stream.time_base
+        packet.is_keyframe = True
+        packet.stream = self.stream
+        return [packet]
+
+    def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        return []
+
+    def flush(self) -> list[Packet[Any]]:
+        return []
+
+
+class _Attachment:
+    """A file within the container's header."""
+
+    def __init__(self, output: Any, template: Any, picture: bytes | None = None) -> None:
+        if picture is None:
+            name, mimetype, data = (
+                template.metadata.get("filename", "attachment"),
+                template.mimetype,
+                template.data,
+            )
+        else:
+            name, mimetype = _COVER_NAMES.get(template.codec_context.name, ("cover", None))
+            data = picture
+        self.stream = output.add_attachment(name, mimetype or "application/octet-stream", data)
+
+    def begin(self) -> list[Packet[Any]]:
+        return []
+
+    def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        return []
+
+    def flush(self) -> list[Packet[Any]]:
+        return []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.plane import VideoPlane
 
-__all__ = ["Colour", "RgbReader", "RgbWriter", "colour_of", "has_alpha"]
+__all__ = ["Colour", "RgbReader", "RgbWriter", "colour_of", "has_alpha", "is_grey"]
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,8 @@ def colour_of(frame: VideoFrame) -> Colour:
     if frame.format.is_rgb or name == "pal8":
         return Colour(RGB, FULL, frame.color_primaries, frame.color_trc)
     full = frame.color_range == FULL or name.startswith("yuvj")
+    if is_grey(name):
+        full = frame.color_range != LIMITED
     tagged = frame.colorspace in _MATRICES
     return Colour(
         matrix=frame.colorspace if tagged else _assumed_matrix(frame.height),
@@ -109,6 +111,7 @@ class RgbReader:
         Formats with alpha give (height, width, 4): RGB and alpha, not multiplied.
         """
         channels = 4 if has_alpha(frame.format) else 3
+        grey_and_limited = is_grey(frame.format.name) and colour_of(frame).range == LIMITED
         if colour_of(frame).matrix != RGB:
             frame = self._converted(frame, width, height, "gbrap" if channels == 4 else "gbrp")
         pixels = self._packer.reformat(
@@ -120,7 +123,8 @@ class RgbReader:
             dst_color_range=FULL,
             interpolation=_PRECISE,
         )
-        return _rows(pixels.planes[0], width * channels).reshape(height, width, channels)
+        rows = _rows(pixels.planes[0], width * channels).reshape(height, width, channels)
+        return _stretched(rows) if grey_and_limited else rows
 
     def planes(self, frame: VideoFrame, width: int, height: int) -> list[np.ndarray]:
         """Red, green, blue and, if there is one, alpha, as (height, width) uint16 with full range."""
@@ -145,9 +149,22 @@ class RgbReader:
         )
 
 
+def is_grey(pix_fmt: str) -> bool:
+    """Whether a format has no colours; untagged it has full range, and FFmpeg converts it as if it always had."""
+    return pix_fmt.startswith(("gray", "ya8", "ya16", "mono"))
+
+
 def has_alpha(pix_fmt: VideoFormat) -> bool:
     """Whether pictures of a format may be transparent."""
     return pix_fmt.has_palette or any(component.is_alpha for component in pix_fmt.components)
+
+
+def _stretched(pixels: np.ndarray) -> np.ndarray:
+    """Limited range made full; alpha, which has full range always, stays as it is."""
+    import numpy as np
+
+    table = np.clip(np.round((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+    return np.concatenate([table[pixels[..., :3]], pixels[..., 3:]], axis=-1)
 
 
 def _rows(plane: VideoPlane, length: int) -> np.ndarray:

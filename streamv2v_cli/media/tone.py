@@ -56,18 +56,23 @@ class ToneMap:
     peak: float
     compressed: bool
 
+    def __str__(self) -> str:
+        if self.curve == "SDR":
+            return "BT.2020"
+        return f"HDR ({self.curve}, up to {self.peak:g} cd/m2)"
+
     def light(self, signal: np.ndarray) -> np.ndarray:
         """Light that a channel's signal from 0 to 1 stands for, 1 being the white of SDR; of the scene for HLG."""
         if self.curve == "PQ":
-            return _pq_light(signal) / SDR_WHITE
-        return _hlg_scene(signal) if self.curve == "HLG" else signal**_SDR_GAMMA
+            return np.asarray(_pq_light(signal) / SDR_WHITE)
+        return np.asarray(_hlg_scene(signal) if self.curve == "HLG" else signal**_SDR_GAMMA)
 
     def gain(self, brightest: np.ndarray) -> np.ndarray:
         """What a pixel's light is multiplied with to compress it, by its brightest channel."""
         if not self.compressed or self.peak <= SDR_WHITE:
             return np.ones_like(brightest)
         light = np.maximum(brightest, 1e-9)
-        return _compressed(light * SDR_WHITE, self.peak) / (light * SDR_WHITE)
+        return np.asarray(_compressed(light * SDR_WHITE, self.peak) / (light * SDR_WHITE))
 
     @property
     def luminance(self) -> np.ndarray:
@@ -125,7 +130,7 @@ def _looked_up(table: np.ndarray, value: np.ndarray) -> np.ndarray:
     root = np.sqrt(np.clip(value, 0, 1))
     root *= _LEVELS - 1
     root += 0.5
-    return table.take(root.astype(np.uint16))
+    return np.asarray(table.take(root.astype(np.uint16)))
 
 
 def tone_map_for(colour: Colour, mode: str, peak: float | None = None) -> ToneMap | None:

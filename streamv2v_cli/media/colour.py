@@ -126,14 +126,15 @@ class RgbReader:
         rows = _rows(pixels.planes[0], width * channels).reshape(height, width, channels)
         return _stretched(rows) if grey_and_limited else rows
 
-    def planes(self, frame: VideoFrame, width: int, height: int) -> list[np.ndarray]:
-        """Red, green, blue and, if there is one, alpha, as (height, width) uint16 with full range."""
+    def planes(self, frame: VideoFrame, width: int, height: int) -> tuple[list[np.ndarray], int]:
+        """Red, green, blue and alpha, if there is one, as (height, width) uint16 with full range; and their white."""
         pix_fmt = "gbrap16le" if has_alpha(frame.format) else "gbrp16le"
         picture = self._converted(frame, width, height, pix_fmt)
         green, blue, red, *alpha = (
             _rows(plane, 2 * width).view("<u2").reshape(height, width) for plane in picture.planes
         )
-        return [red, green, blue, *alpha]
+        # The scaler counts 255 of YUV as 255 << 8, but 255 of RGB as 65535.
+        return [red, green, blue, *alpha], 0xFFFF if colour_of(frame).matrix == RGB else 0xFF00
 
     def _converted(self, frame: VideoFrame, width: int, height: int, pix_fmt: str) -> VideoFrame:
         colour = colour_of(frame)

@@ -21,5 +21,4 @@ def picture_decoder(video: Any) -> Any:
         return context
     decoder: Any = CodecContext.create(name, "r")
     decoder.extradata = context.extradata
-    decoder.time_base = video.time_base
     return decoder

@@ -103,5 +103,7 @@ class Deinterlacer:
                 frame = self._exit.pull()
             except (BlockingIOError, EOFError):
                 return finished
-            frame.pts, frame.duration, frame.time_base = self._times.popleft()
+            frame.pts, frame.duration, time_base = self._times.popleft()
+            # Frames that a decoder gives at its end know no time base.
+            frame.time_base = time_base or _TICK
             finished.append(frame)

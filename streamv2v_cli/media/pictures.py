@@ -37,7 +37,7 @@ class PictureReader:
         self._coded_size = info.size[::-1] if info.orientation.transposed else info.size
         self._background = colour_value(settings.background)
         self._read = RgbReader()
-        self._tables: dict[ToneMap, ToneTables] = {}
+        self._tables: dict[tuple[ToneMap, int], ToneTables] = {}
         self._said = {"transparent": info.is_transparent, "toned": info.tone is not None, "scaled": False}
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
@@ -66,10 +66,10 @@ class PictureReader:
         return tone_map_for(colour_of(frame), self._settings.hdr, peak)
 
     def _toned(self, frame: VideoFrame, tone: ToneMap) -> np.ndarray:
-        if tone not in self._tables:
-            self._tables[tone] = ToneTables(tone)
-        red, green, blue, *alpha = self._read.planes(frame, *self._coded_size)
-        pixels = self._tables[tone](red, green, blue)
+        (red, green, blue, *alpha), white = self._read.planes(frame, *self._coded_size)
+        if (tone, white) not in self._tables:
+            self._tables[tone, white] = ToneTables(tone, white)
+        pixels = self._tables[tone, white](red, green, blue)
         if not alpha:
             return pixels
         return np.concatenate([pixels, (alpha[0] >> 8).astype(np.uint8)[..., None]], axis=-1)

@@ -77,7 +77,7 @@ class ToneMap:
     @property
     def luminance(self) -> np.ndarray:
         """Share of each of linear R, G and B in the luminance."""
-        return _to_xyz(self.primaries)[1]
+        return np.asarray(_to_xyz(self.primaries)[1])
 
     @property
     def matrix(self) -> np.ndarray:
@@ -90,13 +90,17 @@ class ToneTables:
 
     The largest of R, G and B decides on how far a pixel is darkened, so that it keeps its hue. What lies outside
     of BT.709 afterwards is cut off there.
+
+    Args:
+        tone: the map.
+        white: the number of a signal of 1.
     """
 
-    def __init__(self, tone: ToneMap) -> None:
+    def __init__(self, tone: ToneMap, white: int) -> None:
         steps = np.linspace(0, 1, _LEVELS)
         self._is_hlg = tone.curve == "HLG"
         self._most = tone.peak / SDR_WHITE
-        self._light = tone.light(steps).astype(np.float32)
+        self._light = tone.light(np.minimum(np.arange(_LEVELS) / white, 1)).astype(np.float32)
         self._gain = tone.gain(steps**2 * self._most).astype(np.float32)
         # The OOTF of HLG, from light of the scene to that of a display of the usual peak.
         ootf = USUAL_PEAK / SDR_WHITE * np.maximum(steps, 1e-9) ** (2 * (_HLG_GAMMA - 1))

@@ -236,8 +236,11 @@ def open_job(
             options=options,
             rate=rate_of(settings.output.rate) if settings.output.rate else None,
             constant=constant,
+            settings=settings.input,
         )
     ) as opened:
+        for remark in opened.info.remarks:
+            log.info("%s", remark)
         size = _output_size(settings, opened.info)
         plan = plan_output(
             opened, path, size, settings.output, explicit=explicit, trim=trim, descriptor=descriptor
@@ -251,6 +254,15 @@ def make_translator(settings: Settings) -> Any:
     Raises:
         StreamV2VError: the model cannot be found, loaded or used with these settings.
     """
+    translator = _single_translator(settings)
+    if settings.output.side_by_side:
+        from .side_by_side import SideBySide
+
+        return SideBySide(translator)
+    return translator
+
+
+def _single_translator(settings: Settings) -> Any:
     if settings.translator == "passthrough":
         from .passthrough import PassthroughTranslator
 

@@ -37,16 +37,9 @@ class PassthroughTranslator:
         if self._output_size == "source":
             return [frame]
         width, height = map(int, self._output_size.split("x"))
-        if (frame.width, frame.height) == (width, height):
-            return [frame]
-        from av.video.frame import VideoFrame
-        from av.video.reformatter import Interpolation
+        from .media.resize import resized
 
-        picture = VideoFrame.from_ndarray(frame.pixels, format="rgb24")
-        resized = picture.reformat(
-            width, height, interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND
-        )
-        return [frame.with_pixels(resized.to_ndarray())]
+        return [frame.with_pixels(resized(frame.pixels, (width, height)))]
 
     def flush(self) -> list[Frame]:
         """Nothing: no frame is ever in flight."""

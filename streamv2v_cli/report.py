@@ -37,7 +37,7 @@ def plan_text(
     lines += [f"output    {plan.name}", f"          {plan.container.name}: {plan.encoder}"]
     if picture.sample_aspect_ratio != 1:
         lines.append(f"          sample aspect ratio {picture.sample_aspect_ratio}")
-    lines += [f"          note: {note}" for note in plan.notes]
+    lines += [f"          note: {note}" for note in (*plan.notes, *info.remarks)]
     if model is None:
         lines.append("model     none: the pictures pass through unchanged")
     else:
@@ -58,7 +58,7 @@ def _video_text(info: SourceInfo) -> str:
     ]
     if info.sample_aspect_ratio != 1:
         words.append(f"sample aspect ratio {info.sample_aspect_ratio}")
-    words.append(str(info.colour))
+    words.append(str(info.stored_colour or info.colour))
     if info.rate:
         words.append(f"{float(info.rate):.5g} fps")
     if info.frame_count:

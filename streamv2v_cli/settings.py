@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from .colours import colour_value
 from .rates import rate_of
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Frames",
     "Fusion",
     "Guidance",
+    "Input",
     "Lora",
     "Output",
     "Settings",
@@ -115,6 +117,12 @@ def _check_pairs(pairs: tuple[str, ...]) -> tuple[str, ...]:
         if not re.fullmatch(r"[^=\s]+=.+", pair):
             raise ValueError(f"must be NAME=VALUE, such as tune=film, not {pair!r}")
     return pairs
+
+
+def _check_colour(value: str) -> str:
+    """Accept the name of a colour or its RRGGBB."""
+    colour_value(value)
+    return value.strip().lower()
 
 
 def _one_or_more(value: Any) -> Any:
@@ -292,6 +300,23 @@ class Compute(Section):
     )
 
 
+class Input(Section):
+    """How an input is read, and how its pictures are made ready."""
+
+    hdr: Literal["tonemap", "clip", "keep"] = Field(
+        "tonemap",
+        description="HDR and BT.2020 inputs become SDR BT.709 with highlights compressed (tonemap) or cut off "
+        "above SDR white (clip), or stay as they are with their tags (keep).",
+    )
+    deinterlace: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Deinterlace frames that are marked as interlaced (auto), all of them (on) or none (off).",
+    )
+    background: Annotated[str, AfterValidator(_check_colour)] = Field(
+        "black", description="What transparent pictures are laid on: the name of a colour or RRGGBB."
+    )
+
+
 class Output(Section):
     """The encoded video."""
 
@@ -314,6 +339,10 @@ class Output(Section):
     subtitles: Literal["copy", "none"] = Field(
         "copy",
         description="Copy the subtitles, in another text form where the container needs it, or leave them out.",
+    )
+    side_by_side: bool = Field(
+        False,
+        description="Show the source to the left of the result; each has the size of the result.",
     )
     metadata: Literal["copy", "none"] = Field(
         "copy", description="Copy the input's metadata and add how the video was made, or write none of both."
@@ -375,6 +404,7 @@ class Settings(Section):
     frame: Frames = Field(Frames(), description="Picture sizes.")
     weights: Weights = Field(Weights(), description="Weights beside the model's own.")
     compute: Compute = Field(Compute(), description="Device and number format.")
+    input: Input = Field(Input(), description="Reading.")
     output: Output = Field(Output(), description="Encoder.")
 
     @model_validator(mode="after")

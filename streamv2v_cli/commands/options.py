@@ -44,6 +44,7 @@ class Flag:
 
 
 _PICTURE, _BANK, _MODEL, _ENCODING = "What it looks like", "Feature bank", "Model and machine", "Encoding"
+_INPUT = "Input"
 
 FLAGS: Mapping[str, Flag] = {
     "prompt": Flag(("--prompt", "-p"), _PICTURE, "TEXT"),
@@ -72,10 +73,14 @@ FLAGS: Mapping[str, Flag] = {
     "compute.attention": Flag(("--attention",), _MODEL),
     "lookahead": Flag(("--lookahead",), _MODEL, "FRAMES"),
     "translator": Flag(("--translator",), _MODEL),
+    "input.hdr": Flag(("--hdr",), _INPUT),
+    "input.deinterlace": Flag(("--deinterlace",), _INPUT),
+    "input.background": Flag(("--background",), _INPUT, "COLOUR"),
     "output.codec": Flag(("--codec",), _ENCODING, "NAME"),
     "output.crf": Flag(("--crf",), _ENCODING),
     "output.preset": Flag(("--preset",), _ENCODING, "NAME"),
     "output.pix_fmt": Flag(("--pix-fmt",), _ENCODING, "NAME"),
+    "output.side_by_side": Flag(("--side-by-side/--no-side-by-side",), _ENCODING),
     "output.audio": Flag(("--audio",), _ENCODING),
     "output.subtitles": Flag(("--subtitles",), _ENCODING),
     "output.metadata": Flag(("--metadata",), _ENCODING),

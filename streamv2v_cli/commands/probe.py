@@ -62,6 +62,7 @@ def _text(found: Probe) -> str:
         ("duration", "unknown" if found.info.duration is None else duration_text(found.info.duration)),
         *(("stream", str(stream)) for stream in found.info.streams),
         *(("chapter", f"{c['start']:.3f} s to {c['end']:.3f} s {c['title']}") for c in content["chapters"]),
+        *(("prepared", sentence) for sentence in content["preparation"]),
         *(("assumed", sentence) for sentence in found.assumptions),
         *(("damage", sentence) for sentence in found.damage),
     ]

@@ -13,9 +13,11 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 if TYPE_CHECKING:
     import numpy as np
+    from av.video.format import VideoFormat
     from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
 
-__all__ = ["Colour", "RgbReader", "RgbWriter", "colour_of"]
+__all__ = ["Colour", "RgbReader", "RgbWriter", "colour_of", "has_alpha", "is_grey"]
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +84,8 @@ def colour_of(frame: VideoFrame) -> Colour:
     if frame.format.is_rgb or name == "pal8":
         return Colour(RGB, FULL, frame.color_primaries, frame.color_trc)
     full = frame.color_range == FULL or name.startswith("yuvj")
+    if is_grey(name):
+        full = frame.color_range != LIMITED
     tagged = frame.colorspace in _MATRICES
     return Colour(
         matrix=frame.colorspace if tagged else _assumed_matrix(frame.height),
@@ -93,25 +97,83 @@ def colour_of(frame: VideoFrame) -> Colour:
 
 
 class RgbReader:
-    """Converts decoded frames to RGB pixels, reusing one scaler so that memory stays flat."""
+    """Converts decoded frames to RGB pixels, reusing its scalers so that memory stays flat.
+
+    From YUV to packed RGB it goes by planar RGB, for which the scaler has twice as fast a way to the same numbers.
+    """
 
     def __init__(self) -> None:
-        self._scaler = VideoReformatter()
+        self._scaler, self._packer = VideoReformatter(), VideoReformatter()
 
     def __call__(self, frame: VideoFrame, width: int, height: int) -> np.ndarray:
-        """(height, width, 3) uint8 RGB pixels, full range, in the orientation of the coded picture."""
-        colour = colour_of(frame)
-        picture = self._scaler.reformat(
+        """(height, width, 3) uint8 RGB pixels, full range, in the orientation of the coded picture.
+
+        Formats with alpha give (height, width, 4): RGB and alpha, not multiplied.
+        """
+        channels = 4 if has_alpha(frame.format) else 3
+        grey_and_limited = is_grey(frame.format.name) and colour_of(frame).range == LIMITED
+        if colour_of(frame).matrix != RGB:
+            frame = self._converted(frame, width, height, "gbrap" if channels == 4 else "gbrp")
+        pixels = self._packer.reformat(
             frame,
             width=width,
             height=height,
-            format="rgb24",
+            format="rgba" if channels == 4 else "rgb24",
+            src_color_range=FULL,
+            dst_color_range=FULL,
+            interpolation=_PRECISE,
+        )
+        rows = _rows(pixels.planes[0], width * channels).reshape(height, width, channels)
+        return _stretched(rows) if grey_and_limited else rows
+
+    def planes(self, frame: VideoFrame, width: int, height: int) -> tuple[list[np.ndarray], int]:
+        """Red, green, blue and alpha, if there is one, as (height, width) uint16 with full range; and their white."""
+        pix_fmt = "gbrap16le" if has_alpha(frame.format) else "gbrp16le"
+        picture = self._converted(frame, width, height, pix_fmt)
+        green, blue, red, *alpha = (
+            _rows(plane, 2 * width).view("<u2").reshape(height, width) for plane in picture.planes
+        )
+        # The scaler counts 255 of YUV as 255 << 8, but 255 of RGB as 65535.
+        return [red, green, blue, *alpha], 0xFFFF if colour_of(frame).matrix == RGB else 0xFF00
+
+    def _converted(self, frame: VideoFrame, width: int, height: int, pix_fmt: str) -> VideoFrame:
+        colour = colour_of(frame)
+        return self._scaler.reformat(
+            frame,
+            width=width,
+            height=height,
+            format=pix_fmt,
             src_colorspace=None if colour.matrix == RGB else _MATRICES[colour.matrix][0],
             src_color_range=colour.range,
             dst_color_range=FULL,
             interpolation=_PRECISE,
         )
-        return picture.to_ndarray()
+
+
+def is_grey(pix_fmt: str) -> bool:
+    """Whether a format has no colours; untagged it has full range, and FFmpeg converts it as if it always had."""
+    return pix_fmt.startswith(("gray", "ya8", "ya16", "mono"))
+
+
+def has_alpha(pix_fmt: VideoFormat) -> bool:
+    """Whether pictures of a format may be transparent."""
+    return pix_fmt.has_palette or any(component.is_alpha for component in pix_fmt.components)
+
+
+def _stretched(pixels: np.ndarray) -> np.ndarray:
+    """Limited range made full; alpha, which has full range always, stays as it is."""
+    import numpy as np
+
+    table = np.clip(np.round((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+    return np.concatenate([table[pixels[..., :3]], pixels[..., 3:]], axis=-1)
+
+
+def _rows(plane: VideoPlane, length: int) -> np.ndarray:
+    """The bytes of a plane without those that fill its lines up; they stay in the frame's own memory if they can."""
+    import numpy as np
+
+    lines = np.frombuffer(plane, np.uint8).reshape(-1, abs(plane.line_size))  # type: ignore[call-overload]
+    return np.ascontiguousarray(lines[:, :length])
 
 
 class RgbWriter:
@@ -134,7 +196,7 @@ class RgbWriter:
 
         colour = self._colour
         frame = self._scaler.reformat(
-            VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24"),
+            VideoFrame.from_numpy_buffer(np.ascontiguousarray(pixels), format="rgb24"),
             format=self._pix_fmt,
             src_color_range=FULL,
             dst_colorspace=None if colour.matrix == RGB else _MATRICES[colour.matrix][0],

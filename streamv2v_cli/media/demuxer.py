@@ -13,6 +13,8 @@ from av.stream import Discard
 from av.video.frame import VideoFrame
 
 from ..errors import SourceError
+from .decoder import picture_decoder
+from .deinterlace import Deinterlacer
 from .ffmpeg import describe
 from .inputs import InputOptions, open_input, stdin_reader
 from .rate import Timed
@@ -46,10 +48,14 @@ class Demuxer:
         name: a file, or one of `STDIN`.
         options: what the input does not say itself.
         copied: which kinds of streams `streams_to_copy` has.
+        deinterlacer: what decoded frames go through.
     """
 
-    def __init__(self, name: str, options: InputOptions, copied: Collection[str]) -> None:
+    def __init__(
+        self, name: str, options: InputOptions, copied: Collection[str], deinterlacer: Deinterlacer
+    ) -> None:
         self._name, self._options, self._copied = name, options, copied
+        self._deinterlacer = deinterlacer
         self._reader = stdin_reader(name)
         self.seekable = self._reader is None
         self.stopped = False
@@ -96,6 +102,8 @@ class Demuxer:
 
     def _restart(self) -> None:
         self.packets = self._demux()
+        self._decoder = picture_decoder(self.video)
+        self._deinterlacer.restart()
         self.items = self._stamp(self._decode())
 
     def seek(self, time: Fraction, earliest: Fraction) -> list[Timed | Packet[Any]]:
@@ -162,16 +170,19 @@ class Demuxer:
                 yield packet
                 continue
             try:
-                frames = packet.decode()
+                frames = self._decoder.decode(packet)
             except av.error.FFmpegError as error:
                 self.damaged_packets += 1
                 log.info("Skipped a damaged packet at %.3f s: %s.", float(time_of(packet)), describe(error))
                 continue
-            yield from frames
+            for frame in frames:
+                yield from self._deinterlacer.push(frame)
         try:
-            yield from self.video.codec_context.decode(None)
+            for frame in self._decoder.decode(None):
+                yield from self._deinterlacer.push(frame)
         except av.error.FFmpegError as error:
             log.info("The decoder lost frames at the end: %s.", describe(error))
+        yield from self._deinterlacer.flush()
 
     def _demux(self) -> Iterator[Packet[Any]]:
         """All packets of the streams that are used, reading on after errors for as long as that helps."""

@@ -8,15 +8,25 @@ from typing import Any
 import av
 from av.video.frame import VideoFrame
 
-from .colour import colour_of
+from ..settings import Input
 from .info import SourceInfo, StreamInfo
 from .orientation import orientation_of
+from .preparation import prepare
 from .trim import Trim
 
 __all__ = ["describe_source"]
 
 
-def describe_source(name: str, container: Any, video: Any, first: VideoFrame, trim: Trim) -> SourceInfo:
+def describe_source(
+    name: str,
+    container: Any,
+    video: Any,
+    first: VideoFrame,
+    trim: Trim,
+    settings: Input,
+    *,
+    is_deinterlaced: bool = False,
+) -> SourceInfo:
     """Describe an input.
 
     Args:
@@ -25,7 +35,10 @@ def describe_source(name: str, container: Any, video: Any, first: VideoFrame, tr
         video: its stream that is used.
         first: the first frame, which alone knows how the picture is turned.
         trim: the part that is wanted.
+        settings: of the input.
+        is_deinterlaced: `first` was interlaced and has been deinterlaced.
     """
+    picture = prepare(first, settings, is_deinterlaced=is_deinterlaced)
     orientation = orientation_of(first)
     width, height = orientation.size(first.width, first.height)
     aspect = video.sample_aspect_ratio or Fraction(1)
@@ -40,7 +53,7 @@ def describe_source(name: str, container: Any, video: Any, first: VideoFrame, tr
         height=height,
         orientation=orientation,
         sample_aspect_ratio=1 / aspect if orientation.transposed else aspect,
-        colour=colour_of(first),
+        colour=picture.colour,
         time_base=video.time_base,
         rate=rate,
         frame_count=_frame_count(video.frames, duration, rate, trim),
@@ -49,6 +62,12 @@ def describe_source(name: str, container: Any, video: Any, first: VideoFrame, tr
         chapters=tuple(container.chapters()),
         metadata=dict(container.metadata),
         video_metadata=dict(video.metadata),
+        stored_colour=picture.stored_colour,
+        tone=picture.tone,
+        is_transparent=picture.is_transparent,
+        is_deinterlaced=is_deinterlaced,
+        notes=picture.notes,
+        remarks=picture.remarks,
     )
 
 

@@ -21,6 +21,7 @@ from av.video.format import VideoFormat
 
 from ..errors import SinkError, UsageError
 from ..settings import bits_of
+from .colour import is_grey
 from .containers import Container, NullFile
 from .encoder_options import encoder_options
 from .ffmpeg import describe, last_message
@@ -119,7 +120,7 @@ def plan_encoder(
     colour = (
         picture.colour.for_rgb() if VideoFormat(pix_fmt).is_rgb else picture.colour.for_yuv(picture.height)
     )
-    if codec.name == "mjpeg":
+    if codec.name == "mjpeg" or is_grey(pix_fmt):
         colour = replace(colour, range=2)
     plan = EncoderPlan(
         codec.name,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .colour import Colour
     from .orientation import Orientation
+    from .tone import ToneMap
 
 __all__ = ["SourceInfo", "StreamInfo"]
 
@@ -54,7 +55,7 @@ class SourceInfo:
         width, height: upright pixels, as the frames have them.
         orientation: how the coded picture is turned to stand upright.
         sample_aspect_ratio: width of an upright pixel to its height.
-        colour: as the frames are read.
+        colour: of the frames as they are read: after an HDR input was mapped to SDR, what it was mapped to.
         time_base: seconds per tick of the frames' timestamps.
         rate: frames a second, None where unknown; an estimate, for a variable rate the average.
         frame_count: an estimate, for the remaining time only; None where nothing is known.
@@ -64,6 +65,12 @@ class SourceInfo:
         metadata: of the container.
         video_metadata: of the video stream.
         start: time of the first frame that is wanted, in seconds.
+        stored_colour: what the tags of the input say.
+        tone: how its colours are mapped to SDR BT.709; None where they are taken as they are.
+        is_transparent: the first frame is, somewhere.
+        is_deinterlaced: its frames are, from the first one on.
+        notes: sentences on what is done to the pictures that the user should know.
+        remarks: sentences that only those need who look closely.
     """
 
     name: str
@@ -84,6 +91,12 @@ class SourceInfo:
     metadata: dict[str, str] = field(default_factory=dict)
     video_metadata: dict[str, str] = field(default_factory=dict)
     start: Fraction = Fraction(0)
+    stored_colour: Colour | None = None
+    tone: ToneMap | None = None
+    is_transparent: bool = False
+    is_deinterlaced: bool = False
+    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @property
     def has_audio(self) -> bool:

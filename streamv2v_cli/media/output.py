@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
+from ..side_by_side import pair_size
 from .comment import comment_tags
 from .containers import OF_THE_OLD_STREAM, Container, container_for, output_metadata, trimmed_chapters
 from .destination import STDOUT, Destination, FileDestination, PipeDestination
@@ -157,7 +158,7 @@ def plan_output(
     Args:
         source: the input, opened.
         path: where the output goes, checked by `check_output_path`.
-        size: (width, height) of the frames that will be written.
+        size: (width, height) of the results that will be written; side by side with the source or alone.
         output: what the settings say.
         explicit: dotted keys that the user set.
         trim: the part of the input that is taken; None for all.
@@ -170,7 +171,7 @@ def plan_output(
     info, container = source.info, container_for(path, output.format)
     rate = info.rate or _DEFAULT_RATE
     picture = Picture(
-        *size,
+        *(pair_size(size) if output.side_by_side else size),
         time_base=1 / rate if container.constant_rate else info.time_base,
         rate=rate,
         sample_aspect_ratio=info.sample_aspect_ratio * Fraction(info.width, info.height) / Fraction(*size),
@@ -197,7 +198,7 @@ def plan_output(
         output_metadata(info.metadata) if with_metadata else None,
         _video_metadata(info.video_metadata, trim) if with_metadata else {},
         info.start,
-        tuple(notes),
+        (*info.notes, *notes),
         descriptor,
     )
 

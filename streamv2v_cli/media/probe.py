@@ -44,7 +44,8 @@ class Probe:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values for JSON; ratios are `numerator/denominator`, times are in seconds."""
-        info, colour = self.info, self.info.colour
+        info = self.info
+        colour = info.stored_colour or info.colour
         return {
             "name": info.name,
             "container": info.container,
@@ -65,6 +66,9 @@ class Probe:
                     "tagged": colour.tagged,
                     "name": str(colour),
                 },
+                "hdr": info.tone.curve if info.tone is not None and info.tone.curve != "SDR" else None,
+                "interlaced": info.is_deinterlaced,
+                "transparent": info.is_transparent,
                 "time_base": _ratio(info.time_base),
                 "rate": _ratio(info.rate),
                 "variable_rate": self.variable_rate,
@@ -83,6 +87,7 @@ class Probe:
             ],
             "chapters": [_chapter(chapter) for chapter in info.chapters],
             "metadata": info.metadata,
+            "preparation": [*info.notes, *info.remarks],
             "assumptions": list(self.assumptions),
             "damage": list(self.damage),
         }

@@ -14,11 +14,13 @@ from av.packet import Packet
 
 from ..errors import SourceError
 from ..frame import Frame
-from .colour import RgbReader
+from ..settings import Input
+from .deinterlace import Deinterlacer
 from .demuxer import Demuxer, time_of
 from .description import describe_source
 from .info import SourceInfo
 from .inputs import InputOptions, interruptibly
+from .pictures import PictureReader
 from .rate import ConstantRate, Timed
 from .tracks import is_cover
 from .trim import Trim
@@ -57,6 +59,7 @@ class FileSource:
         options: what the input does not say itself.
         rate: resample to so many frames a second; None keeps each frame at its own time.
         constant: resample to a constant rate also without `rate`, then to the input's own one.
+        settings: how the pictures are prepared; None for the defaults.
 
     Raises:
         UsageError: `options` contradict the input.
@@ -72,6 +75,7 @@ class FileSource:
         options: InputOptions | None = None,
         rate: Fraction | None = None,
         constant: bool = False,
+        settings: Input | None = None,
     ) -> None:
         self._name = str(path)
         self._trim = trim or Trim()
@@ -80,7 +84,9 @@ class FileSource:
         self._ahead: deque[Timed | Packet[Any]] = deque()
         self._resampler: ConstantRate | None = None
         self._ended = False
-        self._demuxer = Demuxer(self._name, options or InputOptions(), copied)
+        self._settings = settings or Input()
+        self._deinterlacer = Deinterlacer(self._settings.deinterlace)
+        self._demuxer = Demuxer(self._name, options or InputOptions(), copied, self._deinterlacer)
         try:
             if self._demuxer.seekable:
                 self._prepare()
@@ -108,7 +114,16 @@ class FileSource:
             raise SourceError(
                 f"Not one frame of the video in '{self._name}' can be decoded.", "Is the file complete?"
             )
-        info = describe_source(self._name, demuxer.container, demuxer.video, first.picture, trim)
+        info = describe_source(
+            self._name,
+            demuxer.container,
+            demuxer.video,
+            first.picture,
+            trim,
+            self._settings,
+            is_deinterlaced=self._deinterlacer.active,
+        )
+        self._deinterlacer.announced = True
         begin = first.pts * info.time_base
         self._end = None if trim.end is None else begin + trim.end
         self._shift = 0
@@ -163,9 +178,8 @@ class FileSource:
         return self._demuxer.repaired_timestamps
 
     def __iter__(self) -> Iterator[Frame | Packet[Any]]:
-        read_rgb = RgbReader()
         info, count = self.info, 0
-        coded_size = info.size[::-1] if info.orientation.transposed else info.size
+        pixels_of = PictureReader(info, self._settings)
         picture = pixels = None
         timed = self._trimmed()
         for item in self._resampler(timed) if self._resampler else timed:
@@ -174,7 +188,7 @@ class FileSource:
                 continue
             if item.picture is not picture:
                 picture = item.picture
-                pixels = info.orientation.apply(read_rgb(picture, *coded_size))
+                pixels = pixels_of(picture)
             assert pixels is not None
             yield Frame(pixels, item.pts, info.time_base, item.duration)
             count += 1

@@ -22,8 +22,9 @@ SAMPLES = {
     "compute.device": "cuda:1", "compute.dtype": "float16", "compute.attention": "sdpa",
     "lookahead": "2", "translator": "passthrough", "output.codec": "libx265", "output.crf": "20",
     "output.preset": "fast", "output.pix_fmt": "yuv444p", "output.audio": "none", "output.metadata": "none",
+    "output.subtitles": "none",
     "output.format": "nut", "output.rate": "25", "output.bitrate": "4M",
-    "output.keyint": "50",
+    "output.keyint": "50", "input.hdr": "clip", "input.deinterlace": "on", "input.background": "red",
 }  # fmt: skip
 
 
@@ -55,7 +56,13 @@ def given():
 def test_the_samples_cover_every_flag_with_a_value():
     others = {key for key in FLAGS if keys()[key].is_switch or FLAGS[key].repeatable}
     assert set(SAMPLES) == set(FLAGS) - others
-    assert others == {"bank.reset_on_cut", "skip_similar.enabled", "weights.loras", "output.encoder_opt"}
+    assert others == {
+        "bank.reset_on_cut",
+        "skip_similar.enabled",
+        "weights.loras",
+        "output.encoder_opt",
+        "output.side_by_side",
+    }
 
 
 def test_every_flag_has_a_key_and_a_name_of_its_own():

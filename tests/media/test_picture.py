@@ -11,62 +11,11 @@ import av
 import numpy as np
 import pytest
 from clips import LOSSLESS, look, make_clip, numbered
+from patches import FULL, LIMITED, PATCHES, TAGS, plain_frame, planes_at_centre, rgb_of, yuv_of
 
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.source import FileSource
-
-PATCHES = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (128, 128, 128), (200, 100, 50))
-KR_KB = {"601": (0.299, 0.114), "709": (0.2126, 0.0722)}
-TAGS = {"601": 6, "709": 1}
-LIMITED, FULL = 1, 2
-
-
-def yuv_of(rgb: tuple[float, ...], matrix: str, full: bool) -> tuple[float, float, float]:
-    """Y'CbCr of BT.601 or BT.709 from R'G'B', by the definition (H.273, section 8.3)."""
-    kr, kb = KR_KB[matrix]
-    r, g, b = (value / 255 for value in rgb)
-    y = kr * r + (1 - kr - kb) * g + kb * b
-    u, v = (b - y) / (2 * (1 - kb)), (r - y) / (2 * (1 - kr))
-    return (255 * y, 128 + 255 * u, 128 + 255 * v) if full else (16 + 219 * y, 128 + 224 * u, 128 + 224 * v)
-
-
-def rgb_of(yuv: tuple[float, ...], matrix: str, full: bool) -> np.ndarray:
-    """The inverse of `yuv_of`."""
-    kr, kb = KR_KB[matrix]
-    y, u, v = yuv
-    y, scale = (y / 255, 255) if full else ((y - 16) / 219, 224)
-    u, v = (u - 128) / scale, (v - 128) / scale
-    r, b = y + 2 * (1 - kr) * v, y + 2 * (1 - kb) * u
-    return np.clip(255 * np.array([r, (y - kr * r - kb * b) / (1 - kr - kb), b]), 0, 255)
-
-
-def plain_frame(yuv: tuple[float, ...], size: tuple[int, int], pix_fmt: str) -> av.VideoFrame:
-    """A frame of one colour, its planes filled by hand."""
-    frame = av.VideoFrame(*size, pix_fmt)
-    scale, kind = (4, np.uint16) if "10" in pix_fmt else (1, np.uint8)
-    for plane, value in zip(frame.planes, yuv, strict=True):
-        count = plane.buffer_size // np.dtype(kind).itemsize
-        plane.update(np.full(count, np.clip(round(value * scale), 0, 256 * scale - 1), kind).tobytes())
-    return frame
-
-
-def planes_at_centre(path: Path) -> list[tuple[int, ...]]:
-    """Y, U and V in the middle of each frame, as they are coded."""
-    values = []
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            values.append(
-                tuple(
-                    int(
-                        np.frombuffer(plane, np.uint8).reshape(plane.height, -1)[
-                            plane.height // 2, plane.width // 2
-                        ]
-                    )
-                    for plane in frame.planes
-                )
-            )
-    return values
 
 
 def pictures_of(path: Path) -> list[np.ndarray]:
@@ -74,11 +23,12 @@ def pictures_of(path: Path) -> list[np.ndarray]:
         return [item.pixels for item in source if isinstance(item, Frame)]
 
 
-@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le"])
+@pytest.mark.parametrize("stored", ["yuv420p", "yuv444p", "yuv420p10le", "yuv444p10le"])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuv420p10le", "yuv444p10le"])
 @pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
 @pytest.mark.parametrize("matrix", ["601", "709"])
 def test_colours_survive(
-    matrix: str, full: bool, pix_fmt: str, tmp_path: Path, rewrite: Callable[..., Any]
+    matrix: str, full: bool, pix_fmt: str, stored: str, tmp_path: Path, rewrite: Callable[..., Any]
 ) -> None:
     tag, value_range = TAGS[matrix], FULL if full else LIMITED
     source = make_clip(
@@ -91,9 +41,17 @@ def test_colours_survive(
     )
     for pixels, patch in zip(pictures_of(source), PATCHES, strict=True):
         assert np.abs(pixels[8:-8, 8:-8].astype(float) - patch).max() <= 2
-    rewrite(source, tmp_path / "out.mp4", pix_fmt="yuv444p", crf=0)
-    assert look(tmp_path / "out.mp4").tags == (tag, value_range, tag, tag)
-    for yuv, patch in zip(planes_at_centre(tmp_path / "out.mp4"), PATCHES, strict=True):
+    rewrite(
+        source,
+        tmp_path / "out.mkv",
+        pix_fmt=stored,
+        codec="ffv1",
+        crf=None,
+        preset=None,
+        explicit=("output.codec", "output.pix_fmt"),
+    )
+    assert look(tmp_path / "out.mkv").tags == (tag, value_range, tag, tag)
+    for yuv, patch in zip(planes_at_centre(tmp_path / "out.mkv"), PATCHES, strict=True):
         assert np.abs(rgb_of(yuv, matrix, full) - patch).max() <= 2
 
 

@@ -1,0 +1,104 @@
+"""From decoded frames to what a translator sees: upright, opaque SDR pixels of one size."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..colours import colour_value
+from .colour import RgbReader, colour_of
+from .tone import ToneMap, ToneTables, peak_of, tone_map_for
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+    from ..settings import Input
+    from .info import SourceInfo
+
+__all__ = ["PictureReader", "is_transparent", "laid_on"]
+
+log = logging.getLogger(__name__)
+
+
+class PictureReader:
+    """Makes pixels of decoded frames, which may change their size, format and colours on the way.
+
+    What changes and was not known from the first frame is said once.
+
+    Args:
+        info: the source, which tells the size and the orientation of all frames.
+        settings: of the input.
+    """
+
+    def __init__(self, info: SourceInfo, settings: Input) -> None:
+        self._info, self._settings = info, settings
+        self._coded_size = info.size[::-1] if info.orientation.transposed else info.size
+        self._background = colour_value(settings.background)
+        self._read = RgbReader()
+        self._tables: dict[tuple[ToneMap, int], ToneTables] = {}
+        self._said = {"transparent": info.is_transparent, "toned": info.tone is not None, "scaled": False}
+
+    def __call__(self, frame: VideoFrame) -> np.ndarray:
+        """(height, width, 3) uint8 RGB pixels, full range."""
+        if (frame.width, frame.height) != self._coded_size:
+            self._say(
+                "scaled",
+                f"The pictures of the input change to {frame.width}x{frame.height} on the way: all are scaled "
+                f"to {self._coded_size[0]}x{self._coded_size[1]}.",
+            )
+        tone = self._tone_of(frame)
+        if tone is None:
+            pixels = self._read(frame, *self._coded_size)
+        else:
+            self._say(
+                "toned", f"The input becomes {tone} on the way: from there on it is mapped to SDR BT.709."
+            )
+            pixels = self._toned(frame, tone)
+        if pixels.shape[-1] == 4:
+            pixels = self._opaque(pixels)
+        return self._info.orientation.apply(pixels)
+
+    def _tone_of(self, frame: VideoFrame) -> ToneMap | None:
+        """The peak is that of the first frame, so that the brightness does not jump."""
+        peak = self._info.tone.peak if self._info.tone is not None else peak_of(frame)
+        return tone_map_for(colour_of(frame), self._settings.hdr, peak)
+
+    def _toned(self, frame: VideoFrame, tone: ToneMap) -> np.ndarray:
+        (red, green, blue, *alpha), white = self._read.planes(frame, *self._coded_size)
+        if (tone, white) not in self._tables:
+            self._tables[tone, white] = ToneTables(tone, white)
+        pixels = self._tables[tone, white](red, green, blue)
+        if not alpha:
+            return pixels
+        return np.concatenate([pixels, (alpha[0] >> 8).astype(np.uint8)[..., None]], axis=-1)
+
+    def _opaque(self, pixels: np.ndarray) -> np.ndarray:
+        if not is_transparent(pixels):
+            return np.ascontiguousarray(pixels[..., :3])
+        self._say(
+            "transparent",
+            f"The input becomes transparent on the way: it is laid on {self._settings.background}.",
+        )
+        return laid_on(self._background, pixels)
+
+    def _say(self, what: str, message: str) -> None:
+        if not self._said[what]:
+            log.warning("%s", message)
+        self._said[what] = True
+
+
+def is_transparent(pixels: np.ndarray) -> bool:
+    """Whether there is anything but 255 in the alpha of (height, width, 4) pixels."""
+    return bool(pixels[..., 3].min() < 255)
+
+
+def laid_on(background: tuple[int, int, int], pixels: np.ndarray) -> np.ndarray:
+    """(height, width, 3) uint8 pixels of RGB and alpha, not multiplied, over a colour: mixed by the numbers."""
+    alpha = pixels[..., 3:].astype(np.uint16)
+    mixed = pixels[..., :3] * alpha
+    mixed += np.array(background, np.uint16) * (255 - alpha)
+    mixed += 128
+    # The exact quotient by 255, rounded, for all that two bytes multiplied can be.
+    return ((mixed + (mixed >> 8)) >> 8).astype(np.uint8)

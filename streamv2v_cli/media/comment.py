@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import av
 
 from ..errors import ConfigError
 from .ffmpeg import describe
+from .image_comment import comment_in
+from .sequence import IMAGE_EXTENSIONS
 
 __all__ = ["read_comment"]
 
@@ -20,8 +23,10 @@ def read_comment(name: str) -> dict[str, Any]:
         ConfigError: it cannot be opened, or says nothing of a run of this program.
     """
     try:
-        with av.open(f"file:{name}", "r", metadata_errors="surrogateescape") as container:
-            metadata = {key.lower(): value for key, value in container.metadata.items()}
+        if Path(name).suffix.lower() in IMAGE_EXTENSIONS:
+            metadata = {"comment": comment_in(Path(name).read_bytes()) or ""}
+        else:
+            metadata = _metadata(name)
     except (av.error.FFmpegError, OSError) as error:
         raise ConfigError(f"--config {name}: it cannot be opened: {describe(error)}.") from error
     try:
@@ -34,7 +39,12 @@ def read_comment(name: str) -> dict[str, Any]:
         or not isinstance(content.get("settings"), dict)
     ):
         raise ConfigError(
-            f"--config {name}: the video does not say how it was made.",
-            "Only videos that streamv2v wrote without --metadata none do, and not in every container.",
+            f"--config {name}: it does not say how it was made.",
+            "Only what streamv2v wrote without --metadata none does, and not in every format.",
         )
     return content
+
+
+def _metadata(name: str) -> dict[str, str]:
+    with av.open(f"file:{name}", "r", metadata_errors="surrogateescape") as container:
+        return {key.lower(): value for key, value in container.metadata.items()}

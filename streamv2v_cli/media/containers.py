@@ -18,6 +18,7 @@ from .trim import Trim
 __all__ = [
     "CONTAINERS",
     "FORMATS",
+    "IMAGES",
     "Container",
     "NullFile",
     "add_copied_stream",
@@ -93,6 +94,9 @@ _PIPED_FRAGMENTS = {
 """Only fragments can be written without going back."""
 _Y4M_PIX_FMTS = ("yuv420p", "yuv422p", "yuv444p", "yuv411p", "gray")
 
+IMAGES = "image2"
+"""Every frame is a file of its own."""
+
 FORMATS = {
     container.name: container
     for container in (
@@ -120,6 +124,7 @@ FORMATS = {
             has_metadata=False,
             has_copies=False,
         ),
+        Container(IMAGES, "png", has_chapters=False, has_copies=False),
     )
 }
 """FFmpeg's name of a format -> container."""
@@ -136,6 +141,7 @@ CONTAINERS = {
         "nut": (".nut",),
         "yuv4mpegpipe": (".y4m",),
         "rawvideo": (".yuv",),
+        IMAGES: (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"),
     }.items()
     for extension in extensions
 }

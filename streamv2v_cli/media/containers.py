@@ -13,6 +13,7 @@ import av
 from ..errors import UsageError
 from .aac import headers_in_packets, specific_config
 from .destination import STDOUT
+from .sequence import WRITTEN_IMAGES
 from .trim import Trim
 
 __all__ = [
@@ -141,7 +142,7 @@ CONTAINERS = {
         "nut": (".nut",),
         "yuv4mpegpipe": (".y4m",),
         "rawvideo": (".yuv",),
-        IMAGES: (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"),
+        IMAGES: WRITTEN_IMAGES,
     }.items()
     for extension in extensions
 }

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from ..errors import SourceError, UsageError
 
-__all__ = ["IMAGE_EXTENSIONS", "Images", "Numbered", "find_images", "natural_key"]
+__all__ = ["IMAGE_EXTENSIONS", "WRITTEN_IMAGES", "Images", "Numbered", "find_images", "natural_key"]
 
-IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".exr", ".dpx")
-"""Files that are taken for images, in the spelling that messages use."""
+WRITTEN_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm")
+"""Images that can be written."""
+IMAGE_EXTENSIONS = (*WRITTEN_IMAGES, ".exr", ".dpx")
+"""Files that are taken for images."""
 
 _SAME_KIND = {".jpeg": ".jpg", ".tiff": ".tif"}
 _FIELD = re.compile(r"%(?:%|(0\d{1,2})?d)")

@@ -28,6 +28,7 @@ class BatchEvent:
     finished_before: int
     not_begun: int
     elapsed: float
+    error: str | None
 
 
 class FileEvents(EventLog):
@@ -69,8 +70,15 @@ class BatchEvents(EventLog):
         """Write a warning that belongs to no file."""
         self.write_line({"event": WarningEvent.name, "input": None, "message": message})
 
-    def end(self, results: Sequence[Result], files: int, exit_code: int, elapsed: float) -> None:
-        """Write the last event."""
+    def end(
+        self,
+        results: Sequence[Result],
+        files: int,
+        exit_code: int,
+        elapsed: float,
+        error: Exception | None = None,
+    ) -> None:
+        """Write the last event; `error` is what ended the batch before all files had their turn."""
         counts = {
             state.replace(" ", "_"): sum(result.state == state for result in results)
             for state in ("done", "damaged", "failed", "interrupted", "finished before")
@@ -80,6 +88,7 @@ class BatchEvents(EventLog):
             files=files,
             not_begun=files - len(results),
             elapsed=round(elapsed, 3),
+            error=None if error is None else str(error),
             **counts,
         )
         self.write_line({"event": last.name, **asdict(last)})

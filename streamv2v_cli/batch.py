@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .configuration import VIDEO_EXTENSIONS
 from .errors import SinkError, SourceError, UsageError
+from .media.sequence import WRITTEN_IMAGES
 from .settings_text import read_document
 
 if TYPE_CHECKING:
@@ -172,7 +173,8 @@ def tasks_of(
 
 def _renamed(below: Path, suffix: str) -> Path:
     """The name of an output; what we read but do not write becomes an mp4."""
-    extension = below.suffix if below.suffix.lower() in VIDEO_EXTENSIONS else ".mp4"
+    kept = below.suffix.lower() in (*VIDEO_EXTENSIONS, *WRITTEN_IMAGES)
+    extension = below.suffix if kept else ".mp4"
     return below.with_name(f"{below.stem}{suffix}{extension}")
 
 

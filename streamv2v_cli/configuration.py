@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from .errors import ConfigError
+from .media.sequence import IMAGE_EXTENSIONS
 from .settings import Settings
 from .settings_text import parse_value, read_mapping, unquote
 from .settings_tree import flatten, keys, nest, wording
@@ -90,7 +91,7 @@ def _config_layer(name: str) -> tuple[str, dict[str, Any]]:
             f"--config {name}: there is neither a preset nor a file of that name.{hint}",
             f"The presets are {', '.join(preset_names())}.",
         )
-    if path.suffix.lower() in VIDEO_EXTENSIONS:
+    if path.suffix.lower() in (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS):
         return f"video {name}", _video_layer(name)
     return f"file {name}", flatten(read_mapping(path), name)
 

@@ -18,7 +18,16 @@ from .progress import resident_bytes
 if TYPE_CHECKING:
     from .pipeline import Statistics
 
-__all__ = ["EVENTS", "CutEvent", "EventLog", "ProgressEvent", "StartEvent", "SummaryEvent", "WarningEvent"]
+__all__ = [
+    "EVENTS",
+    "CutEvent",
+    "Event",
+    "EventLog",
+    "ProgressEvent",
+    "StartEvent",
+    "SummaryEvent",
+    "WarningEvent",
+]
 
 INTERVAL = 1.0
 """Seconds between two progress events."""
@@ -125,11 +134,20 @@ class EventLog(logging.Handler):
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, Exception):
-            self._fail(error)
+            self.fail(error)
         logging.getLogger(__package__).removeHandler(self)
+        self.close_file()
+
+    def close_file(self) -> None:
+        """Write no more."""
         if self._owned and self._file is not None:
             self._file.close()
         self.close()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether events go anywhere."""
+        return self._file is not None
 
     def start(self, event: StartEvent) -> None:
         """Write the first event of a run."""
@@ -143,7 +161,7 @@ class EventLog(logging.Handler):
             self.write(CutEvent(cut.frame, cut.time))
             self._cuts_told += 1
         now = time.monotonic()
-        if self._file is None or not statistics.frames_out or now < self._next_progress:
+        if not self.is_read or not statistics.frames_out or now < self._next_progress:
             return
         self._next_progress = now + INTERVAL
         rate = statistics.rate()
@@ -183,7 +201,8 @@ class EventLog(logging.Handler):
             )
         )
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Write the summary of a run that failed."""
         seen = self._statistics
         own = isinstance(error, StreamV2VError)
         self.write(
@@ -208,10 +227,14 @@ class EventLog(logging.Handler):
         self.write(WarningEvent(record.getMessage()))
 
     def write(self, event: Event) -> None:
-        """Write an event; when that fails, say so once and write no more: the video matters more."""
+        """Write an event."""
+        self.write_line({"event": event.name, **asdict(event)})
+
+    def write_line(self, content: dict[str, Any]) -> None:
+        """Write an object; when that fails, say so once and write no more: the video matters more."""
         if self._file is None:
             return
-        line = json.dumps({"event": event.name, **asdict(event)}, ensure_ascii=False)
+        line = json.dumps(content, ensure_ascii=False)
         with self._writing:
             try:
                 self._file.write(line + "\n")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .media.info import SourceInfo
     from .media.inputs import InputOptions
     from .media.output import OutputPlan
+    from .media.sequence_sink import ImageSink
+    from .media.sink import FileSink
     from .media.source import FileSource
     from .media.trim import Trim
     from .pipeline import Statistics, Translator
@@ -119,10 +121,9 @@ class Job:
         Raises:
             StreamV2VError: it failed; what was finished is under the temporary name.
         """
-        from .media.sink import FileSink
         from .scenes import CutDetector
 
-        sink = FileSink(self.plan.with_comment(_comment(self.settings)), verify=verify)
+        sink = _open_sink(self.plan.with_comment(_comment(self.settings)), verify)
         display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
         events = events or EventLog(None)
         events.start(self._start_event())
@@ -274,6 +275,18 @@ def _single_translator(settings: Settings) -> Any:
     from .diffusion import Translator
 
     return Translator(model, settings)
+
+
+def _open_sink(plan: OutputPlan, verify: bool) -> FileSink | ImageSink:
+    from .media.sequence_output import ImagePlan
+
+    if isinstance(plan, ImagePlan):
+        from .media.sequence_sink import ImageSink
+
+        return ImageSink(plan, verify=verify)
+    from .media.sink import FileSink
+
+    return FileSink(plan, verify=verify)
 
 
 def _output_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:

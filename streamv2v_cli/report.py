@@ -90,7 +90,9 @@ def summary_text(plan: OutputPlan, statistics: Statistics, settings: Settings, t
         lines.append(f"{skipped} frames were like the one before and reused its picture")
     if cuts := len(statistics.cuts):
         lines.append(f"{cuts} scene cut{'' if cuts == 1 else 's'}")
-    if frames and plan.path.is_file():
+    if frames > 1 and plan.container.name == "image2":
+        lines.append(f"{plan.path}: {frames} images")
+    elif frames and plan.path.is_file():
         lines.append(f"{plan.path}: {bytes_text(plan.path.stat().st_size)}")
     return "\n".join(lines)
 
@@ -99,8 +101,8 @@ def damage_text(source: FileSource) -> str:
     """What was wrong with the input, as one sentence; empty if nothing was."""
     parts = []
     if source.damaged_packets:
-        several = source.damaged_packets > 1
-        parts.append(f"{source.damaged_packets} damaged packet{'s were' if several else ' was'} skipped")
+        several, what = source.damaged_packets > 1, "packet" if source.images is None else "image"
+        parts.append(f"{source.damaged_packets} damaged {what}{'s were' if several else ' was'} skipped")
     if source.seconds_missing:
         parts.append(f"the last {source.seconds_missing:.2f} s are missing")
     return f"The input is damaged: {' and '.join(parts)}." if parts else ""

@@ -358,6 +358,7 @@ class Output(Section):
         "nut",
         "yuv4mpegpipe",
         "rawvideo",
+        "image2",
     ] = Field(
         "auto", description="Container; auto: by the extension of the output, matroska for standard output."
     )

@@ -5,39 +5,28 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import StreamV2VError, UsageError
+from ..errors import UsageError
 from .options import SettingsRequest, takes_settings
 from .verbosity import LogLevelOption, NoProgress, Quiet, Verbose, message_level
 
 if TYPE_CHECKING:
     from ..batch import Ledger, Task
+    from ..batch_display import BatchDisplay
+    from ..batch_events import BatchEvents, FileEvents
+    from ..batch_run import Orders, Result
     from ..configuration import Resolved
 
 __all__ = ["batch"]
 
 SOME_FAILED = 3
 """Exit code if some files failed or were damaged, and others were finished."""
-
-
-@dataclass
-class _Batch:
-    """What all files of a batch share."""
-
-    folder: Path
-    resolved: Resolved
-    ledger: Ledger
-    overwrite: bool
-    resume: bool
-    frames: int | None
-    verify: bool
-    quiet: bool
-    progress: bool
 
 
 @takes_settings
@@ -87,25 +76,48 @@ def batch(
         typer.Option("--frames", min=1, metavar="N", help="N frames of each file only.", show_default=False),
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Read each output back, as run does.")] = False,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            metavar="N",
+            help="Files at once, each in a process with a model of its own: they divide the processor's cores and "
+            "share a GPU and its memory.",
+        ),
+    ] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be done, and stop.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     no_progress: NoProgress = False,
     log_level: LogLevelOption = None,
+    json_events: Annotated[
+        str | None,
+        typer.Option(
+            "--json",
+            metavar="FILE|-",
+            help="Write what happens as lines of JSON to a file, or to stderr, which then shows nothing else.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Restyle many files with one model, which is loaded once; one that fails does not stop the others.
 
     The paths of the results are printed on stdout, a table of all files on stderr. Ctrl-C saves what is finished of
-    the present file and ends the batch. Exit code 3 if some files failed or were damaged, 1 if all failed.
+    the present files and ends the batch. Exit code 3 if some files failed or were damaged, 1 if all failed.
 
     Example: streamv2v batch clips/ -r --prompt "pencil sketch" -o sketches/ --resume
     """
     from ..batch import Ledger, tasks_of
+    from ..batch_events import BatchEvents
+    from ..batch_run import Orders
     from ..logs import log_to_stderr
     from ..models.locate import recommended_settings
     from ..unused import unused_settings
 
-    log_to_stderr(message_level(log_level, quiet=quiet, verbose=verbose))
+    only_events = json_events == "-"
+    log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
     resolved = request.resolve(recommended_settings)
     target = Path(folder)
     if target.exists() and not target.is_dir():
@@ -119,24 +131,30 @@ def batch(
         suffix=suffix,
     )
     _check_prompts(tasks, resolved)
-    common = _Batch(
+    orders = Orders(
         target,
         resolved,
-        Ledger.open(target),
         overwrite,
         resume,
         frames,
         verify,
-        quiet,
+        quiet=quiet or only_events,
         progress=not no_progress,
     )
-    for note in unused_settings(resolved):
+    ledger = Ledger.open(target)
+    notes = unused_settings(resolved)
+    for note in notes:
         logging.getLogger(__name__).warning("%s", note)
     if dry_run:
         for task in tasks:
-            print(f"{task.source} -> {target / task.output}{_plan_remark(common, task)}")
+            remark = " (finished)" if orders.is_finished(task, ledger) else ""
+            print(f"{task.source} -> {target / task.output}{remark}")
         return
-    exit_code = _perform_all(common, tasks)
+    files = [path for task in tasks for path in (task.source, target / task.output)]
+    with BatchEvents(json_events, besides=tuple(files)) as events:
+        for note in notes:
+            events.warn(note)
+        exit_code = _perform_all(orders, tasks, ledger, jobs, events, tells_failures=not only_events)
     if exit_code:
         raise typer.Exit(exit_code)
 
@@ -152,95 +170,85 @@ def _check_prompts(tasks: list[Task], resolved: Resolved) -> None:
             )
 
 
-def _plan_remark(common: _Batch, task: Task) -> str:
-    return " (finished)" if _is_finished(common, task) else ""
-
-
-def _is_finished(common: _Batch, task: Task) -> bool:
-    settings = task.settings(common.resolved.settings)
-    return (
-        common.resume and task.source.exists() and common.ledger.has_finished(task, settings, common.frames)
-    )
-
-
-def _perform_all(common: _Batch, tasks: list[Task]) -> int:
+def _perform_all(
+    orders: Orders,
+    tasks: list[Task],
+    ledger: Ledger,
+    jobs: int,
+    events: BatchEvents,
+    *,
+    tells_failures: bool,
+) -> int:
     """Work through the files; the exit code."""
-    translator: Any = None
-    rows: list[tuple[str, str, str, str]] = []
-    states: list[str] = []
-    interrupted = 0
-    for number, task in enumerate(tasks, 1):
-        started = time.monotonic()
-        detail = ""
-        if _is_finished(common, task):
-            state = "finished before"
-        else:
-            if not common.quiet:
-                print(f"[{number}/{len(tasks)}] {task.source}", file=sys.stderr)
-            if translator is None:
-                from ..interruption import noticing_interrupt
-                from ..job import make_translator
+    from ..batch_display import BatchDisplay
 
-                with noticing_interrupt():
-                    translator = make_translator(common.resolved.settings)
-            try:
-                exit_code = _perform(common, task, translator)
-                state = {0: "done", 3: "damaged"}.get(exit_code, "interrupted")
-                interrupted = exit_code if state == "interrupted" else 0
-            except Exception as error:
-                state, detail = "failed", _first_line(error)
-                print(f"error: {task.source}: {detail}", file=sys.stderr)
-        if state in ("done", "damaged"):
-            print(common.folder / task.output, flush=True)
-        states.append(state)
-        rows.append((str(task.source), state, f"{time.monotonic() - started:.1f} s", detail))
-        if interrupted:
-            break
-    if not common.quiet:
-        _print_table(rows, len(tasks))
-    if interrupted:
-        return interrupted
-    if all(state == "failed" for state in states):
+    started = time.monotonic()
+    results: list[Result] = []
+    display = BatchDisplay(enabled=jobs > 1 and orders.progress and not orders.quiet)
+    with display, closing(_results(orders, tasks, ledger, jobs, events, display)) as coming:
+        for result in coming:
+            results.append(result)
+            output = orders.folder / result.task.output
+            if result.saved:
+                settings = result.task.settings(orders.resolved.settings)
+                ledger.note(result.task, settings, orders.frames, complete=result.state != "interrupted")
+            if result.state in ("done", "damaged"):
+                print(output, flush=True)
+            elif result.state == "failed" and tells_failures:
+                print(f"error: {result.task.source}: {result.detail}", file=sys.stderr)
+    if not orders.quiet:
+        places = {task: place for place, task in enumerate(tasks)}
+        _print_table(sorted(results, key=lambda result: places[result.task]), len(tasks))
+    exit_code = _exit_code(results)
+    events.end(results, len(tasks), exit_code, time.monotonic() - started)
+    return exit_code
+
+
+def _results(
+    orders: Orders, tasks: list[Task], ledger: Ledger, jobs: int, events: BatchEvents, display: BatchDisplay
+) -> Generator[Result]:
+    """The results as they come; what is begun is told on stderr and in the events."""
+    from ..batch_events import FileEvents
+    from ..batch_run import perform_one_by_one
+    from ..batch_workers import perform_in_workers
+
+    places = {task: place for place, task in enumerate(tasks, 1)}
+
+    def send(event: dict[str, Any]) -> None:
+        events.write_line(event)
+        display.follow(event)
+
+    def begin(task: Task) -> FileEvents:
+        if not orders.quiet:
+            print(f"[{places[task]}/{len(tasks)}] {task.source}", file=sys.stderr, flush=True)
+        return FileEvents(str(task.source), send)
+
+    if jobs == 1:
+        yield from perform_one_by_one(orders, tasks, ledger, begin)
+    else:
+        yield from perform_in_workers(orders, tasks, ledger, begin, jobs)
+
+
+def _exit_code(results: list[Result]) -> int:
+    states = {result.state for result in results}
+    if "interrupted" in states:
+        return next(result.exit_code for result in results if result.state == "interrupted")
+    if states == {"failed"}:
         return 1
-    return SOME_FAILED if {"failed", "damaged"} & set(states) else 0
+    return SOME_FAILED if states & {"failed", "damaged"} else 0
 
 
-def _perform(common: _Batch, task: Task, translator: Any) -> int:
-    """Restyle one file and note it; the exit code that it would have alone."""
-    from ..job import open_job
-    from ..media.trim import Trim
-
-    settings = task.settings(common.resolved.settings)
-    path = common.folder / task.output
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"The folder '{path.parent}' cannot be made: {error.strerror}.") from error
-    resolved = replace(common.resolved, settings=settings)
-    overwrite = common.overwrite or (common.resume and common.ledger.knows(task))
-    trim = Trim(frames=common.frames)
-    with open_job(str(task.source), path, resolved, overwrite=overwrite, trim=trim) as job:
-        for note in job.plan.notes:
-            logging.getLogger(__name__).warning("%s", note)
-        translator.reset()
-        translator.set_prompt(settings.prompt, settings.negative_prompt)
-        outcome = job.perform(translator, quiet=common.quiet, progress=common.progress, verify=common.verify)
-    if outcome.saved:
-        common.ledger.note(task, settings, common.frames, complete=outcome.exit_code in (0, 3))
-    return outcome.exit_code
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or "no message"
-    return text.splitlines()[0] if isinstance(error, StreamV2VError) else f"{type(error).__name__}: {text}"
-
-
-def _print_table(rows: list[tuple[str, str, str, str]], total: int) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+def _print_table(results: list[Result], total: int) -> None:
+    rows = [
+        (str(result.task.source), result.state, f"{result.seconds:.1f} s", result.detail)
+        for result in results
+    ]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     for source, state, seconds, detail in rows:
         line = f"{source:{widths[0]}}  {state:{widths[1]}}  {seconds:>{widths[2]}}  {detail}"
         print(line.rstrip(), file=sys.stderr)
-    counts = {state: sum(row[1] == state for row in rows) for state in dict.fromkeys(row[1] for row in rows)}
+    states = [result.state for result in results]
+    counts: dict[str, int] = {state: states.count(state) for state in dict.fromkeys(states)}
     if total > len(rows):
         counts["not begun"] = total - len(rows)
     print(", ".join(f"{count} {state}" for state, count in counts.items()), file=sys.stderr)

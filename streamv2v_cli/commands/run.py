@@ -24,7 +24,12 @@ _INPUT = "Input"
 def run(
     source: Annotated[
         str,
-        typer.Argument(metavar="INPUT", help="The video file; - for the standard input.", show_default=False),
+        typer.Argument(
+            metavar="INPUT",
+            help="The video file; - for the standard input; an image, a folder of images, or images such as "
+            "frames/%05d.png.",
+            show_default=False,
+        ),
     ],
     request: SettingsRequest,
     output: Annotated[
@@ -90,7 +95,7 @@ def run(
         typer.Option(
             "--input-rate",
             metavar="FPS",
-            help="Frames a second of raw video, such as 25 or 30000/1001.",
+            help="Frames a second of raw video and of images, such as 24 or 30000/1001; 25 for images if not said.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import av
 
 from ..errors import ConfigError
 from .ffmpeg import describe
+from .image_comment import comment_in
+from .sequence import IMAGE_EXTENSIONS
 
 __all__ = ["comment_tags", "read_comment"]
 
@@ -37,8 +40,10 @@ def read_comment(name: str) -> dict[str, Any]:
         ConfigError: it cannot be opened, or says nothing of a run of this program.
     """
     try:
-        with av.open(f"file:{name}", "r", metadata_errors="surrogateescape") as container:
-            metadata = {key.lower(): value for key, value in container.metadata.items()}
+        if Path(name).suffix.lower() in IMAGE_EXTENSIONS:
+            metadata = {"comment": comment_in(Path(name).read_bytes()) or ""}
+        else:
+            metadata = _metadata(name)
     except (av.error.FFmpegError, OSError) as error:
         raise ConfigError(f"--config {name}: it cannot be opened: {describe(error)}.") from error
     try:
@@ -51,8 +56,8 @@ def read_comment(name: str) -> dict[str, Any]:
         or not isinstance(content.get("settings"), dict)
     ):
         raise ConfigError(
-            f"--config {name}: the video does not say how it was made.",
-            "Only videos that streamv2v wrote without --metadata none do, and not in every container.",
+            f"--config {name}: it does not say how it was made.",
+            "Only what streamv2v wrote without --metadata none does, and not in every format.",
         )
     return content
 
@@ -63,3 +68,8 @@ def _pieces(metadata: dict[str, str]) -> Iterator[str]:
     while (piece := metadata.get(f"comment-{number}")) is not None:
         yield piece
         number += 1
+
+
+def _metadata(name: str) -> dict[str, str]:
+    with av.open(f"file:{name}", "r", metadata_errors="surrogateescape") as container:
+        return {key.lower(): value for key, value in container.metadata.items()}

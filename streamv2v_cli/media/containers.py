@@ -10,11 +10,13 @@ from typing import Any
 
 from ..errors import UsageError
 from .destination import STDOUT
+from .sequence import WRITTEN_IMAGES
 from .trim import Trim
 
 __all__ = [
     "CONTAINERS",
     "FORMATS",
+    "IMAGES",
     "OF_THE_OLD_STREAM",
     "Container",
     "NullFile",
@@ -98,6 +100,9 @@ _PIPED_FRAGMENTS = {
 """Only fragments can be written without going back."""
 _Y4M_PIX_FMTS = ("yuv420p", "yuv422p", "yuv444p", "yuv411p", "gray")
 
+IMAGES = "image2"
+"""Every frame is a file of its own."""
+
 FORMATS = {
     container.name: container
     for container in (
@@ -131,6 +136,7 @@ FORMATS = {
             has_metadata=False,
             has_copies=False,
         ),
+        Container(IMAGES, "png", has_chapters=False, has_copies=False),
     )
 }
 """FFmpeg's name of a format -> container."""
@@ -147,6 +153,7 @@ CONTAINERS = {
         "nut": (".nut",),
         "yuv4mpegpipe": (".y4m",),
         "rawvideo": (".yuv",),
+        IMAGES: WRITTEN_IMAGES,
     }.items()
     for extension in extensions
 }

@@ -36,7 +36,7 @@ class InputOptions:
     Attributes:
         format: FFmpeg's name of the container; None to recognise it.
         size: WIDTHxHEIGHT of raw video.
-        rate: frames a second of raw video.
+        rate: frames a second of raw video and of images.
         pix_fmt: pixel format of raw video.
     """
 
@@ -55,6 +55,7 @@ class InputOptions:
         if self.format is not None:
             _check_format(self.format)
         if self.format != _RAW:
+            del given["--input-rate FPS"]  # images take it as well; whether the input is some is seen later
             useless = next((option.split()[0] for option, value in given.items() if value is not None), None)
             if useless:
                 raise UsageError(

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UsageError
 from ..side_by_side import pair_size
 from .comment import comment_tags
-from .containers import OF_THE_OLD_STREAM, Container, container_for, output_metadata, trimmed_chapters
+from .containers import (
+    IMAGES,
+    OF_THE_OLD_STREAM,
+    Container,
+    container_for,
+    output_metadata,
+    trimmed_chapters,
+)
 from .destination import STDOUT, Destination, FileDestination, PipeDestination
 from .encoder import EncoderPlan, Picture, plan_encoder
 from .stdin import STDIN
@@ -94,7 +101,7 @@ def default_output_path(source: str | Path, prompt: str) -> Path:
 
     The extension of the input is kept if it is one that we write.
     """
-    source = Path("stdin" if str(source) in STDIN else source)
+    source = _named(str(source))
     ascii_text = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode()
     words = re.findall(r"[a-z0-9]+", ascii_text.lower())
     slug = ""
@@ -110,13 +117,27 @@ def default_output_path(source: str | Path, prompt: str) -> Path:
     return Path(f"{source.stem}_{slug or 'streamv2v'}{suffix}")
 
 
+def _named(source: str) -> Path:
+    """What names an output after an input: its path, or the folder of several images."""
+    if source in STDIN:
+        return Path("stdin")
+    path = Path(source)
+    several = not path.exists() and "://" not in source and re.search(r"[%*?\[]", path.name)
+    if not several and not path.is_dir():
+        return path
+    return Path(path.parent if several else path).resolve()
+
+
 def check_output_path(path: Path, source: str | Path, *, overwrite: bool, format: str = "auto") -> Path:
     """The path that is really written, absolute and with links followed; `STDOUT` as it is.
 
     Raises:
         UsageError: it is the input, a folder, in no existing folder, or exists and may not be overwritten.
     """
-    container_for(path, format)
+    if container_for(path, format).name == IMAGES:
+        from .sequence_output import check_image_path
+
+        return check_image_path(path, str(source), overwrite=overwrite)
     if path == STDOUT:
         return path
     target = Path(os.path.realpath(path))
@@ -169,9 +190,14 @@ def plan_output(
         SinkError: the encoder does not open.
     """
     info, container = source.info, container_for(path, output.format)
+    full_size = pair_size(size) if output.side_by_side else size
+    if container.name == IMAGES:
+        from .sequence_output import plan_images
+
+        return plan_images(source, path, full_size, output, explicit=explicit, trim=trim or Trim())
     rate = info.rate or _DEFAULT_RATE
     picture = Picture(
-        *(pair_size(size) if output.side_by_side else size),
+        *full_size,
         time_base=1 / rate if container.constant_rate else info.time_base,
         rate=rate,
         sample_aspect_ratio=info.sample_aspect_ratio * Fraction(info.width, info.height) / Fraction(*size),
@@ -181,6 +207,10 @@ def plan_output(
     trim = trim or Trim()
     tracks, track_notes = _plan_tracks(source, container, output, path != STDOUT, trim)
     notes = [*encoder.notes, *track_notes]
+    if source.rate_assumed and info.frame_count != 1:
+        notes.append(
+            f"Images have no frame rate: {info.rate} a second are assumed; --input-rate says another."
+        )
     if info.chapters and not container.has_chapters:
         notes.append(f"The container {container.name} has no chapters; those of the input are left out.")
     if container.begins_at_zero and info.start:

@@ -107,10 +107,15 @@ def probe_file(name: str, *, scan: bool = False) -> Probe:
         if scan:
             times = [frame.pts for frame in source if isinstance(frame, Frame) and frame.pts is not None]
             counted, damage = len(times), _damage(source)
+        elif source.images:
+            times, counted, damage = list(range(min(len(source.images.paths), LOOK_AHEAD))), None, ()
         else:
             times, counted, damage = _first_times(name), None, ()
         start = float(times[0] * source.info.time_base) if times else None
-        return Probe(source.info, start, _is_variable(times), counted, _assumptions(source.info), damage)
+        assumptions = _assumptions(source.info)
+        if source.rate_assumed:
+            assumptions += (f"Images have no frame rate: {source.info.rate} a second are assumed.",)
+        return Probe(source.info, start, _is_variable(times), counted, assumptions, damage)
 
 
 def _first_times(name: str) -> list[int]:

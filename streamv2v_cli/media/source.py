@@ -16,12 +16,14 @@ from ..errors import SourceError
 from ..frame import Frame
 from ..settings import Input
 from .deinterlace import Deinterlacer
-from .demuxer import Demuxer, time_of
+from .demuxer import time_of
 from .description import describe_source
 from .info import SourceInfo
 from .inputs import InputOptions, interruptibly
 from .pictures import PictureReader
 from .rate import ConstantRate, Timed
+from .sequence import Images
+from .sequence_reader import ImageReader, reader_for
 from .tracks import is_cover
 from .trim import Trim
 
@@ -86,7 +88,7 @@ class FileSource:
         self._ended = False
         self._settings = settings or Input()
         self._deinterlacer = Deinterlacer(self._settings.deinterlace)
-        self._demuxer = Demuxer(self._name, options or InputOptions(), copied, self._deinterlacer)
+        self._demuxer = reader_for(self._name, options or InputOptions(), copied, self._deinterlacer)
         try:
             if self._demuxer.seekable:
                 self._prepare()
@@ -114,15 +116,18 @@ class FileSource:
             raise SourceError(
                 f"Not one frame of the video in '{self._name}' can be decoded.", "Is the file complete?"
             )
-        info = describe_source(
-            self._name,
-            demuxer.container,
-            demuxer.video,
-            first.picture,
-            trim,
-            self._settings,
-            is_deinterlaced=self._deinterlacer.active,
-        )
+        if isinstance(demuxer, ImageReader):
+            info = demuxer.info(first.picture, trim, self._settings)
+        else:
+            info = describe_source(
+                self._name,
+                demuxer.container,
+                demuxer.video,
+                first.picture,
+                trim,
+                self._settings,
+                is_deinterlaced=self._deinterlacer.active,
+            )
         self._deinterlacer.announced = True
         begin = first.pts * info.time_base
         self._end = None if trim.end is None else begin + trim.end
@@ -132,6 +137,7 @@ class FileSource:
             self._shift = int((begin + trim.start) / info.time_base)
         self._offset = self._shift * info.time_base
         info = replace(info, start=self._first_time())
+        self.first_number = self._first_number()
         if self._rate is not None or self._constant:
             rate = self._rate or info.rate or _USUAL_RATE
             self._resampler = ConstantRate(rate, info.time_base)
@@ -166,6 +172,23 @@ class FileSource:
                 f"The input '{self._name}' has no frame at or after --start {float(start - begin):g} s."
             )
         self._ahead.extendleft(reversed(kept))
+
+    @property
+    def images(self) -> Images | None:
+        """The image files, where the input consists of them."""
+        return self._demuxer.images if isinstance(self._demuxer, ImageReader) else None
+
+    def _first_number(self) -> int | None:
+        """The number in the name of the first wanted image; None where the names have none that count on."""
+        first = self._ahead[-1] if self.images and self._ahead else None
+        if self.images is None or self.images.first_number is None or not isinstance(first, Timed):
+            return None
+        return self.images.first_number + first.pts
+
+    @property
+    def rate_assumed(self) -> bool:
+        """Whether the frame rate is a guess, since images have none and nobody said one."""
+        return isinstance(self._demuxer, ImageReader) and self._demuxer.rate_assumed
 
     @property
     def damaged_packets(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from clips import make_clip, mosaic
 
+from streamv2v_cli.batch_events import BatchEvent
 from streamv2v_cli.events import EVENTS
 
 Run = Callable[..., Any]
@@ -28,12 +29,14 @@ def documented() -> dict[str, dict[str, str]]:
     return schema
 
 
-def checked(lines: str) -> list[dict[str, Any]]:
+def checked(lines: str, *, batch: bool = False) -> list[dict[str, Any]]:
     """The events of a log, each with exactly the documented fields and types."""
     events = [json.loads(line) for line in lines.splitlines()]
     schema = documented()
     for event in events:
         expected = schema[event["event"]]
+        if batch and event["event"] != "batch":
+            expected = {"input": "string or null"} | expected
         assert list(event) == ["event", *expected]
         for name, kind in expected.items():
             allowed = tuple(TYPES[word] for word in kind.split(" or "))
@@ -43,8 +46,9 @@ def checked(lines: str) -> list[dict[str, Any]]:
 
 
 def test_the_document_lists_every_event_and_field() -> None:
-    assert documented().keys() == {event.name for event in EVENTS}
-    for event in EVENTS:
+    every_event = (*EVENTS, BatchEvent)
+    assert documented().keys() == {event.name for event in every_event}
+    for event in every_event:
         written = {field.name: field.type.replace(" | ", " or ") for field in fields(event)}
         for name, kind in {"str": "string", "int": "integer", "float": "number", "None": "null"}.items():
             written = {key: re.sub(rf"\b{name}\b", kind, value) for key, value in written.items()}
@@ -124,3 +128,33 @@ def test_the_log_level(scenes: Path, passthrough: Run) -> None:
     assert "even sides" in passthrough(scenes, "-y", "-o", "out.mp4", "-q", "--log-level", "warning").err
     assert "even sides" not in passthrough(scenes, "-y", "-o", "out.mp4", "--log-level", "error").err
     assert passthrough(scenes, "-o", "out.mp4", "--log-level", "loud").code == 2
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_events_of_a_batch(jobs: str, scenes: Path, streamv2v: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_text("no video")
+    batch = ("batch", scenes, "bad.mp4", "-o", "out", "--translator", "passthrough", "--seed", "4")
+    result = streamv2v(*batch, "--json", "events", "--jobs", jobs)
+    assert result.code == 3, result.err
+    events = checked((tmp_path / "events").read_text(encoding="utf-8"), batch=True)
+    assert events[-1]["event"] == "batch"
+    counts = [events[-1][name] for name in ("exit_code", "files", "done", "failed", "not_begun")]
+    assert counts == [3, 2, 1, 1, 0]
+    good = [event for event in events[:-1] if event["input"] == str(scenes)]
+    assert {event["event"] for event in good} == {event.name for event in EVENTS}
+    assert (good[-1]["event"], good[-1]["status"], good[-1]["cuts"]) == ("summary", "done", 2)
+    (failed,) = (event for event in events[:-1] if event["input"] == "bad.mp4")
+    assert (failed["status"], failed["exit_code"]) == ("failed", 1)
+    (common,) = (event for event in events[:-1] if event["input"] is None)
+    assert "seed has no effect" in common["message"]
+
+
+def test_a_batch_on_stderr_and_over_its_files(scenes: Path, streamv2v: Run, tmp_path: Path) -> None:
+    batch = ("batch", scenes, "-o", "out", "--translator", "passthrough", "--preset", "ultrafast")
+    before = scenes.read_bytes()
+    for name in (scenes, "out/scenes.mp4"):
+        assert streamv2v(*batch, "--json", name).code == 2
+    assert scenes.read_bytes() == before
+    result = streamv2v(*batch, "--json", "-", "-v")
+    assert (result.code, result.out) == (0, "out/scenes.mp4\n")
+    assert checked(result.err, batch=True)[-1]["event"] == "batch"

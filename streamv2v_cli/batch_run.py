@@ -1,0 +1,151 @@
+"""Doing what a batch has to do, one file after the other."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .errors import StreamV2VError, UsageError
+
+if TYPE_CHECKING:
+    from .batch import Ledger, Task
+    from .batch_events import FileEvents
+    from .configuration import Resolved
+
+__all__ = ["Begin", "Orders", "Result", "first_line", "perform", "perform_one_by_one"]
+
+State = Literal["done", "damaged", "interrupted", "failed", "finished before"]
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What holds for all files of a batch; it can be sent to another process.
+
+    Attributes:
+        folder: where the outputs go.
+        resolved: the settings.
+        overwrite: existing outputs may be replaced.
+        resume: skip what was finished, and replace what this program left unfinished.
+        frames: of each file only so many; None for all.
+        verify: read each output back.
+        quiet: print no summaries.
+        progress: show the progress.
+    """
+
+    folder: Path
+    resolved: Resolved
+    overwrite: bool = False
+    resume: bool = False
+    frames: int | None = None
+    verify: bool = False
+    quiet: bool = False
+    progress: bool = True
+
+    def is_finished(self, task: Task, ledger: Ledger) -> bool:
+        """Whether there is nothing to do for a file."""
+        if not self.resume or not task.source.exists():
+            return False
+        return ledger.has_finished(task, task.settings(self.resolved.settings), self.frames)
+
+    def may_replace(self, task: Task, ledger: Ledger) -> bool:
+        """Whether an output that exists is replaced."""
+        return self.overwrite or (self.resume and ledger.knows(task))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one file.
+
+    Attributes:
+        task: the file.
+        state: in a word.
+        seconds: that it took.
+        detail: what failed, in a sentence.
+        exit_code: that it would have alone.
+        saved: there is an output.
+    """
+
+    task: Task
+    state: State
+    seconds: float = 0.0
+    detail: str = ""
+    exit_code: int = 0
+    saved: bool = False
+
+
+Begin = Callable[["Task"], "FileEvents"]
+"""Told that a file is begun; gives where its events go."""
+
+
+def perform_one_by_one(orders: Orders, tasks: list[Task], ledger: Ledger, begin: Begin) -> Iterator[Result]:
+    """Work through the files in this process; what is interrupted is the last.
+
+    Raises:
+        StreamV2VError: the model cannot be found, loaded or used.
+    """
+    translator: Any = None
+    for task in tasks:
+        if orders.is_finished(task, ledger):
+            yield Result(task, "finished before")
+            continue
+        events = begin(task)
+        if translator is None:
+            from .interruption import noticing_interrupt
+            from .job import make_translator
+
+            with noticing_interrupt():
+                translator = make_translator(orders.resolved.settings)
+        result = perform(orders, task, translator, events, overwrite=orders.may_replace(task, ledger))
+        yield result
+        if result.state == "interrupted":
+            return
+
+
+def perform(orders: Orders, task: Task, translator: Any, events: FileEvents, *, overwrite: bool) -> Result:
+    """Restyle one file; what fails is a result as well."""
+    started = time.monotonic()
+    try:
+        with events:
+            outcome = _restyle(orders, task, translator, events, overwrite)
+    except Exception as error:
+        return Result(task, "failed", time.monotonic() - started, first_line(error), exit_code=1)
+    states: dict[int, State] = {0: "done", 3: "damaged"}
+    return Result(
+        task,
+        states.get(outcome.exit_code, "interrupted"),
+        time.monotonic() - started,
+        exit_code=outcome.exit_code,
+        saved=outcome.saved,
+    )
+
+
+def _restyle(orders: Orders, task: Task, translator: Any, events: FileEvents, overwrite: bool) -> Any:
+    from .job import open_job
+    from .media.trim import Trim
+
+    settings = task.settings(orders.resolved.settings)
+    path = orders.folder / task.output
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The folder '{path.parent}' cannot be made: {error.strerror}.") from error
+    resolved = replace(orders.resolved, settings=settings)
+    trim = Trim(frames=orders.frames)
+    with open_job(str(task.source), path, resolved, overwrite=overwrite, trim=trim) as job:
+        for note in job.plan.notes:
+            logging.getLogger(__name__).warning("%s", note)
+        translator.reset()
+        translator.set_prompt(settings.prompt, settings.negative_prompt)
+        return job.perform(
+            translator, quiet=orders.quiet, progress=orders.progress, verify=orders.verify, events=events
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """What failed, in one line."""
+    text = str(error).strip() or "no message"
+    return text.splitlines()[0] if isinstance(error, StreamV2VError) else f"{type(error).__name__}: {text}"

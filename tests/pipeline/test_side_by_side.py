@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny import tiny_model
 
 from streamv2v_cli.errors import StreamV2VError
 from streamv2v_cli.frame import Frame
@@ -112,6 +111,9 @@ def test_a_frame_that_was_not_due_is_an_error() -> None:
 
 @pytest.mark.parametrize("lookahead", [1, 4])
 def test_with_a_model_that_skips_and_looks_ahead(lookahead: int) -> None:
+    # Here, so that the other tests need not wait for torch.
+    from tiny import tiny_model
+
     from streamv2v_cli.diffusion import Translator
 
     settings = Settings.model_validate(

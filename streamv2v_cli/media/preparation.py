@@ -56,7 +56,8 @@ def prepare(first: VideoFrame, settings: Input, *, is_deinterlaced: bool) -> Pre
         is_deinterlaced: it was interlaced.
     """
     stored = colour_of(first)
-    tone = tone_map_for(stored, settings.hdr, peak_of(first))
+    peak = peak_of(first)
+    tone = tone_map_for(stored, settings.hdr, peak)
     transparent = False
     if has_alpha(first.format):
         transparent = is_transparent(RgbReader()(first, first.width, first.height))
@@ -80,6 +81,8 @@ def prepare(first: VideoFrame, settings: Input, *, is_deinterlaced: bool) -> Pre
     remarks = (
         [f"The input has {depth} bits a colour: its pictures are worked on with 8."] if depth > 8 else []
     )
+    if tone is not None and tone.curve == "PQ" and peak is None:
+        remarks.append(f"The input does not say how bright it gets: {tone.peak:g} cd/m2 are assumed.")
     return Preparation(
         stored,
         stored if tone is None else _as_mapped(stored),

@@ -15,6 +15,7 @@ import pytest
 from clips import HEIGHT, TICK, Clip, look, make_clip, number_of, numbered
 
 from streamv2v_cli.frame import Frame
+from streamv2v_cli.media.deinterlace import Deinterlacer
 from streamv2v_cli.media.source import FileSource
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings import Input
@@ -167,6 +168,14 @@ def test_a_part_is_what_it_is_in_the_whole(tmp_path: Path) -> None:
         assert [number_of(frame.pixels) for frame in part] == [number_of(frame.pixels) for frame in expected]
         for one, other in zip(part, expected, strict=True):
             assert np.array_equal(one.pixels, other.pixels)
+
+
+def test_nothing_from_before_a_seek_comes_after_it() -> None:
+    deinterlacer = Deinterlacer("auto")
+    assert deinterlacer.push(marked(woven(0, 0), "tff")) == []
+    deinterlacer.restart()
+    assert deinterlacer.push(marked(woven(1, 0), "tff")) == []
+    assert [number_of(frame.to_ndarray(format="rgb24")) for frame in deinterlacer.flush()] == [1]
 
 
 def test_damage_costs_no_more_frames_than_without(tmp_path: Path) -> None:

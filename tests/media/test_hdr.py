@@ -211,6 +211,8 @@ def test_the_metadata_say_how_bright_it_gets(
         source, tmp_path / "out.mp4", codec="libx265", preset="ultrafast", explicit=("output.codec",)
     )
     assert any(f"up to {peak:g} cd/m2" in note for note in plan.notes)
+    with FileSource(source) as opened:
+        assert any("are assumed" in remark for remark in opened.info.remarks) == (peak == 1000)
     with av.open(str(tmp_path / "out.mp4")) as container:
         for frame in container.decode(video=0):
             assert not [

@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 
 from .colour import BT470BG, FULL, RGB, RgbReader, colour_of
 from .exif import exif_orientation
-from .orientation import UPRIGHT, Orientation
+from .orientation import Orientation
 
 __all__ = ["ImageDecoder"]
 
@@ -82,19 +82,10 @@ class ImageDecoder:
         """The picture upright; without its Exif data, at which PyAV fails."""
         if orientation is None:
             return frame
-        if orientation == UPRIGHT and _has_readable_side_data(frame):
-            return frame
         if any(component.is_alpha for component in frame.format.components):
             return VideoFrame.from_ndarray(orientation.apply(frame.to_ndarray(format="rgba")), "rgba")
         pixels = self._read_rgb(frame, frame.width, frame.height)
         return VideoFrame.from_ndarray(orientation.apply(pixels), "rgb24")
-
-
-def _has_readable_side_data(frame: VideoFrame) -> bool:
-    try:
-        return frame.side_data is not None
-    except ValueError:
-        return False
 
 
 def _tagged(frame: VideoFrame) -> VideoFrame:

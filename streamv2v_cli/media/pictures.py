@@ -37,6 +37,7 @@ class PictureReader:
         self._coded_size = info.size[::-1] if info.orientation.transposed else info.size
         self._background = colour_value(settings.background)
         self._read = RgbReader()
+        self._peak = info.tone.peak if info.tone is not None else None
         self._tables: dict[tuple[ToneMap, int], ToneTables] = {}
         self._said = {"transparent": info.is_transparent, "toned": info.tone is not None, "scaled": False}
 
@@ -61,9 +62,13 @@ class PictureReader:
         return self._info.orientation.apply(pixels)
 
     def _tone_of(self, frame: VideoFrame) -> ToneMap | None:
-        """The peak is that of the first frame, so that the brightness does not jump."""
-        peak = self._info.tone.peak if self._info.tone is not None else peak_of(frame)
-        return tone_map_for(colour_of(frame), self._settings.hdr, peak)
+        """The peak is that of the first HDR frame, so that the brightness does not jump."""
+        tone = tone_map_for(colour_of(frame), self._settings.hdr, self._peak)
+        if tone is not None and self._peak is None:
+            # Asked of few frames: PyAV ties a frame and its side data to each other, so that memory grows.
+            self._peak = peak_of(frame) or tone.peak
+            tone = tone_map_for(colour_of(frame), self._settings.hdr, self._peak)
+        return tone
 
     def _toned(self, frame: VideoFrame, tone: ToneMap) -> np.ndarray:
         (red, green, blue, *alpha), white = self._read.planes(frame, *self._coded_size)

@@ -1,34 +1,32 @@
 """Several files of a batch at once, each in a process with a model of its own.
 
-A worker is told what to do through a pipe and sends back events, messages and results. It ends when the pipe
-does, so that none outlives this process, however that ends.
+A worker is told what to do through a pipe and sends back events, messages and results; see `batch_worker`. It ends
+when the pipe does, so that none outlives this process, however that ends.
 """
 
 from __future__ import annotations
 
-import _thread
 import logging
 import multiprocessing
 import os
-import queue
 import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from .batch_events import FileEvents
-from .batch_run import Begin, Result, first_line, perform
+from .batch_run import Begin, Result, first_line
+from .batch_worker import SIGNALS, work
 from .errors import StreamV2VError
 from .interruption import Interruption
 
 if TYPE_CHECKING:
     from .batch import Ledger, Task
+    from .batch_events import FileEvents
     from .batch_run import Orders
 
 __all__ = ["perform_in_workers", "threads_each"]
@@ -36,7 +34,6 @@ __all__ = ["perform_in_workers", "threads_each"]
 log = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 5.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def threads_each(jobs: int) -> int:
@@ -89,7 +86,7 @@ class _Pool:
         ours, theirs = context.Pipe()
         level = logging.getLogger(__package__).level
         arguments = (theirs, self.orders, threads_each(self.jobs), level)
-        process = context.Process(target=_work, args=arguments, name="streamv2v-worker", daemon=True)
+        process = context.Process(target=work, args=arguments, name="streamv2v-worker", daemon=True)
         with _signals_blocked():
             process.start()
         theirs.close()
@@ -148,7 +145,7 @@ class _Pool:
         worker.end()
         reason = _last_words(worker.process.exitcode)
         if worker.task is not None:
-            interrupted = self.stopped and worker.process.exitcode in (128 + n for n in _SIGNALS)
+            interrupted = self.stopped and worker.process.exitcode in (128 + n for n in SIGNALS)
             seconds = time.monotonic() - worker.since
             if interrupted:
                 yield Result(worker.task, "interrupted", seconds, exit_code=worker.process.exitcode)
@@ -234,105 +231,8 @@ def _signals_blocked() -> Iterator[None]:
         return
     # It would be started by the first worker, and unblocks the signals when it is.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _work(connection: Connection, orders: Orders, threads: int, level: int) -> None:
-    """The life of a worker."""
-    # torch reads it when it is imported.
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    parent = _Parent(connection)
-    for number in _SIGNALS:
-        signal.signal(number, parent.interrupt)
-    logger = logging.getLogger(__package__)
-    logger.setLevel(level)
-    logger.addHandler(_LogToParent(parent.send))
-    try:
-        from .job import make_translator
-
-        translator = make_translator(orders.resolved.settings)
-    except StreamV2VError as error:
-        parent.send("broken", error)
-        return
-    except Exception as error:
-        parent.send("broken", StreamV2VError(f"The model cannot be loaded: {first_line(error)}."))
-        return
-    parent.send("ready")
-    while True:
-        task, overwrite = parent.next_task()
-        events = FileEvents(str(task.source), lambda event: parent.send("event", event))
-        started = time.monotonic()
-        try:
-            result = perform(orders, task, translator, events, overwrite=overwrite)
-            parent.interruptible = False
-        except KeyboardInterrupt:
-            parent.interruptible = False
-            result = Result(task, "interrupted", time.monotonic() - started, exit_code=130)
-        parent.deliver(result)
-
-
-class _Parent:
-    """The process that gives the orders, as a worker sees it.
-
-    Attributes:
-        interruptible: a file is being restyled.
-    """
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._tasks: queue.SimpleQueue[tuple[Task, bool]] = queue.SimpleQueue()
-        self._sending = threading.Lock()
-        self._delivering = threading.Lock()
-        self._busy = False
-        self.interruptible = False
-        threading.Thread(target=self._listen, name="streamv2v-orders", daemon=True).start()
-
-    def send(self, *message: Any) -> None:
-        """Say something; from any thread."""
-        with self._sending:
-            self._connection.send(message)
-
-    def next_task(self) -> tuple[Task, bool]:
-        """Wait for a file, and whether an output of it is replaced."""
-        task = self._tasks.get()
-        self._busy = self.interruptible = True
-        return task
-
-    def deliver(self, result: Result) -> None:
-        """Hand over what became of the file; from then on the worker may be ended at any time."""
-        with self._delivering:
-            self.send("result", result)
-            self._busy = False
-
-    def interrupt(self, *_: Any) -> None:
-        """Handle a signal in the main thread."""
-        if self.interruptible:
-            raise KeyboardInterrupt
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                kind, *content = self._connection.recv()
-            except (EOFError, OSError):
-                # The parent has gone, or needs this process no more.
-                os._exit(1)
-            if kind == "task":
-                self._tasks.put((content[0], content[1]))
-                continue
-            with self._delivering:
-                if not self._busy:
-                    os._exit(128 + content[0])
-                _thread.interrupt_main(content[0])
-
-
-class _LogToParent(logging.Handler):
-    def __init__(self, send: Callable[..., None]) -> None:
-        super().__init__()
-        self._send = send
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._send("log", record.levelno, record.getMessage())

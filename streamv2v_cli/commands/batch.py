@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import UsageError
+from ..errors import StreamV2VError, UsageError
 from .options import SettingsRequest, takes_settings
 from .verbosity import LogLevelOption, NoProgress, Quiet, Verbose, message_level
 
@@ -185,23 +185,33 @@ def _perform_all(
     started = time.monotonic()
     results: list[Result] = []
     display = BatchDisplay(enabled=jobs > 1 and orders.progress and not orders.quiet)
-    with display, closing(_results(orders, tasks, ledger, jobs, events, display)) as coming:
-        for result in coming:
-            results.append(result)
-            output = orders.folder / result.task.output
-            if result.saved:
-                settings = result.task.settings(orders.resolved.settings)
-                ledger.note(result.task, settings, orders.frames, complete=result.state != "interrupted")
-            if result.state in ("done", "damaged"):
-                print(output, flush=True)
-            elif result.state == "failed" and tells_failures:
-                print(f"error: {result.task.source}: {result.detail}", file=sys.stderr)
+    try:
+        with display, closing(_results(orders, tasks, ledger, jobs, events, display)) as coming:
+            for result in coming:
+                results.append(result)
+                _settle(result, orders, ledger, tells_failures)
+    except Exception as error:
+        code = error.exit_code if isinstance(error, StreamV2VError) else 1
+        events.end(results, len(tasks), code, time.monotonic() - started, error)
+        raise
     if not orders.quiet:
         places = {task: place for place, task in enumerate(tasks)}
         _print_table(sorted(results, key=lambda result: places[result.task]), len(tasks))
     exit_code = _exit_code(results)
     events.end(results, len(tasks), exit_code, time.monotonic() - started)
     return exit_code
+
+
+def _settle(result: Result, orders: Orders, ledger: Ledger, tells_failures: bool) -> None:
+    """Note and tell what became of a file."""
+    output = orders.folder / result.task.output
+    if result.saved:
+        settings = result.task.settings(orders.resolved.settings)
+        ledger.note(result.task, settings, orders.frames, complete=result.state != "interrupted")
+    if result.state in ("done", "damaged"):
+        print(output, flush=True)
+    elif result.state == "failed" and tells_failures:
+        print(f"error: {result.task.source}: {result.detail}", file=sys.stderr)
 
 
 def _results(

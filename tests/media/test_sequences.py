@@ -293,3 +293,15 @@ def test_the_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> N
         before = resident_bytes()
         assert sum(1 for _ in iterator) == 180
         assert resident_bytes() - before < 100_000_000
+
+
+def test_untagged_ycbcr_in_an_image_is_full_range_bt601(tmp_path: Path) -> None:
+    """As in TIFF 6.0, section 21; of this size a video would be BT.709."""
+    colours = np.kron(np.random.default_rng(1).integers(0, 256, (45, 80, 3), np.uint8), np.ones((16, 16, 1)))
+    pixels = colours.astype(np.uint8)
+    frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(
+        format="yuv444p", dst_colorspace="itu601", dst_color_range="JPEG"
+    )
+    (tmp_path / "a.tif").write_bytes(compress(frame, "tiff"))
+    (frame_read,) = frames_of(tmp_path / "a.tif")
+    assert np.abs(frame_read.pixels.astype(int) - pixels).mean() < 2

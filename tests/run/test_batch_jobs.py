@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -81,10 +82,15 @@ def test_a_model_in_each_process(clips: Path, streamv2v: Run, tmp_path: Path) ->
     assert [len(look(tmp_path / "out" / f"{name}.mp4").times) for name in "ab"] == [3, 3]
 
 
-def test_a_model_that_is_not_there_ends_the_batch(clips: Path, streamv2v: Run) -> None:
-    result = streamv2v("batch", "clips", "-o", "out", "--model", "./none", "-p", "ink", "--jobs", "2")
+def test_a_model_that_is_not_there_ends_the_batch(clips: Path, streamv2v: Run, tmp_path: Path) -> None:
+    result = streamv2v(
+        "batch", "clips", "-o", "out", "--model", "./none", "-p", "ink", "--jobs", "2", "--json", "events"
+    )
     assert (result.code, result.out) == (1, "")
     assert result.err.count("error: ") == 1
+    (last,) = map(json.loads, (tmp_path / "events").read_text().splitlines())
+    assert (last["event"], last["exit_code"], last["not_begun"]) == ("batch", 1, 4)
+    assert "none" in last["error"]
     assert "none" in result.err
     assert "Traceback" not in result.err
 

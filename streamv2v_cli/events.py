@@ -18,7 +18,16 @@ from .progress import resident_bytes
 if TYPE_CHECKING:
     from .pipeline import Statistics
 
-__all__ = ["EVENTS", "CutEvent", "EventLog", "ProgressEvent", "StartEvent", "SummaryEvent", "WarningEvent"]
+__all__ = [
+    "EVENTS",
+    "CutEvent",
+    "EventLog",
+    "ProgressEvent",
+    "PromptEvent",
+    "StartEvent",
+    "SummaryEvent",
+    "WarningEvent",
+]
 
 INTERVAL = 1.0
 """Seconds between two progress events."""
@@ -67,6 +76,18 @@ class CutEvent:
 
 
 @dataclass(frozen=True)
+class PromptEvent:
+    """The prompt or the strength begins to change."""
+
+    name: ClassVar[str] = "prompt"
+    frame: int
+    time: float | None
+    prompt: str
+    negative_prompt: str
+    strength: float
+
+
+@dataclass(frozen=True)
 class WarningEvent:
     """Something that the user should know."""
 
@@ -93,8 +114,8 @@ class SummaryEvent:
     error: str | None
 
 
-EVENTS = (StartEvent, ProgressEvent, CutEvent, WarningEvent, SummaryEvent)
-Event = StartEvent | ProgressEvent | CutEvent | WarningEvent | SummaryEvent
+EVENTS = (StartEvent, ProgressEvent, CutEvent, PromptEvent, WarningEvent, SummaryEvent)
+Event = StartEvent | ProgressEvent | CutEvent | PromptEvent | WarningEvent | SummaryEvent
 
 
 class EventLog(logging.Handler):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +106,7 @@ class Job:
         progress: bool = True,
         verify: bool = False,
         events: EventLog | None = None,
+        prompts: list[Mapping[str, object]] | None = None,
     ) -> Outcome:
         """Restyle the file.
 
@@ -115,6 +116,7 @@ class Job:
             progress: show the progress.
             verify: read the output back before it takes its final name.
             events: is told what happens.
+            prompts: the prompts over time that the translator follows, for the metadata.
 
         Raises:
             StreamV2VError: it failed; what was finished is under the temporary name.
@@ -122,7 +124,7 @@ class Job:
         from .media.sink import FileSink
         from .scenes import CutDetector
 
-        sink = FileSink(self.plan.with_comment(_comment(self.settings)), verify=verify)
+        sink = FileSink(self.plan.with_comment(_comment(self.settings, prompts)), verify=verify)
         display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
         events = events or EventLog(None)
         events.start(self._start_event())
@@ -280,7 +282,7 @@ def _model_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:
     return model_frame_size(*info.size, settings.frame, vae_factor=1)
 
 
-def _comment(settings: Settings) -> str:
+def _comment(settings: Settings, prompts: list[Mapping[str, object]] | None) -> str:
     """What made the video, as one line of JSON for its metadata."""
     content = {
         "program": "streamv2v",
@@ -290,4 +292,6 @@ def _comment(settings: Settings) -> str:
         "seed": settings.seed,
         "settings": settings.model_dump(mode="json"),
     }
+    if prompts is not None:
+        content["prompts"] = prompts
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

@@ -21,7 +21,7 @@ def slerp(start: torch.Tensor, target: torch.Tensor, share: float) -> torch.Tens
     Cross-attention reads every token's vector by itself, and CLIP's final layer norm puts all of them at much the
     same length, so each turns in its own plane: its direction at a constant angular speed (Shoemake, Animating
     rotation with quaternion curves, SIGGRAPH 1985), while its length changes linearly. Vectors that are nearly
-    parallel (the first token is the same in every prompt) or opposite take the straight line.
+    parallel (the first token is the same in every prompt) or opposite, or have no length, take the straight line.
 
     Args:
         start: (tokens, width) embedding at share 0.
@@ -38,5 +38,7 @@ def slerp(start: torch.Tensor, target: torch.Tensor, share: float) -> torch.Tens
     angle = 2 * torch.atan2((u - v).norm(dim=-1, keepdim=True), (u + v).norm(dim=-1, keepdim=True))
     turned = (torch.sin((1 - share) * angle) * u + torch.sin(share * angle) * v) / torch.sin(angle)
     length = torch.lerp(*lengths, share)
-    straight = (angle < _SMALLEST_ANGLE) | (angle > torch.pi - _SMALLEST_ANGLE)
+    straight = (
+        (angle < _SMALLEST_ANGLE) | (angle > torch.pi - _SMALLEST_ANGLE) | (lengths[0] * lengths[1] == 0)
+    )
     return torch.where(straight, torch.lerp(a, b, share), length * turned).to(target.dtype)

@@ -76,6 +76,11 @@ def test_the_tick_is_one_graph(
             torch.testing.assert_close(plain, traced, atol=1e-5, rtol=0)
         assert [x.data_ptr() for x in buffers] == addresses
         assert graphs
+        known = len(graphs)
+        for strength in (0.4, 0.6, 0.8):
+            schedule.assign([schedules.at(strength)] * (2 * group))
+            compiled(clean)
+        assert len(graphs) == known
         for graph in graphs:
             names = [str(node.target) for node in graph.graph.nodes if node.op.startswith("call")]
             assert not [name for name in names if any(name.endswith(sync) for sync in SYNCS)]

@@ -195,7 +195,8 @@ def run(
         raise UsageError("What was written to the standard output cannot be verified.", "Leave out --verify.")
     with ExitStack() as stack:
         with noticing_interrupt():
-            events = stack.enter_context(EventLog(None if dry_run else json_events, besides=(source, path)))
+            read = tuple(filter(None, (source, prompt_script, prompt_file)))
+            events = stack.enter_context(EventLog(None if dry_run else json_events, besides=(*read, path)))
             descriptor = stack.enter_context(stdout_for_media()) if path == STDOUT and not dry_run else None
             opened = open_job(
                 source, path, resolved, overwrite=overwrite, trim=trim, options=options, descriptor=descriptor

@@ -89,6 +89,7 @@ def test_a_dry_run_lists_the_entries(clip: Path, script: Path, streamv2v: Run) -
         (("--prompts", "p.yaml", "--prompt-file", "p.txt"), "Both --prompts and --prompt-file"),
         (("--prompt-file", "p.txt", "-p", "neon"), "Both --prompt and --prompt-file give the prompt"),
         (("--prompt-file", "p.txt", "--set", "prompt=neon"), "Both --set and --prompt-file give the prompt"),
+        (("--prompt-file", "p.txt", "--json", "p.txt"), "--json p.txt would overwrite 'p.txt'"),
         (("--prompt-file", "empty.txt"), "--prompt-file empty.txt is empty"),
         (("--prompt-file", "no.txt"), "--prompt-file no.txt cannot be read: No such file"),
         (

@@ -24,6 +24,7 @@ __all__ = [
     "Event",
     "EventLog",
     "ProgressEvent",
+    "PromptEvent",
     "StartEvent",
     "SummaryEvent",
     "WarningEvent",
@@ -76,6 +77,18 @@ class CutEvent:
 
 
 @dataclass(frozen=True)
+class PromptEvent:
+    """The prompt or the strength begins to change."""
+
+    name: ClassVar[str] = "prompt"
+    frame: int
+    time: float | None
+    prompt: str
+    negative_prompt: str
+    strength: float
+
+
+@dataclass(frozen=True)
 class WarningEvent:
     """Something that the user should know."""
 
@@ -102,8 +115,8 @@ class SummaryEvent:
     error: str | None
 
 
-EVENTS = (StartEvent, ProgressEvent, CutEvent, WarningEvent, SummaryEvent)
-Event = StartEvent | ProgressEvent | CutEvent | WarningEvent | SummaryEvent
+EVENTS = (StartEvent, ProgressEvent, CutEvent, PromptEvent, WarningEvent, SummaryEvent)
+Event = StartEvent | ProgressEvent | CutEvent | PromptEvent | WarningEvent | SummaryEvent
 
 
 class EventLog(logging.Handler):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +108,7 @@ class Job:
         progress: bool = True,
         verify: bool = False,
         events: EventLog | None = None,
+        prompts: list[Mapping[str, object]] | None = None,
     ) -> Outcome:
         """Restyle the file.
 
@@ -117,13 +118,14 @@ class Job:
             progress: show the progress.
             verify: read the output back before it takes its final name.
             events: is told what happens.
+            prompts: the prompts over time that the translator follows, for the metadata.
 
         Raises:
             StreamV2VError: it failed; what was finished is under the temporary name.
         """
         from .scenes import CutDetector
 
-        sink = _open_sink(self.plan.with_comment(_comment(self.settings)), verify)
+        sink = _open_sink(self.plan.with_comment(_comment(self.settings, prompts)), verify)
         display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
         events = events or EventLog(None)
         events.start(self._start_event())
@@ -304,7 +306,7 @@ def _model_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:
     return model_frame_size(*info.size, settings.frame, vae_factor=1)
 
 
-def _comment(settings: Settings) -> str:
+def _comment(settings: Settings, prompts: list[Mapping[str, object]] | None) -> str:
     """What made the video, as one line of JSON for its metadata."""
     content = {
         "program": "streamv2v",
@@ -314,4 +316,6 @@ def _comment(settings: Settings) -> str:
         "seed": settings.seed,
         "settings": settings.model_dump(mode="json"),
     }
+    if prompts is not None:
+        content["prompts"] = prompts
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

@@ -8,6 +8,7 @@ from .errors import UsageError
 
 if TYPE_CHECKING:
     from .frame import Frame
+    from .prompting.look import Departure
     from .settings import Settings
 
 __all__ = ["PassthroughTranslator"]
@@ -48,7 +49,14 @@ class PassthroughTranslator:
     def reset(self) -> None:
         """Nothing to forget."""
 
-    def set_prompt(self, prompt: str, negative_prompt: str | None = None) -> None:
+    def set_prompt(
+        self,
+        prompt: str,
+        negative_prompt: str | None = None,
+        *,
+        strength: float | None = None,
+        departure: Departure | None = None,
+    ) -> None:
         """Prompts change nothing here."""
 
     def start_segment(self) -> None:

@@ -7,6 +7,7 @@ of `123` is a text and a bank of `none` is the bank named none. Only a bare `nul
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -99,11 +100,32 @@ def unquote(text: str) -> str:
     return text
 
 
+def _load_json(text: str, where: str) -> Any:
+    """JSON with numbers as they are written: YAML reads most of it, but neither tabs nor every escape."""
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in content:
+                raise ConfigError(f"{where}: the key '{name}' is there twice.")
+            content[name] = value
+        return content
+
+    try:
+        return json.loads(text, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=mapping)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"{where}, line {error.lineno}, column {error.colno}: it is not JSON: {error.msg}."
+        ) from error
+    except RecursionError as error:
+        raise ConfigError(f"{where} is nested too deeply.") from error
+
+
 def read_document(path: Path) -> Any:
-    """Read a YAML file, in which every scalar is a text.
+    """Read a YAML file, or a JSON file by its extension; every number is the text that was written.
 
     Raises:
-        ConfigError: the file cannot be read, is not UTF-8 text or is not YAML.
+        ConfigError: the file cannot be read, is not UTF-8 text or is neither YAML nor JSON.
     """
     where = str(path)
     try:
@@ -117,7 +139,7 @@ def read_document(path: Path) -> Any:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{where} is not a settings file: it is not UTF-8 text.") from error
-    return _load(text, where)
+    return _load_json(text, where) if path.suffix.lower() == ".json" else _load(text, where)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

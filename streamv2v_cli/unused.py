@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .configuration import Resolved
+    from .prompting.look import Prompts
     from .settings import Settings
 
-__all__ = ["unused_settings"]
+__all__ = ["unused_prompts", "unused_settings"]
 
 
 def unused_settings(resolved: Resolved) -> list[str]:
@@ -26,6 +27,33 @@ def unused_settings(resolved: Resolved) -> list[str]:
         )
         if reason:
             notes.append(f"{key} has no effect: {reason}.")
+    return notes
+
+
+def unused_prompts(resolved: Resolved, prompts: Prompts | None) -> list[str]:
+    """One sentence for each thing that prompts over time say or replace and that changes nothing.
+
+    Args:
+        resolved: the settings as they were given.
+        prompts: what --prompts or --prompt-file says, if one of them was given.
+    """
+    if prompts is None:
+        return []
+    settings, origins = resolved.settings, resolved.origins
+    if settings.translator == "passthrough":
+        return [f"{prompts.option} has no effect on the picture: translator is passthrough."]
+    notes = []
+    kind = settings.diffusion.guidance.kind
+    if prompts.negative_given and kind not in ("full", "initialize"):
+        notes.append(f"negative_prompt in {prompts.option} has no effect: diffusion.guidance.kind is {kind}.")
+    replaced = {
+        "prompt": prompts.first.prompt != settings.prompt,
+        "negative_prompt": prompts.first.negative_prompt != settings.negative_prompt,
+        "diffusion.strength": prompts.first.strength != settings.diffusion.strength,
+    }
+    for key, differs in replaced.items():
+        if differs and origins[key].startswith("--"):
+            notes.append(f"{key} has no effect: {prompts.option} begins with another.")
     return notes
 
 

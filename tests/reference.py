@@ -148,6 +148,21 @@ def lcm_numbers(scheduler: Any, steps: int, strength: float, grid: int) -> list[
     return numbers
 
 
+def turned(start: torch.Tensor, target: torch.Tensor, share: float) -> torch.Tensor:
+    """Embedding (tokens, d) a share of the way along the arc of each token: direction by angle, length by line."""
+    rows = []
+    for a, b in zip(start.double(), target.double(), strict=True):
+        u, v = a / a.norm(), b / b.norm()
+        across = v - (u @ v) * u
+        if float(across.norm()) < 1e-6:
+            rows.append((1 - share) * a + share * b)
+            continue
+        angle = share * math.acos(max(-1.0, min(1.0, float(u @ v))))
+        length = (1 - share) * float(a.norm()) + share * float(b.norm())
+        rows.append(length * (math.cos(angle) * u + math.sin(angle) * across / across.norm()))
+    return torch.stack(rows)
+
+
 def translate(
     unet: Any,
     scheduler: Any,
@@ -159,6 +174,7 @@ def translate(
     noises: list[torch.Tensor],
     draw: Any,
     starts: tuple[int, ...] = (0,),
+    strengths: list[float] | None = None,
 ) -> list[torch.Tensor]:
     """Denoise each frame alone through its S steps, with its own bank rows.
 
@@ -168,10 +184,10 @@ def translate(
         noises: (C, h, w) fixed noise of each step.
         draw: (layer, tokens, row, number) -> partition.
         starts: frames that start a segment.
+        strengths: of each frame; by default that of the settings.
     """
     d = settings.diffusion
     kind, gamma, delta = d.guidance.kind, d.guidance.scale, d.guidance.delta
-    numbers = lcm_numbers(scheduler, d.steps, d.strength, d.grid)
     state: dict[str, int] = {}
     names = {name: module for name, module in unet.named_modules() if name.endswith(("attn1", "attn2"))}
     originals = {name: module.processor for name, module in names.items()}
@@ -187,6 +203,8 @@ def translate(
     for number, latent in enumerate(latents):
         index = 0 if number in starts else index + 1
         state.update(index=index, number=number)
+        strength = strengths[number] if strengths else d.strength
+        numbers = lcm_numbers(scheduler, d.steps, strength, d.grid)
         source = latent.double()
         clean, virtual = source, noises[0].double()
         for step, n in enumerate(numbers):

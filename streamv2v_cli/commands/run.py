@@ -17,7 +17,7 @@ from .verbosity import LogLevelOption, NoProgress, Quiet, Verbose, message_level
 
 __all__ = ["run"]
 
-_INPUT = "Input"
+_INPUT, _PICTURE = "Input", "What it looks like"
 
 
 @takes_settings
@@ -110,6 +110,27 @@ def run(
             rich_help_panel=_INPUT,
         ),
     ] = None,
+    prompt_script: Annotated[
+        str | None,
+        typer.Option(
+            "--prompts",
+            metavar="FILE",
+            help="Prompts and strengths over time, a list in YAML or JSON: time or frame, prompt, "
+            "negative_prompt, strength, transition (hold, linear or slerp) and over.",
+            show_default=False,
+            rich_help_panel=_PICTURE,
+        ),
+    ] = None,
+    prompt_file: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt-file",
+            metavar="FILE",
+            help="Take the prompt from a text file, and again whenever that changes during the run.",
+            show_default=False,
+            rich_help_panel=_PICTURE,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Print what would be read, loaded and written, and stop."),
@@ -154,11 +175,15 @@ def run(
     from ..media.output import default_output_path
     from ..media.trim import Trim
     from ..models.locate import recommended_settings
-    from ..unused import unused_settings
+    from ..prompting import PromptedTranslator, open_prompts, with_prompts
+    from ..unused import unused_prompts, unused_settings
 
     only_events = json_events == "-"
     log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
     resolved = request.resolve(recommended_settings)
+    prompts = open_prompts(prompt_script, prompt_file, resolved)
+    notes = [*unused_settings(resolved), *unused_prompts(resolved, prompts)]
+    resolved = with_prompts(resolved, prompts)
     settings = resolved.settings
     if settings.translator == "diffusion" and not settings.prompt.strip():
         raise UsageError(
@@ -175,7 +200,8 @@ def run(
         raise UsageError("What was written to the standard output cannot be verified.", "Leave out --verify.")
     with ExitStack() as stack:
         with noticing_interrupt():
-            events = stack.enter_context(EventLog(None if dry_run else json_events, besides=(source, path)))
+            read = tuple(filter(None, (source, prompt_script, prompt_file)))
+            events = stack.enter_context(EventLog(None if dry_run else json_events, besides=(*read, path)))
             descriptor = stack.enter_context(stdout_for_media()) if path == STDOUT and not dry_run else None
             opened = open_job(
                 source, path, resolved, overwrite=overwrite, trim=trim, options=options, descriptor=descriptor
@@ -183,17 +209,22 @@ def run(
             job = stack.enter_context(opened)
             if dry_run:
                 print(job.describe())
+                if prompts is not None:
+                    print("\n".join([prompts.option, *(f"  {line}" for line in prompts.describe())]))
                 job.check_model()
                 return
-            for note in [*unused_settings(resolved), *job.plan.notes]:
+            for note in [*notes, *job.plan.notes]:
                 logging.getLogger(__name__).warning("%s", note)
             translator = make_translator(settings)
+            if prompts is not None:
+                translator = PromptedTranslator(translator, prompts, events.write)
         outcome = job.perform(
             translator,
             quiet=quiet or only_events,
             progress=not no_progress,
             verify=verify,
             events=events,
+            prompts=prompts.record() if prompts else None,
         )
     if outcome.saved and path != STDOUT:
         print(path)

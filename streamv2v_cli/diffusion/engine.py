@@ -33,7 +33,7 @@ class Engine:
         settings: the whole configuration.
         group: frames in a group at most.
         latent_shape: (C, h, w) of the latents.
-        prompt: a prompt to allocate for.
+        prompt, schedule: a prompt and a denoising schedule to allocate for.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Engine:
         group: int,
         latent_shape: tuple[int, int, int],
         prompt: Prompt,
+        schedule: Schedule,
     ) -> None:
         diffusion = settings.diffusion
         self._model = model
@@ -65,7 +66,7 @@ class Engine:
         )
         self.batch = StreamBatch(
             model.unet,
-            Schedule.from_scheduler(model.scheduler, diffusion),
+            schedule,
             diffusion.guidance,
             group=group,
             latent_shape=latent_shape,
@@ -124,6 +125,7 @@ class Engine:
             self._clean[self._group - len(latents) :] = latents
         self.bank.prepare([_event(stages[step]) for step, _ in self._stages])
         self._prompts.assign(self._embeddings(stages))
+        self.batch.schedule.assign(self._schedules(stages))
         if self._fresh_noise:
             self.batch.set_noise(self._noise_of(stages))
         clean = self.batch.tick(self._clean)
@@ -140,6 +142,15 @@ class Engine:
             embeddings += [None] * (self._group - len(prompts))
             embeddings += [prompt.negative if negative else prompt.embedding for prompt in prompts]
         return embeddings
+
+    def _schedules(self, stages: Sequence[Group | None]) -> list[Schedule | None]:
+        """The schedule of the frame in each place of the stream batch; None for padding."""
+        schedules: list[Schedule | None] = []
+        for group in stages:
+            passengers = group.passengers if group else []
+            schedules += [None] * (self._group - len(passengers))
+            schedules += [passenger.schedule for passenger in passengers]
+        return schedules
 
     def _noise_of(self, stages: Sequence[Group | None]) -> torch.Tensor:
         """New noise for every frame: what it gets on entering, and on entering its next step."""

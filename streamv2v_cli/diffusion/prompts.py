@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,16 +12,21 @@ import torch
 
 from streamv2v_cli.bank.layers import AttentionLayer, attention_layers
 from streamv2v_cli.bank.processor import PromptFeatures
+from streamv2v_cli.diffusion.blending import lerp, slerp
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Model
+    from streamv2v_cli.prompting.look import Curve
 
-__all__ = ["BatchPrompts", "Prompt", "PromptEncoder"]
+__all__ = ["BatchPrompts", "Prompt", "PromptEncoder", "between"]
 
 logger = logging.getLogger(__name__)
 
 # With less free memory than this share the text encoder makes room for the UNet.
 _SHORT_OF_MEMORY = 0.25
+
+_REMEMBERED = 32
+"""Texts whose embeddings are kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,8 +45,32 @@ class Prompt:
     negative: torch.Tensor
 
 
+def between(start: Prompt, target: Prompt, share: float, curve: Curve) -> Prompt:
+    """A prompt on the way from one to another, with the texts of the other; the ends are given back as they are.
+
+    Args:
+        start, target: the ends.
+        share: of the target, from 0 to 1.
+        curve: `linear` or `slerp`.
+    """
+    if share <= 0:
+        return start
+    if share >= 1:
+        return target
+
+    def mixed(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return b if a is b else (slerp if curve == "slerp" else lerp)(a, b, share)
+
+    return Prompt(
+        target.text,
+        target.negative_text,
+        mixed(start.embedding, target.embedding),
+        mixed(start.negative, target.negative),
+    )
+
+
 class PromptEncoder:
-    """Encodes prompts with the model's text encoder.
+    """Encodes prompts with the model's text encoder, and remembers the last few.
 
     Args:
         model: the model.
@@ -51,34 +81,46 @@ class PromptEncoder:
     def __init__(self, model: Model, offload: str) -> None:
         self._model = model
         self._offload = offload
+        self._embeddings: OrderedDict[str, torch.Tensor] = OrderedDict()
 
     def encode(self, prompt: str, negative: str) -> Prompt:
-        """Encode a prompt and its negative; text beyond the encoder's length is cut, with a warning."""
-        prompt_embedding, negative_embedding = self._embed([prompt, negative])
-        if self._should_offload():
+        """Encode a prompt and its negative; text beyond the encoder's length is cut, with a warning.
+
+        The embeddings of a text are the same objects again as long as it is among the last few.
+        """
+        known = {prompt, negative} <= self._embeddings.keys()
+        embeddings = [self._embedding_of(text) for text in (prompt, negative)]
+        if not known and self._should_offload():
             self._model.text_encoder.to("cpu")
             torch.cuda.empty_cache()
-        return Prompt(prompt, negative, prompt_embedding, negative_embedding)
+        return Prompt(prompt, negative, *embeddings)
+
+    def _embedding_of(self, text: str) -> torch.Tensor:
+        """The (tokens, width) embedding of a text."""
+        if text not in self._embeddings:
+            self._embeddings[text] = self._embed(text)
+        self._embeddings.move_to_end(text)
+        if len(self._embeddings) > _REMEMBERED:
+            self._embeddings.popitem(last=False)
+        return self._embeddings[text]
 
     @torch.no_grad()
-    def _embed(self, texts: list[str]) -> torch.Tensor:
+    def _embed(self, text: str) -> torch.Tensor:
         tokenizer, encoder = self._model.tokenizer, self._model.text_encoder
         length = tokenizer.model_max_length
-        for text in texts:
-            count = len(tokenizer(text, verbose=False).input_ids)
-            if count > length:
-                logger.warning(
-                    "the prompt has %d tokens, of which the model reads %d: %s", count, length, text
-                )
+        count = len(tokenizer(text, verbose=False).input_ids)
+        if count > length:
+            logger.warning("the prompt has %d tokens, of which the model reads %d: %s", count, length, text)
+        # Each text alone, so that its bits do not depend on what it is encoded with.
         tokens = tokenizer(
-            texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+            [text], padding="max_length", max_length=length, truncation=True, return_tensors="pt"
         )
         mask = tokens.attention_mask if getattr(encoder.config, "use_attention_mask", False) else None
         device = next(encoder.parameters()).device
         hidden: torch.Tensor = encoder(
             tokens.input_ids.to(device), attention_mask=None if mask is None else mask.to(device)
         )[0]
-        return hidden.to(self._model.device, self._model.dtype)
+        return hidden[0].to(self._model.device, self._model.dtype)
 
     def _should_offload(self) -> bool:
         if self._model.device.type != "cuda" or self._offload == "never":

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from streamv2v_cli.diffusion import guidance
-from streamv2v_cli.diffusion.schedule import Schedule
+from streamv2v_cli.diffusion.schedule import BatchSchedule, Schedule
 from streamv2v_cli.settings import Guidance
 
 __all__ = ["StreamBatch", "batch_stages"]
@@ -27,19 +26,6 @@ def batch_stages(steps: int, kind: str) -> list[tuple[int, bool]]:
     return rows
 
 
-@dataclass(frozen=True, slots=True)
-class _Coefficients:
-    """A schedule's coefficients in the shape (S, 1, 1, 1, 1) of the latents (S, group, C, h, w)."""
-
-    alpha: torch.Tensor
-    sigma: torch.Tensor
-    c_skip: torch.Tensor
-    c_out: torch.Tensor
-
-    def at(self, steps: slice) -> _Coefficients:
-        return _Coefficients(self.alpha[steps], self.sigma[steps], self.c_skip[steps], self.c_out[steps])
-
-
 class StreamBatch:
     """Latents of the frames in flight and the arithmetic that moves all of them one denoising step on.
 
@@ -47,7 +33,7 @@ class StreamBatch:
 
     Args:
         unet: called as `unet(sample, timesteps, encoder_hidden_states, timestep_cond)`.
-        schedule: coefficients of the S steps.
+        schedule: coefficients of the S steps of every frame, until `schedule` is told otherwise.
         settings: guidance.
         group: frames in each denoising step.
         latent_shape: (C, h, w).
@@ -58,6 +44,7 @@ class StreamBatch:
 
     Attributes:
         noise: (S, 1 or group, C, h, w) noise that a frame gets on entering each step; `set_noise` writes it.
+        schedule: the coefficients of each frame in flight.
     """
 
     def __init__(
@@ -82,15 +69,12 @@ class StreamBatch:
         self._steps = schedule.steps
         self._negatives = len(batch_stages(schedule.steps, settings.kind)) - schedule.steps
         self._hidden = hidden
-        stages = torch.tensor([step for step, _ in batch_stages(schedule.steps, settings.kind)])
-        self._timesteps = schedule.timesteps[stages].repeat_interleave(group).to(device)
-        entries = len(self._timesteps)
+        stages = [step for step, _ in batch_stages(schedule.steps, settings.kind)]
+        self.schedule = BatchSchedule(schedule, stages, group, device)
+        entries = len(stages) * group
         self._timestep_cond = None
         if timestep_cond is not None:
             self._timestep_cond = timestep_cond.to(device, dtype).expand(entries, -1).contiguous()
-        shaped = [x.to(device).view(-1, 1, 1, 1, 1) for x in (schedule.alpha, schedule.sigma)]
-        shaped += [x.to(device).view(-1, 1, 1, 1, 1) for x in (schedule.c_skip, schedule.c_out)]
-        self._coefficients = _Coefficients(*shaped)
         shape = (schedule.steps, group, *latent_shape)
         self.latents = torch.zeros(shape, device=device)
         self.noise = torch.zeros(shape, device=device)
@@ -116,21 +100,21 @@ class StreamBatch:
         Returns:
             (group, C, h, w) float32 clean latents of the frames that leave.
         """
-        c, latents = self._coefficients, self.latents
+        c, latents = self.schedule, self.latents
         latents[0] = c.alpha[0] * clean + c.sigma[0] * self.noise[0]
         if self._virtual is not None:
             self._virtual[0] = self.noise[0]
         denoised = self._denoise(latents)
         if self._steps > 1:
-            following = c.alpha[1:] * denoised[:-1]
+            following = c.next_alpha * denoised[:-1]
             if self._add_noise:
-                following = following + c.sigma[1:] * self.noise[1:]
+                following = following + c.next_sigma * self.noise[1:]
             latents[1:] = following
         return denoised[-1]
 
     def _denoise(self, noisy: torch.Tensor) -> torch.Tensor:
         """Clean latents (S, group, C, h, w) predicted from noisy ones, by guidance and boundary scalings."""
-        c = self._coefficients
+        c = self.schedule
         prompted, negative = self._predict(noisy)
         if self._guidance.kind == "none" and self._prediction == "v_prediction":
             clean = c.alpha * noisy - c.sigma * prompted
@@ -144,7 +128,7 @@ class StreamBatch:
         batch = torch.cat([noisy, noisy[: self._negatives]]) if self._negatives else noisy
         output = self._unet(
             batch.flatten(0, 1).to(self._dtype),
-            self._timesteps,
+            self.schedule.timesteps,
             encoder_hidden_states=self._hidden,
             timestep_cond=self._timestep_cond,
             return_dict=False,
@@ -166,16 +150,16 @@ class StreamBatch:
             virtual[:1] = self._as_epsilon(negative, noisy[:1])
         guided = guidance.residual(epsilon, virtual, scale=settings.scale, delta=settings.delta)
         if self._steps > 1:
-            here, there = self._coefficients.at(slice(None, -1)), self._coefficients.at(slice(1, None))
+            c = self.schedule
             virtual[1:] = guidance.next_residual_noise(
                 virtual[:-1],
                 guided[:-1],
-                alpha=here.alpha,
-                sigma=here.sigma,
-                c_skip=here.c_skip,
-                c_out=here.c_out,
-                next_alpha=there.alpha,
-                next_sigma=there.sigma,
+                alpha=c.alpha[:-1],
+                sigma=c.sigma[:-1],
+                c_skip=c.c_skip[:-1],
+                c_out=c.c_out[:-1],
+                next_alpha=c.next_alpha,
+                next_sigma=c.next_sigma,
                 next_noise=self.noise[1:],
             )
         return guided
@@ -184,6 +168,5 @@ class StreamBatch:
         """A UNet output of the first rows as predicted noise."""
         if self._prediction == "epsilon":
             return output
-        rows = slice(None, len(output))
-        c = self._coefficients.at(rows)
-        return guidance.epsilon_from_velocity(output, noisy[rows], c.alpha, c.sigma)
+        c, rows = self.schedule, slice(None, len(output))
+        return guidance.epsilon_from_velocity(output, noisy[rows], c.alpha[rows], c.sigma[rows])

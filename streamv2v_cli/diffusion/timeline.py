@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     import torch
 
     from streamv2v_cli.diffusion.prompts import Prompt
+    from streamv2v_cli.diffusion.schedule import Schedule
     from streamv2v_cli.frame import Frame
 
 __all__ = ["Group", "Passenger", "Timeline"]
@@ -21,7 +22,7 @@ class Passenger:
     Attributes:
         frames: the frame, followed by the similar ones that wait for its picture.
         source: (1, 3, height, width) source picture from -1 to 1, until it has been encoded.
-        prompt: the prompt that was set when it entered.
+        prompt, schedule: the prompt and the denoising schedule that were set when it entered.
         number: its number in the run, counting the frames that enter the UNet.
         starts: it is the first of a segment.
         updates: it enters the bank.
@@ -31,6 +32,7 @@ class Passenger:
     frames: list[Frame]
     source: torch.Tensor | None
     prompt: Prompt
+    schedule: Schedule
     number: int
     starts: bool
     updates: bool
@@ -93,12 +95,13 @@ class Timeline:
         """Whether the next frame is the first of a segment."""
         return self._index == 0
 
-    def enter(self, frame: Frame, source: torch.Tensor, prompt: Prompt) -> Passenger:
+    def enter(self, frame: Frame, source: torch.Tensor, prompt: Prompt, schedule: Schedule) -> Passenger:
         """Give a frame its number and its place in the segment, and put it into the open group."""
         passenger = Passenger(
             frames=[frame],
             source=source,
             prompt=prompt,
+            schedule=schedule,
             number=self._number,
             starts=self._index == 0,
             updates=self._index % self._interval == 0,

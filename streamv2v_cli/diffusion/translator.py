@@ -10,7 +10,8 @@ from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import check_block_names
 from streamv2v_cli.diffusion.engine import Engine
 from streamv2v_cli.diffusion.picture import from_model_range, resize, to_model_range
-from streamv2v_cli.diffusion.prompts import PromptEncoder
+from streamv2v_cli.diffusion.prompts import PromptEncoder, between
+from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.timeline import Group, Passenger, Timeline
 from streamv2v_cli.sizes import model_frame_size, output_frame_size
@@ -18,6 +19,7 @@ from streamv2v_cli.sizes import model_frame_size, output_frame_size
 if TYPE_CHECKING:
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.models.model import Model
+    from streamv2v_cli.prompting.look import Departure
     from streamv2v_cli.settings import Settings
 
 __all__ = ["Translator"]
@@ -55,25 +57,45 @@ class Translator:
         self.frames_skipped = 0
         self.model_size: tuple[int, int] | None = None
         self._size = (0, 0)
+        self._schedules = Schedules(model.scheduler, settings.diffusion)
         self._first_prompt = self._prompt = self._encoder.encode(settings.prompt, settings.negative_prompt)
+        self._first_schedule = self._schedule = self._schedules.at(settings.diffusion.strength)
 
     @property
     def bank_bytes(self) -> int:
         """Memory of the feature bank in bytes; 0 before the first frame."""
         return self._engine.bank.nbytes if self._engine else 0
 
-    def set_prompt(self, prompt: str, negative_prompt: str | None = None) -> None:
+    def set_prompt(
+        self,
+        prompt: str,
+        negative_prompt: str | None = None,
+        *,
+        strength: float | None = None,
+        departure: Departure | None = None,
+    ) -> None:
         """Change the prompt for the frames that are pushed from now on; frames in flight keep theirs.
 
         Args:
             prompt: the new prompt.
             negative_prompt: the new negative prompt; None keeps the present one.
+            strength: the new strength, from 0 to 1; None keeps the present one.
+            departure: the prompt is not reached yet: which one is being left, and how far the way has been gone.
+
+        Raises:
+            ConfigError: the strength leaves fewer timesteps than there are steps; nothing has changed then.
         """
         if negative_prompt is None:
             negative_prompt = self._prompt.negative_text
-        if (prompt, negative_prompt) != (self._prompt.text, self._prompt.negative_text):
-            self._prompt = self._encoder.encode(prompt, negative_prompt)
+        schedule = self._schedule if strength is None else self._schedules.at(strength)
+        encoded, before = self._encoder.encode(prompt, negative_prompt), self._prompt
+        if departure is not None:
+            start = self._encoder.encode(departure.prompt, departure.negative_prompt)
+            encoded = between(start, encoded, departure.share, departure.curve)
+        same = encoded.embedding is before.embedding and encoded.negative is before.negative
+        if not same or schedule is not self._schedule:
             self._similar.reset()
+        self._prompt, self._schedule = encoded, schedule
 
     def start_segment(self) -> None:
         """Let the next frame start afresh, without looking back: a scene cut, a reconnection."""
@@ -88,7 +110,7 @@ class Translator:
         self.frames_skipped = 0
         if self._engine is not None:
             self._engine.reset()
-        self._prompt = self._first_prompt
+        self._prompt, self._schedule = self._first_prompt, self._first_schedule
 
     def close(self) -> None:
         """Give the UNet its original attention processors back; the translator is of no use afterwards."""
@@ -110,7 +132,7 @@ class Translator:
         if self._timeline.at_start:
             finished += self._run(self._timeline.close_group())
         self._similar.translated(picture)
-        self._last = self._timeline.enter(frame, picture, self._prompt)
+        self._last = self._timeline.enter(frame, picture, self._prompt, self._schedule)
         return finished + self._run(self._timeline.full_group())
 
     def flush(self) -> list[Frame]:
@@ -136,6 +158,7 @@ class Translator:
             group=self._timeline.group_size,
             latent_shape=(self._model.unet.config.in_channels, size[1] // factor, size[0] // factor),
             prompt=self._prompt,
+            schedule=self._schedule,
         )
         return finished
 

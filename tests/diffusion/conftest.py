@@ -10,6 +10,7 @@ from tiny import tiny_model
 
 from streamv2v_cli.diffusion.engine import Engine
 from streamv2v_cli.diffusion.prompts import PromptEncoder
+from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.timeline import Timeline
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.models import Model
@@ -73,12 +74,23 @@ def run_engine() -> Callable[..., list[torch.Tensor]]:
         lookahead: int = 1,
         prompts: dict[int, str] | None = None,
         starts: tuple[int, ...] = (),
+        looks: dict[int, Any] | None = None,
+        strengths: dict[int, float] | None = None,
     ) -> list[torch.Tensor]:
         encoder = PromptEncoder(model, "never")
         prompt = encoder.encode(settings.prompt, settings.negative_prompt)
         timeline = Timeline(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
         shape = tuple(latents[0].shape)
-        engine = Engine(model, settings, group=timeline.group_size, latent_shape=shape, prompt=prompt)
+        schedules = Schedules(model.scheduler, settings.diffusion)
+        schedule = schedules.at(settings.diffusion.strength)
+        engine = Engine(
+            model,
+            settings,
+            group=timeline.group_size,
+            latent_shape=shape,
+            prompt=prompt,
+            schedule=schedule,
+        )
         results: list[torch.Tensor] = []
 
         def send(group: Any) -> None:
@@ -89,10 +101,13 @@ def run_engine() -> Callable[..., list[torch.Tensor]]:
             for number, latent in enumerate(latents):
                 if number in (prompts or {}):
                     prompt = encoder.encode((prompts or {})[number], settings.negative_prompt)
+                prompt = (looks or {}).get(number, prompt)
+                if number in (strengths or {}):
+                    schedule = schedules.at((strengths or {})[number])
                 if number in starts:
                     send(timeline.close_group())
                     timeline.start_segment()
-                timeline.enter(Frame(np.zeros((1, 1, 3), np.uint8)), latent[None], prompt)
+                timeline.enter(Frame(np.zeros((1, 1, 3), np.uint8)), latent[None], prompt, schedule)
                 send(timeline.full_group())
             send(timeline.close_group())
             while engine.busy:

@@ -12,6 +12,7 @@ from tiny import tiny_model
 from streamv2v_cli.bank import RowEvent
 from streamv2v_cli.diffusion.engine import Engine
 from streamv2v_cli.diffusion.prompts import PromptEncoder
+from streamv2v_cli.diffusion.schedule import Schedules
 
 START, UPDATE, PASS = RowEvent(True, True, 0), RowEvent(False, True, 2), RowEvent(False, False, 1)
 SYNCS = ("_local_scalar_dense", "nonzero", "item", "is_nonzero")
@@ -42,7 +43,9 @@ def test_the_tick_is_one_graph(
 ) -> None:
     chosen = settings(bank=bank, diffusion={"steps": 2, "guidance": {"kind": guidance}})
     prompt = PromptEncoder(small_model, "never").encode("a cat", "red")
-    engine = Engine(small_model, chosen, group=group, latent_shape=(4, 8, 8), prompt=prompt)
+    schedules = Schedules(small_model.scheduler, chosen.diffusion)
+    usual, stronger = schedules.at(0.4), schedules.at(0.8)
+    engine = Engine(small_model, chosen, group=group, latent_shape=(4, 8, 8), prompt=prompt, schedule=usual)
     graphs: list[torch.fx.GraphModule] = []
 
     def backend(graph: torch.fx.GraphModule, _: Any) -> Any:
@@ -53,7 +56,10 @@ def test_the_tick_is_one_graph(
     compiled = torch.compile(engine.batch.tick, fullgraph=True, backend=backend, dynamic=False)
     rows = engine.bank.step.held.shape[0]
     buffers = [x for layer in engine.bank.layers.values() for x in layer.buffers]
-    buffers += [engine.batch.latents, engine.batch.noise]
+    schedule = engine.batch.schedule
+    buffers += [engine.batch.latents, engine.batch.noise, schedule.timesteps]
+    buffers += [schedule.alpha, schedule.sigma, schedule.c_skip, schedule.c_out]
+    buffers += [schedule.next_alpha, schedule.next_sigma]
     addresses = [x.data_ptr() for x in buffers]
     clean = torch.randn(group, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     try:
@@ -62,13 +68,20 @@ def test_the_tick_is_one_graph(
             engine.reset()
             results[name] = []
             with torch.no_grad():
-                for event in (START, PASS, UPDATE):
+                for event, entering in ((START, usual), (PASS, stronger), (UPDATE, stronger)):
                     engine.bank.prepare([event] * rows)
+                    schedule.assign([entering] * group + [usual] * group)
                     results[name].append(tick(clean).clone())
         for plain, traced in zip(results["plain"], results["compiled"], strict=True):
             torch.testing.assert_close(plain, traced, atol=1e-5, rtol=0)
         assert [x.data_ptr() for x in buffers] == addresses
         assert graphs
+        known = len(graphs)
+        for strength in (0.4, 0.6, 0.8):
+            schedule.assign([schedules.at(strength)] * (2 * group))
+            with torch.no_grad():
+                compiled(clean)
+        assert len(graphs) == known
         for graph in graphs:
             names = [str(node.target) for node in graph.graph.nodes if node.op.startswith("call")]
             assert not [name for name in names if any(name.endswith(sync) for sync in SYNCS)]

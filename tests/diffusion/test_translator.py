@@ -261,7 +261,9 @@ def test_the_text_encoder_makes_room(
     monkeypatch.setattr(own.text_encoder, "to", sent.append)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free * 1000), 1000))
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    monkeypatch.setattr(encoder, "_embed", lambda texts: torch.stack([wanted.embedding, wanted.negative]))
+    monkeypatch.setattr(encoder, "_embed", lambda text: wanted.embedding)
     encoder._model = replace(own, device=torch.device("cuda"))
     encoder.encode("a cat", "")
+    assert sent == []
+    encoder.encode("a red cat", "")
     assert sent == (["cpu"] if leaves else [])

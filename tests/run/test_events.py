@@ -65,7 +65,10 @@ def scenes(tmp_path: Path) -> Path:
 
 
 def test_the_events_of_a_run(scenes: Path, passthrough: Run, tmp_path: Path) -> None:
-    result = passthrough(scenes, "-o", "out.mp4", "--prompt", "größer", "--json", "events.ndjson")
+    (tmp_path / "p.yaml").write_text("- {time: 0.4, prompt: comic}")
+    result = passthrough(
+        *(scenes, "-o", "out.mp4", "--prompt", "größer", "--prompts", "p.yaml", "--json", "events.ndjson")
+    )
     assert (result.code, result.out) == (0, "out.mp4\n")
     assert "24 frames of 64x48" in result.err
     events = checked((tmp_path / "events.ndjson").read_text(encoding="utf-8"))
@@ -77,6 +80,8 @@ def test_the_events_of_a_run(scenes: Path, passthrough: Run, tmp_path: Path) -> 
     assert (start["frames"], start["width"], start["height"], start["prompt"]) == (24, 64, 48, "größer")
     assert any("even sides" in message for message in warnings)
     assert [(cut["frame"], cut["time"]) for cut in events if cut["event"] == "cut"] == [(8, 0.32), (16, 0.64)]
+    (prompt,) = [event for event in events if event["event"] == "prompt"]
+    assert (prompt["frame"], prompt["time"], prompt["prompt"]) == (10, 0.4, "comic")
     assert (summary["status"], summary["exit_code"], summary["cuts"]) == ("done", 0, 2)
     assert (summary["frames_in"], summary["frames_out"]) == (24, 24)
     assert summary["output"] == str(tmp_path / "out.mp4")

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from streamv2v_cli.configuration import resolve
-from streamv2v_cli.unused import unused_settings
+from streamv2v_cli.prompting.reader import read_script
+from streamv2v_cli.unused import unused_prompts, unused_settings
 
 
 def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
@@ -46,3 +49,24 @@ def test_presets_may_say_more_than_a_run_uses() -> None:
 def test_the_reason_is_given() -> None:
     (note,) = unused_settings(resolve(sets=["lookahead=16"]))
     assert note == "lookahead has no effect: frames wait for the bank; 4 (bank.interval) is the most."
+
+
+@pytest.mark.parametrize(
+    ("sets", "unused"),
+    [
+        ([], ["negative_prompt in --prompts p.yaml"]),
+        (["diffusion.guidance.kind=full"], []),
+        (["diffusion.guidance.kind=initialize", "prompt=comic"], ["prompt"]),
+        (["diffusion.guidance.kind=full", "prompt=neon", "diffusion.strength=0.4"], ["diffusion.strength"]),
+        (["translator=passthrough", "prompt=comic"], ["--prompts p.yaml"]),
+    ],
+)
+def test_what_prompts_over_time_say_in_vain(
+    sets: list[str], unused: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.yaml").write_text("- {frame: 0, prompt: neon, strength: 0.6}\n- {frame: 3, negative_prompt: red}")
+    resolved = resolve(sets=sets)
+    prompts = read_script(Path("p.yaml"), resolved.settings)
+    assert [note.split(" has no effect")[0] for note in unused_prompts(resolved, prompts)] == unused
+    assert unused_prompts(resolved, None) == []

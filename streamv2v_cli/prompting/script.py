@@ -1,0 +1,175 @@
+"""Prompts and strengths at given times or frames, and what lies between them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from .look import Curve, Departure, Look
+
+__all__ = ["Entry", "PromptScript", "Unit", "plain"]
+
+Unit = Literal["time", "frame"]
+_ROUNDED = Fraction(1, 2000)
+"""Times that people and containers write are rounded to milliseconds: that must not cost a frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One change.
+
+    Attributes:
+        at: when it begins, in seconds after the first frame, or the number of a frame.
+        prompt, negative_prompt, strength: what there is from then on; None for no change.
+        transition: `hold` for at once, `linear` or `slerp`.
+        over: how long it takes, in seconds or frames; 0 for `hold`.
+    """
+
+    at: Fraction
+    prompt: str | None
+    negative_prompt: str | None
+    strength: float | None
+    transition: str
+    over: Fraction
+
+    @property
+    def changes_prompt(self) -> bool:
+        """Whether the text embeddings change."""
+        return self.prompt is not None or self.negative_prompt is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Leg:
+    """A way of the prompt, or of the strength, from one value to the next; a jump if it has no length."""
+
+    begins: Fraction
+    length: Fraction
+    start: Any
+    target: Any
+    curve: Curve = "linear"
+
+    def share(self, position: Fraction, slack: Fraction) -> float:
+        """How much of the way has been gone at a position, from 0 to 1."""
+        gone = position - self.begins
+        return 1.0 if gone + slack >= self.length else max(0.0, float(gone / self.length))
+
+
+class PromptScript:
+    """Prompts and strengths at given times or frames, see `Prompts`.
+
+    Args:
+        path: of the file, for messages.
+        unit: what the entries count.
+        entries: in order.
+        base: before the first entry.
+    """
+
+    def __init__(self, path: Path, unit: Unit, entries: list[Entry], base: Look) -> None:
+        self.option = f"--prompts {path}"
+        self.negative_given = any(entry.negative_prompt is not None for entry in entries)
+        self._unit = unit
+        self._entries = entries
+        at_once = bool(entries) and entries[0].at == 0 and entries[0].transition == "hold"
+        self._changes = entries[1:] if at_once else entries
+        texts, strength = (base.prompt, base.negative_prompt), base.strength
+        if at_once:
+            texts, strength = _texts_after(entries[0], texts), _strength_after(entries[0], strength)
+        self.first = Look(*texts, strength, final_strength=strength)
+        self._prompt_legs, self._strength_legs = [], []
+        for entry in self._changes:
+            span = entry.at, entry.over
+            if entry.changes_prompt:
+                curve: Curve = "slerp" if entry.transition == "slerp" else "linear"
+                following = _texts_after(entry, texts)
+                self._prompt_legs.append(_Leg(*span, texts, following, curve))
+                texts = following
+            if entry.strength is not None:
+                self._strength_legs.append(_Leg(*span, strength, entry.strength))
+                strength = entry.strength
+
+    def at(self, number: int, seconds: Fraction) -> Look:
+        """The look of a frame, see `Prompts`."""
+        by_frame = self._unit == "frame"
+        position, slack = (Fraction(number), Fraction(0)) if by_frame else (seconds, _ROUNDED)
+        texts, departure = (self.first.prompt, self.first.negative_prompt), None
+        leg = _leg_at(self._prompt_legs, position + slack)
+        if leg is not None:
+            texts, share = leg.target, leg.share(position, slack)
+            if share < 1:
+                departure = Departure(leg.start[0], leg.start[1], share, leg.curve)
+        strength = final = self.first.strength
+        leg = _leg_at(self._strength_legs, position + slack)
+        if leg is not None:
+            share, final = leg.share(position, slack), leg.target
+            strength = final if share == 1 else leg.start + share * (final - leg.start)
+        change = bisect_right(self._changes, position + slack, key=lambda entry: entry.at)
+        return Look(*texts, strength, departure, change=change, final_strength=final)
+
+    def describe(self) -> list[str]:
+        """One line for each entry."""
+        return [self._line(entry) for entry in self._entries]
+
+    def _line(self, entry: Entry) -> str:
+        parts = [] if entry.prompt is None else [f"'{entry.prompt}'"]
+        if entry.negative_prompt is not None:
+            parts.append(f"not '{entry.negative_prompt}'")
+        if entry.strength is not None:
+            parts.append(f"strength {entry.strength:g}")
+        if entry.transition != "hold":
+            parts.append(f"{entry.transition} over {self._position(entry.over)}")
+        return f"{self._position(entry.at, counted=False)}: {', '.join(parts)}"
+
+    def _position(self, value: Fraction, *, counted: bool = True) -> str:
+        if self._unit == "time":
+            return f"{float(value):g} s"
+        return f"{value} frame{'' if value == 1 else 's'}" if counted else f"frame {value}"
+
+    def record(self) -> list[Mapping[str, object]]:
+        """The entries as they would be written into a file."""
+        rows: list[Mapping[str, object]] = []
+        for entry in self._entries:
+            row: dict[str, object] = {self._unit: plain(entry.at)}
+            for key in ("prompt", "negative_prompt", "strength"):
+                if getattr(entry, key) is not None:
+                    row[key] = getattr(entry, key)
+            if entry.transition != "hold":
+                row |= {"transition": entry.transition, "over": plain(entry.over)}
+            rows.append(row)
+        return rows
+
+    def left_over(self, look: Look) -> str:
+        """A sentence on the entries that lie beyond the end."""
+        beyond = self._changes[look.change :]
+        if not beyond:
+            return ""
+        first, last = len(self._entries) - len(beyond) + 1, len(self._entries)
+        which = f"entry {last} lies" if first == last else f"entries {first} to {last} lie"
+        where = self._position(beyond[0].at, counted=False)
+        return f"{self.option}: {which} beyond the end of the video, from {where} on."
+
+
+def _texts_after(entry: Entry, before: tuple[str, str]) -> tuple[str, str]:
+    prompt, negative = before
+    return (
+        prompt if entry.prompt is None else entry.prompt,
+        negative if entry.negative_prompt is None else entry.negative_prompt,
+    )
+
+
+def _strength_after(entry: Entry, before: float) -> float:
+    return before if entry.strength is None else entry.strength
+
+
+def _leg_at(legs: list[_Leg], position: Fraction) -> _Leg | None:
+    """The last one that has begun."""
+    index = bisect_right(legs, position, key=lambda leg: leg.begins)
+    return legs[index - 1] if index else None
+
+
+def plain(value: Fraction) -> int | float:
+    """A position as people and JSON write it."""
+    return int(value) if value.denominator == 1 else float(value)

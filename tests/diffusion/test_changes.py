@@ -1,0 +1,240 @@
+"""Prompts and strengths that change in mid-stream, against each frame denoised alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+import torch
+from tiny import tiny_model
+
+from streamv2v_cli.bank.merging import draw_partition
+from streamv2v_cli.diffusion import Translator
+from streamv2v_cli.diffusion.blending import lerp, slerp
+from streamv2v_cli.diffusion.prompts import PromptEncoder, between
+from streamv2v_cli.diffusion.schedule import Schedules
+from streamv2v_cli.errors import ConfigError
+from streamv2v_cli.prompting import PromptedTranslator
+from streamv2v_cli.prompting.look import Departure
+from streamv2v_cli.prompting.reader import read_script
+from streamv2v_cli.seeding import noise
+
+SHAPE = (4, 8, 8)
+STRENGTHS = {1: 0.8, 2: 0.5, 4: 0.3}
+"""From each frame on."""
+SHARES = {2: 0.25, 3: 0.75, 4: 1.0}
+"""Of the way from one prompt to the other."""
+
+
+@pytest.fixture(scope="module")
+def small_model() -> Any:
+    """Two levels: the reference goes through it token by token."""
+    return tiny_model(
+        block_out_channels=(16, 16),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    )
+
+
+def latents(count: int) -> list[torch.Tensor]:
+    scene = torch.randn(4, 8, 8 + count, generator=torch.Generator().manual_seed(5))
+    return [scene[:, :, i : i + 8].contiguous() for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("steps", "lookahead", "guidance", "curve"),
+    [
+        (1, 4, "none", "slerp"),
+        (2, 1, "none", "linear"),
+        (4, 4, "none", "slerp"),
+        (4, 1, "self", "slerp"),
+        (2, 4, "self", "linear"),
+        (2, 1, "full", "slerp"),
+        (2, 4, "initialize", "slerp"),
+        (4, 1, "initialize", "linear"),
+    ],
+)
+def test_each_frame_keeps_its_prompt_and_strength(
+    small_model: Any, settings: Any, run_engine: Any, steps: int, lookahead: int, guidance: str, curve: Any
+) -> None:
+    model = small_model
+    chosen = settings(
+        bank={"kind": "queue", "interval": 4, "fuse": {"layers": ["mid"]}},
+        diffusion={"steps": steps, "guidance": {"kind": guidance, "scale": 1.5, "delta": 0.9}},
+    )
+    pictures = latents(6)
+    encoder = PromptEncoder(model, "never")
+    start, target = encoder.encode("a cat", "red"), encoder.encode("pixel art", "blue")
+    looks = {number: between(start, target, share, curve) for number, share in SHARES.items()}
+    got = run_engine(model, chosen, pictures, lookahead=lookahead, looks=looks, strengths=STRENGTHS)
+
+    def mixed(a: torch.Tensor, b: torch.Tensor, number: int) -> torch.Tensor:
+        share = SHARES.get(min(number, 4), 0.0)
+        way = reference.turned(a, b, share) if curve == "slerp" else a + share * (b - a)
+        return way.float()
+
+    numbers = range(len(pictures))
+    strengths = [
+        STRENGTHS[max(x for x in STRENGTHS if x <= n)] if n else chosen.diffusion.strength for n in numbers
+    ]
+    wanted = reference.translate(
+        model.unet,
+        model.scheduler,
+        pictures,
+        chosen,
+        embeddings=[mixed(start.embedding, target.embedding, number) for number in numbers],
+        negatives=[mixed(start.negative, target.negative, number) for number in numbers],
+        noises=[noise(SHAPE, chosen.seed, "noise", step) for step in range(steps)],
+        draw=lambda layer, tokens, row, number: draw_partition(
+            tokens, stratified=False, seed=chosen.seed, layer=layer, row=row, frame=number
+        ),
+        strengths=strengths,
+    )
+    scale = max(1.0, *(float(x.abs().max()) for x in wanted))
+    differences = [float((a.double() - b).abs().max()) for a, b in zip(got, wanted, strict=True)]
+    assert len(got) == 6
+    assert max(differences) <= 2e-5 * scale, differences
+
+
+def test_slerp_turns_each_token_and_is_exact_at_the_ends(model: Any) -> None:
+    drawn = torch.Generator().manual_seed(3)
+    a, b = torch.randn(2, 7, 16, generator=drawn)
+    b[0] = a[0]  # the first token is the same in all prompts
+    b[1] = a[1] * (1 + 1e-6)
+    b[2] = -a[2]
+    b[3] = 0
+    for share in (0.1, 0.5, 0.9):
+        got = slerp(a, b, share)
+        assert torch.isfinite(got).all()
+        torch.testing.assert_close(got[4:].double(), reference.turned(a[4:], b[4:], share), atol=1e-5, rtol=0)
+        torch.testing.assert_close(got[:4], lerp(a, b, share)[:4], atol=1e-5, rtol=0)
+    assert slerp(a.half(), b.half(), 0.5).dtype == torch.float16
+    encoder = PromptEncoder(model, "never")
+    start, target = encoder.encode("a cat", "red"), encoder.encode("pixel art", "red")
+    assert between(start, target, 0.0, "slerp") is start
+    assert between(start, target, 1.0, "slerp") is target
+    assert between(start, target, 0.5, "slerp").negative is target.negative
+
+
+def test_the_same_text_is_the_same_embedding_again(model: Any) -> None:
+    encoder = PromptEncoder(model, "never")
+    first = encoder.encode("a cat", "red")
+    encoder.encode("pixel art", "red")
+    again = encoder.encode("a cat", "blue")
+    assert again.embedding is first.embedding
+    for number in range(40):
+        encoder.encode(f"cat {number}", "red")
+    late = encoder.encode("a cat", "red")
+    assert late.embedding is not first.embedding
+    assert torch.equal(late.embedding, first.embedding)
+
+
+def test_strengths_that_take_the_same_timesteps_are_one_schedule(model: Any, settings: Any) -> None:
+    schedules = Schedules(model.scheduler, settings().diffusion)
+    assert schedules.at(0.5) is schedules.at(0.519)
+    assert schedules.at(0.5) is not schedules.at(0.52)
+    with pytest.raises(ConfigError, match="leaves 3 timesteps for 4 steps"):
+        schedules.at(0.07)
+
+
+def test_buffers_are_written_only_when_something_changes(
+    model: Any, settings: Any, frames: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streamv2v_cli.diffusion.prompts import BatchPrompts
+    from streamv2v_cli.diffusion.schedule import BatchSchedule
+
+    translator = Translator(model, settings(diffusion={"steps": 2}, bank={"kind": "none"}, lookahead=1))
+    clip = frames(12)
+    translator.push(clip[0])
+    written: list[str] = []
+    for kind in (BatchPrompts, BatchSchedule):
+        original = kind._write
+
+        def note(self: Any, *rest: Any, original: Any = original, name: str = kind.__name__) -> None:
+            written.append(name)
+            original(self, *rest)
+
+        monkeypatch.setattr(kind, "_write", note)
+
+    def writes(start: int, **change: Any) -> list[str]:
+        written.clear()
+        for frame in clip[start : start + 2]:
+            translator.set_prompt("pixel art" if change else "a cat", **change)
+            translator.push(frame)
+        return sorted(written)
+
+    assert writes(1) == []
+    halfway = Departure("a cat", "red", 0.5, "slerp")
+    assert writes(3, departure=halfway) == ["BatchPrompts"] * 3
+    assert writes(5, departure=None) == ["BatchPrompts"] * 3
+    assert writes(7, departure=None) == []
+    assert writes(9, strength=0.6) == ["BatchSchedule"] * 2
+    translator.close()
+
+
+def test_a_strength_changes_the_picture_until_the_reset(model: Any, settings: Any, frames: Any) -> None:
+    chosen = settings(diffusion={"steps": 2}, bank={"kind": "none"}, lookahead=1)
+    clip = frames(4)
+    translator = Translator(model, chosen)
+
+    def run(strength: float | None) -> list[np.ndarray]:
+        out = [x for frame in clip[:2] for x in translator.push(frame)]
+        translator.set_prompt("a cat", strength=strength)
+        out += [x for frame in clip[2:] for x in translator.push(frame)] + translator.flush()
+        return [x.pixels for x in out]
+
+    plain, strong = run(None), run(0.9)
+    translator.reset()
+    again = run(0.4)
+    assert [np.array_equal(a, b) for a, b in zip(plain, strong, strict=True)] == [True, True, False, False]
+    assert [np.array_equal(a, b) for a, b in zip(plain, again, strict=True)] == [True] * 4
+    with pytest.raises(ConfigError, match="leaves 1 timesteps"):
+        translator.set_prompt("pixel art", strength=0.02)
+    translator.close()
+
+
+def test_a_script_gives_what_the_single_prompts_give(
+    model: Any, settings: Any, frames: Any, tmp_path: Path
+) -> None:
+    """Before and after the change; without a bank every frame stands alone."""
+    (tmp_path / "p.yaml").write_text(
+        "- {frame: 0, prompt: a cat}\n"
+        "- {frame: 3, prompt: pixel art, strength: 0.9, transition: slerp, over: 3}\n"
+    )
+    clip, common = frames(8), {"bank": {"kind": "none"}}
+    pictures = {}
+    for name, prompt, strength in (("a", "a cat", 0.4), ("b", "pixel art", 0.9), ("ab", "neon", 0.4)):
+        chosen = settings(prompt=prompt, diffusion={"steps": 2, "strength": strength}, **common)
+        script = read_script(tmp_path / "p.yaml", chosen)
+        translator: Any = Translator(model, chosen if name != "ab" else script.first.applied_to(chosen))
+        if name == "ab":
+            translator = PromptedTranslator(translator, script)
+        out = [x for frame in clip for x in translator.push(frame)] + translator.flush()
+        pictures[name] = [x.pixels for x in out]
+        translator.close()
+
+    def same(name: str) -> list[bool]:
+        return [np.array_equal(a, b) for a, b in zip(pictures["ab"], pictures[name], strict=True)]
+
+    assert same("a") == [True] * 4 + [False] * 4
+    assert same("b") == [False] * 6 + [True] * 2
+
+
+@pytest.mark.parametrize("change", [{"strength": 0.9}, {"departure": Departure("red", "red", 0.5, "linear")}])
+def test_a_change_ends_the_repetition_of_similar_frames(
+    model: Any, settings: Any, frames: Any, change: dict[str, Any]
+) -> None:
+    translator = Translator(
+        model, settings(diffusion={"steps": 1}, lookahead=1, skip_similar={"enabled": True})
+    )
+    frame = frames(1)[0]
+    first = translator.push(frame)[0]
+    translator.set_prompt("a cat", strength=0.4)
+    assert np.array_equal(translator.push(frame)[0].pixels, first.pixels)
+    translator.set_prompt("a cat", **change)
+    assert not np.array_equal(translator.push(frame)[0].pixels, first.pixels)
+    assert translator.frames_skipped == 1
+    translator.close()

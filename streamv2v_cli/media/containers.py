@@ -38,7 +38,8 @@ class Container:
         has_copies: it can hold streams beside the video.
         begins_at_zero: it has no start times: its first picture and its sound begin at zero.
         longest_text: bytes of metadata under one name that FFmpeg reads back; None for any number.
-        not_below_zero: which of a packet's times it cannot hold below zero: `dts`, `pts` or, empty, neither.
+        not_below_zero: what it cannot hold below zero: `dts` or `pts` of any packet, only the `pictures`, or, empty,
+            nothing is known that it cannot.
         pix_fmts: the only pixel formats that it knows; empty if the encoder alone decides.
     """
 
@@ -101,10 +102,10 @@ _Y4M_PIX_FMTS = ("yuv420p", "yuv422p", "yuv444p", "yuv411p", "gray")
 FORMATS = {
     container.name: container
     for container in (
-        Container("mp4", options=_FRAGMENTED, piped_options=_PIPED_FRAGMENTS),
-        Container("mov", options=_FRAGMENTED, piped_options=_PIPED_FRAGMENTS),
-        Container("matroska", options=_MATROSKA),
-        Container("webm", "libvpx-vp9", _MATROSKA),
+        Container("mp4", options=_FRAGMENTED, piped_options=_PIPED_FRAGMENTS, not_below_zero="pictures"),
+        Container("mov", options=_FRAGMENTED, piped_options=_PIPED_FRAGMENTS, not_below_zero="pictures"),
+        Container("matroska", options=_MATROSKA, not_below_zero="pictures"),
+        Container("webm", "libvpx-vp9", _MATROSKA, not_below_zero="pictures"),
         Container("avi", "mpeg4", _EXACT_START, constant_rate=True, has_chapters=False, begins_at_zero=True),
         Container(
             "mpegts",

@@ -30,7 +30,7 @@ _IN_AVI = ("pcm_", "mp2", "mp3")
 _IN_STEP = Fraction(1, 1000)
 _COVER_NAMES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 
-_LOSSLESS = {"mov": "alac", "matroska": "flac", "nut": "pcm", "avi": "pcm"}
+_LOSSLESS = {"mp4": "alac", "mov": "alac", "matroska": "flac", "nut": "pcm", "avi": "pcm"}
 _LOSSY = {"webm": "libopus", "avi": "pcm"}
 """Container -> encoder for sound that it cannot hold; aac where there is no other, pcm of 16 or 24 bits."""
 _TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt", "nut": "ass"}
@@ -138,6 +138,8 @@ def _may_be_copied(container: Container, stream: Any, start: Fraction, trimmed: 
         return codec.startswith(_IN_AVI) and not trimmed and not primed and abs(begins - start) <= _IN_STEP
     if container.name == "nut" and codec in _NOT_IN_NUT:
         return False
+    if container.name == "mp4" and codec.startswith("pcm_"):
+        return False  # a late addition to the format, which hardly a player knows and FFmpeg itself stumbles over
     return not headers_in_packets(stream) or specific_config(stream) is not None
 
 

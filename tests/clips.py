@@ -42,6 +42,11 @@ def number_of(pixels: np.ndarray) -> int:
     return sum((value > 128) << bit for bit, value in enumerate(centres))
 
 
+def sine(time: np.ndarray, hertz: int) -> np.ndarray:
+    """A steady tone."""
+    return 0.3 * np.sin(2 * np.pi * hertz * time)
+
+
 @dataclass
 class Clip:
     """What `make_clip` writes.
@@ -52,6 +57,7 @@ class Clip:
         rotation: degrees counter-clockwise, mirrored and flipped, for the display matrix.
         tones: start in seconds of each sound track.
         languages: of the sound tracks.
+        sound: seconds from the beginning of a track, its pitch -> samples from -1 to 1.
     """
 
     pts: Sequence[int] = tuple(range(0, 512 * 24, 512))
@@ -71,6 +77,7 @@ class Clip:
     tones: Sequence[float] = ()
     audio_codec: str = "aac"
     languages: Sequence[str] = ()
+    sound: Callable[[np.ndarray, int], np.ndarray] = sine
     chapters: Sequence[dict[str, Any]] = ()
     metadata: dict[str, str] = field(default_factory=dict)
 
@@ -128,7 +135,7 @@ def _mux_tone(output: Any, stream: Any, clip: Clip, start: float, hertz: int) ->
     size = stream.codec_context.frame_size or 1024
     for block in range(int(seconds * 48000) // size):
         time = (np.arange(size) + block * size) / 48000
-        wave = (0.3 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+        wave = clip.sound(time, hertz).astype(np.float32)
         frame = _sound(wave, stream.codec_context.format)
         frame.sample_rate = 48000
         frame.pts, frame.time_base = round(start * 48000) + block * size, Fraction(1, 48000)

@@ -80,7 +80,7 @@ class FileSink:
             self._output.metadata.update(plan.metadata or {})
             self._output.set_chapters(list(plan.chapters))
             self._output.start_encoding()
-            self._held = {template: deque(track.begin()) for template, track in self._tracks.items()}
+            self._held = {template: deque() for template in self._tracks}
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.destination.discard()
             if isinstance(error, BrokenPipeError):

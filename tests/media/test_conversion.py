@@ -60,7 +60,7 @@ def written_to(rewrite: Callable[..., Any], source: Path, output: Path, **more: 
         ("mov", "pcm_s16le", "ts", "aac"),
         ("mov", "pcm_s16le", "mp4", "alac"),
         ("mkv", "flac", "mov", "alac"),
-        ("mkv", "alac", "nut", "pcm_s16le"),
+        ("mkv", "alac", "nut", "pcm_s24le"),
         ("mkv", "libopus", "mov", "aac"),
         ("mkv", "libopus", "avi", "pcm_s16le"),
         ("mp4", "aac", "webm", "libopus"),

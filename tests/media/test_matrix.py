@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +25,7 @@ from streamv2v_cli.media.destination import STDOUT
 from streamv2v_cli.media.output import check_output_path, plan_output
 from streamv2v_cli.media.sink import FileSink
 from streamv2v_cli.media.source import FileSource
+from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings import Output
 
 MILLISECOND = Fraction(1, 1000)
@@ -204,6 +206,33 @@ def test_all_is_there_at_its_time(case: Case) -> None:
     _check_sound(case, after.times[0] - before.times[0])
     if before.chapters and case.kind in WITH_CHAPTERS:
         assert [_titled(chapter) for chapter in after.chapters] == [_titled(c) for c in before.chapters]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("name", [name for name in INPUTS if name != "rotated.mov"])
+def test_a_part_is_cut_at_its_frames(
+    name: str, suffix: str, inputs: dict[str, Path], tmp_path: Path, rewrite: Callable[..., Any]
+) -> None:
+    begin, end = Fraction(13, 100), Fraction(34, 100)
+    rewrite(inputs[name], tmp_path / f"out{suffix}", trim=Trim(start=begin, end=end))
+    before, after = look(inputs[name]), look(tmp_path / f"out{suffix}")
+    first, last = before.times[0] + begin, before.times[0] + end
+    zero = first // before.tick * before.tick  # times of a part are counted in whole ticks of the input
+    wanted = [
+        (number, time - zero)
+        for number, time in zip(before.numbers, before.times, strict=True)
+        if first <= time < last
+    ]
+    assert after.numbers == [number for number, _ in wanted]
+    for time, (_, expected) in zip(after.times, wanted, strict=True):
+        assert abs(time - expected) <= max(after.tick, before.tick)
+    for old, new in zip(_tracks(inputs[name]), _tracks(tmp_path / f"out{suffix}"), strict=True):
+        if new.codec != old.codec:
+            continue
+        kept = [start - zero for start in old.starts if zero <= start < last]
+        assert len(new.starts) == len(kept)
+        moved = after.times[0] - wanted[0][1]
+        assert all(abs(n - o - moved) <= MILLISECOND for n, o in zip(new.starts, kept, strict=True))
 
 
 def _titled(chapter: Any) -> tuple[Fraction, str]:

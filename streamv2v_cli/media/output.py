@@ -184,7 +184,7 @@ def plan_output(
     notes = [*encoder.notes, *track_notes]
     if info.chapters and not container.has_chapters:
         notes.append(f"The container {container.name} has no chapters; those of the input are left out.")
-    if container.begins_at_zero and info.start:
+    if container.begins_at_zero and abs(info.start) * rate >= Fraction(1, 2):  # of a frame
         notes.append(
             f"The container {container.name} holds no start time: the first frame is at 0 instead of "
             f"{float(info.start):.3f} s, and the sound moves with it."

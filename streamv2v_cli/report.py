@@ -27,7 +27,7 @@ def plan_text(
 ) -> str:
     """The plan of a run: the input's streams, the sizes, the model and where it comes from, the settings."""
     fates = {
-        track.template.index: f"converted to {track.codec}" if track.codec else "copied"
+        track.template.index: f"converted to {track.codec.removeprefix('lib')}" if track.codec else "copied"
         for track in plan.tracks
     }
     lines = [f"input     {info.name}", f"          {_video_text(info)}"]

@@ -42,6 +42,11 @@ def number_of(pixels: np.ndarray) -> int:
     return sum((value > 128) << bit for bit, value in enumerate(centres))
 
 
+def sine(time: np.ndarray, hertz: int) -> np.ndarray:
+    """A steady tone."""
+    return 0.3 * np.sin(2 * np.pi * hertz * time)
+
+
 @dataclass
 class Clip:
     """What `make_clip` writes.
@@ -50,7 +55,9 @@ class Clip:
         pts: of the frames, in ticks of `time_base`; `durations` too.
         picture: index -> (height, width, 3) RGB pixels, or a function that gives an av.VideoFrame.
         rotation: degrees counter-clockwise, mirrored and flipped, for the display matrix.
-        tones: start in seconds of each AAC track.
+        tones: start in seconds of each sound track.
+        languages: of the sound tracks.
+        sound: seconds from the beginning of a track, its pitch -> samples from -1 to 1.
     """
 
     pts: Sequence[int] = tuple(range(0, 512 * 24, 512))
@@ -69,6 +76,8 @@ class Clip:
     aspect: Fraction | None = None
     tones: Sequence[float] = ()
     audio_codec: str = "aac"
+    languages: Sequence[str] = ()
+    sound: Callable[[np.ndarray, int], np.ndarray] = sine
     chapters: Sequence[dict[str, Any]] = ()
     metadata: dict[str, str] = field(default_factory=dict)
 
@@ -81,6 +90,8 @@ def make_clip(path: Path, clip: Clip | None = None, **changes: Any) -> Path:
         sounds = [output.add_stream(clip.audio_codec, rate=48000) for _ in clip.tones]
         for sound in sounds:
             sound.time_base = Fraction(1, 48000)
+        for sound, language in zip(sounds, clip.languages, strict=False):
+            sound.metadata["language"] = language
         output.metadata.update(clip.metadata)
         if clip.chapters:
             output.set_chapters(list(clip.chapters))
@@ -124,12 +135,21 @@ def _mux_tone(output: Any, stream: Any, clip: Clip, start: float, hertz: int) ->
     size = stream.codec_context.frame_size or 1024
     for block in range(int(seconds * 48000) // size):
         time = (np.arange(size) + block * size) / 48000
-        wave = (0.3 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
-        frame = av.AudioFrame.from_ndarray(np.stack([wave, wave]), "fltp", "stereo")
+        wave = clip.sound(time, hertz).astype(np.float32)
+        frame = _sound(wave, stream.codec_context.format)
         frame.sample_rate = 48000
         frame.pts, frame.time_base = round(start * 48000) + block * size, Fraction(1, 48000)
         output.mux(stream.encode(frame))
     output.mux(stream.encode(None))
+
+
+def _sound(wave: np.ndarray, format: Any) -> Any:
+    """The same sound left and right, in the encoder's sample format."""
+    kinds = {"flt": (np.float32, 1), "s16": (np.int16, 2**15 - 1), "s32": (np.int32, 2**31 - 1)}
+    kind, loudest = kinds[format.name.removesuffix("p")]
+    samples = (wave.astype(np.float64) * loudest).astype(kind)
+    both = np.stack([samples, samples]) if format.is_planar else samples.repeat(2)[None]
+    return av.AudioFrame.from_ndarray(both, format.name, "stereo")
 
 
 @dataclass

@@ -71,10 +71,6 @@ class AudioConverter:
         _configure(self._encoder, self._decoder)
         self.stream.time_base = self._encoder.time_base
 
-    def begin(self) -> list[Packet[Any]]:
-        """Nothing: all packets come from those of the input."""
-        return []
-
     def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """The packets of the output that are complete after one more of the input."""
         try:

@@ -46,10 +46,11 @@ class OutputClock:
             return
         self.started = True
         kind = self._container.not_below_zero
-        begins = [_time(packet, kind) for packets in waiting for packet in list(packets)[:1]]
+        heard = [packet for packets in waiting for packet in list(packets)[:1]] if kind != "pictures" else []
+        begins = [_time(packet, kind) for packet in heard]
         if picture is not None:
             begins.append(_time(picture, kind))
-        self.shift = max(Fraction(0), -min(begins))
+        self.shift = max(Fraction(0), -min(begins, default=Fraction(0)))
         if self.shift:
             log.warning(
                 "The container %s holds no times below zero: everything begins %.0f ms later, picture and sound "
@@ -74,13 +75,13 @@ class OutputClock:
         """Another packet at its time in the output; None for one that would begin before zero nevertheless."""
         kind = self._container.not_below_zero
         moved = self._shifted(packet)
-        if kind and _time(moved, kind) < 0:
+        if kind in ("dts", "pts") and _time(moved, kind) < 0:
             log.info("Left out a packet at %.3f s, which came too late in the input.", float(time_of(packet)))
             return None
         return moved
 
     def _shifted(self, packet: Packet[Any]) -> Packet[Any]:
-        if self._container.not_below_zero:
+        if self.shift or self._container.not_below_zero == "pts":
             _rescale(packet)  # a tick of the encoder's may be longer than the shift
         ticks = round(self.shift / packet.time_base)
         if packet.pts is not None:

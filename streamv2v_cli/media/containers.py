@@ -40,7 +40,9 @@ class Container:
         has_copies: it can hold streams beside the video.
         begins_at_zero: it has no start times: its first picture and its sound begin at zero.
         longest_text: bytes of metadata under one name that FFmpeg reads back; None for any number.
-        not_below_zero: which of a packet's times it cannot hold below zero: `dts`, `pts` or, empty, neither.
+        tick: seconds to which it rounds every time; None where that is less than anybody could see.
+        not_below_zero: what it cannot hold below zero: `dts` or `pts` of any packet, only the `pictures`, or, empty,
+            nothing is known that it cannot.
         pix_fmts: the only pixel formats that it knows; empty if the encoder alone decides.
     """
 
@@ -58,6 +60,7 @@ class Container:
         begins_at_zero: bool = False,
         not_below_zero: str = "",
         longest_text: int | None = None,
+        tick: Fraction | None = None,
         pix_fmts: tuple[str, ...] = (),
     ) -> None:
         self.name = name
@@ -73,6 +76,7 @@ class Container:
         self.begins_at_zero = begins_at_zero
         self.not_below_zero = not_below_zero
         self.longest_text = longest_text
+        self.tick = tick
         self.pix_fmts = pix_fmts
 
     @property
@@ -92,6 +96,8 @@ _EXACT_START = {"avoid_negative_ts": "disabled"}
 _MATROSKA = {**_EXACT_START, "cluster_time_limit": "2000"}
 """On the disk every two seconds."""
 
+_MILLISECOND = Fraction(1, 1000)
+
 _PIPED_FRAGMENTS = {
     "movflags": "+frag_keyframe+empty_moov+delay_moov+default_base_moof",
     "frag_duration": "2000000",
@@ -106,10 +112,10 @@ IMAGES = "image2"
 FORMATS = {
     container.name: container
     for container in (
-        Container("mp4", options=_FRAGMENTED, piped_options=_PIPED_FRAGMENTS),
-        Container("mov", options=_FRAGMENTED, piped_options=_PIPED_FRAGMENTS),
-        Container("matroska", options=_MATROSKA),
-        Container("webm", "libvpx-vp9", _MATROSKA),
+        Container("mp4", options=_FRAGMENTED, piped_options=_PIPED_FRAGMENTS, not_below_zero="pictures"),
+        Container("mov", options=_FRAGMENTED, piped_options=_PIPED_FRAGMENTS, not_below_zero="pictures"),
+        Container("matroska", options=_MATROSKA, not_below_zero="pictures", tick=_MILLISECOND),
+        Container("webm", "libvpx-vp9", _MATROSKA, not_below_zero="pictures", tick=_MILLISECOND),
         Container("avi", "mpeg4", _EXACT_START, constant_rate=True, has_chapters=False, begins_at_zero=True),
         Container(
             "mpegts",

@@ -14,7 +14,10 @@ from .orientation import orientation_of
 from .preparation import prepare
 from .trim import Trim
 
-__all__ = ["describe_source"]
+__all__ = ["TIMECODE", "describe_source"]
+
+TIMECODE = "timecode"
+"""Details of a stream that only says when the first frame was taken; the video's metadata say it too."""
 
 
 def describe_source(
@@ -91,6 +94,8 @@ def _stream_info(stream: Any) -> StreamInfo:
     details = ""
     if stream.type == "audio" and context is not None:
         details = f"{context.sample_rate} Hz {context.layout.name}"
+    elif stream.type == "data" and "timecode" in stream.metadata:
+        details = TIMECODE
     elif stream.type == "video" and context is not None:
         details = f"{context.width}x{context.height}"
     codec = (

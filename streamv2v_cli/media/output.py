@@ -22,6 +22,7 @@ from .containers import (
     output_metadata,
     trimmed_chapters,
 )
+from .description import TIMECODE
 from .destination import STDOUT, Destination, FileDestination, PipeDestination
 from .encoder import EncoderPlan, Picture, plan_encoder
 from .stdin import STDIN
@@ -30,6 +31,7 @@ from .trim import Trim
 
 if TYPE_CHECKING:
     from ..settings import Output
+    from .info import SourceInfo, StreamInfo
     from .source import FileSource
 
 __all__ = ["OutputPlan", "check_output_path", "default_output_path", "plan_output"]
@@ -213,7 +215,7 @@ def plan_output(
         )
     if info.chapters and not container.has_chapters:
         notes.append(f"The container {container.name} has no chapters; those of the input are left out.")
-    if container.begins_at_zero and info.start:
+    if container.begins_at_zero and abs(info.start) * rate >= Fraction(1, 2):  # of a frame
         notes.append(
             f"The container {container.name} holds no start time: the first frame is at 0 instead of "
             f"{float(info.start):.3f} s, and the sound moves with it."
@@ -245,6 +247,8 @@ def _plan_tracks(
         stream = streams.get(info.index)
         if info.kind in unwanted or (info.kind == "video" and (stream is None or not is_cover(stream))):
             continue
+        if stream is None and _is_said_elsewhere(info, source.info, container, output, trim):
+            continue
         track = stream and plan_track(
             container,
             stream,
@@ -253,12 +257,24 @@ def _plan_tracks(
             trimmed=trim.start is not None,
             covers=source.covers,
         )
-        if track is None:
+        if track is None and stream is not None and is_cover(stream):
+            notes.append(f"Cover art is kept only in Matroska: {info} is left out.")
+        elif track is None:
             notes.append(f"The container {container.name} cannot hold {info}; it is left out.")
         else:
             tracks.append(track)
             notes += filter(None, [track.note(str(info), container)])
     return tuple(tracks), notes
+
+
+def _is_said_elsewhere(
+    stream: StreamInfo, source: SourceInfo, container: Container, output: Output, trim: Trim
+) -> bool:
+    """Whether a stream without a codec only repeats what the output holds in another place."""
+    if stream.details == TIMECODE:
+        return container.has_metadata and output.metadata == "copy" and trim.start is None
+    # MP4 has the titles of its chapters in a stream of their own.
+    return stream.codec == "bin_data" and bool(source.chapters) and source.container.startswith("mov")
 
 
 def _video_metadata(metadata: Mapping[str, str], trim: Trim) -> dict[str, str]:

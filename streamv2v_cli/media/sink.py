@@ -52,7 +52,7 @@ class FileSink:
         self.frames_written = 0
         self._plan = plan
         self._verifier = Verifier(plan) if verify else None
-        self._closed = False
+        self._closed = self._told = False
         self._picture = plan.encoder.picture
         self._to_yuv = RgbWriter(plan.encoder.pix_fmt, plan.encoder.colour)
         self._held: dict[Any, deque[Packet[Any]]] = {}
@@ -80,7 +80,7 @@ class FileSink:
             self._output.metadata.update(plan.metadata or {})
             self._output.set_chapters(list(plan.chapters))
             self._output.start_encoding()
-            self._held = {template: deque(track.begin()) for template, track in self._tracks.items()}
+            self._held = {template: deque() for template in self._tracks}
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.destination.discard()
             if isinstance(error, BrokenPipeError):
@@ -106,6 +106,7 @@ class FileSink:
         picture = self._to_yuv(self._padded(frame.pixels))
         picture.pts, picture.duration = self._ticks(frame)
         picture.time_base = self._picture.time_base
+        self._tell_of_rounding(picture.duration)
         if self._verifier is not None:
             self._verifier.wrote_frame(picture.pts, picture.duration)
         self._last_pts = picture.pts
@@ -194,6 +195,18 @@ class FileSink:
             pts = self._last_pts + 1
         duration = self._usual_duration if not frame.duration else max(1, round(frame.duration * scale))
         return pts, duration
+
+    def _tell_of_rounding(self, duration: int) -> None:
+        """Say once where frames of uneven lengths, whose times are no multiples of one length, are rounded."""
+        tick = self._plan.container.tick
+        uneven = abs(duration - self._usual_duration) * self._picture.time_base >= (tick or 1)
+        if tick is not None and uneven and not self._told and self._picture.time_base < tick:
+            self._told = True
+            log.info(
+                "The container %s rounds the frames' times to %g ms.",
+                self._plan.container.name,
+                float(tick * 1000),
+            )
 
     def _encode(self, picture: Any) -> None:
         try:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ _SHORT_OF_HEADER = 0.5
 """Seconds that a file may end before its header says, for frames that last and tracks that differ."""
 _SEARCH_BEYOND_END = 10
 """Seconds of video that are read past the last wanted frame in search of the sound that belongs to it."""
+_FINE = Fraction(1, 10_000)
+"""Seconds to which the times of sound are counted in a part of the input."""
 _WORTH_SEEKING = 2
 """Seconds; up to that, decoding from the beginning is as fast."""
 _HALF_MILLISECOND = Fraction(1, 2000)
@@ -278,9 +281,11 @@ class FileSource:
     def _cut(self, packet: Packet[Any], end: Fraction | None) -> Iterator[Packet[Any]]:
         """The packet with its time counted from the beginning of the wanted part, if it belongs to that."""
         start = time_of(packet)
-        unit = Fraction(packet.time_base)
         if packet.dts is None or (end is not None and start >= end):
             return
+        if self._trim.start is not None:
+            _count_finely(packet)
+        unit = Fraction(packet.time_base)
         if self._trim.start is not None and start < self._offset:
             if packet.stream.type != "subtitle" or _end_of(packet) <= self._offset or packet.pts is None:
                 return
@@ -321,6 +326,15 @@ class FileSource:
             log.warning(
                 "The input ends at %.2f s, %.2f s before its header says: it is truncated.", times[0], missing
             )
+
+
+def _count_finely(packet: Packet[Any]) -> None:
+    """Give a packet shorter ticks where those of its stream, as in AVI, are as long as itself."""
+    parts = ceil(Fraction(packet.time_base) / _FINE)
+    for name in ("pts", "dts", "duration"):
+        if (ticks := getattr(packet, name)) is not None:
+            setattr(packet, name, ticks * parts)
+    packet.time_base = Fraction(packet.time_base) / parts
 
 
 def _end_of(packet: Packet[Any]) -> Fraction:

@@ -41,10 +41,6 @@ class SubtitleConverter:
         self._encoder.subtitle_header = self._decoder.subtitle_header
         self._encoder.time_base = self.stream.time_base = template.time_base
 
-    def begin(self) -> list[Packet[Any]]:
-        """Nothing: all packets come from those of the input."""
-        return []
-
     def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """The same text in the output's form; nothing for a packet that only ends the text before it."""
         try:

@@ -23,17 +23,23 @@ _IN_TRANSPORT_STREAMS = {
     *("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"),
 }
 """FFmpeg writes any codec to a transport stream, but only these can be read back."""
-_NOT_IN_NUT = {"eac3"}
-"""FFmpeg writes it, but takes it for AC-3 when it reads it back."""
+_NOT_IN_NUT = {"eac3"} | TEXT_CODECS
+"""FFmpeg takes E-AC-3 for AC-3 when it reads it back, and NUT has no durations, without which no text is shown."""
 _IN_AVI = ("pcm_", "mp2", "mp3")
 """In AVI the place of a packet is its time; FFmpeg's files with other codecs are out of step."""
 _IN_STEP = Fraction(1, 1000)
 _COVER_NAMES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 
-_LOSSLESS = {"mov": "alac", "matroska": "flac", "nut": "pcm", "avi": "pcm"}
+_LOSSLESS = {"mp4": "alac", "mov": "alac", "matroska": "flac", "nut": "pcm", "avi": "pcm"}
 _LOSSY = {"webm": "libopus", "avi": "pcm"}
 """Container -> encoder for sound that it cannot hold; aac where there is no other, pcm of 16 or 24 bits."""
-_TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt", "nut": "ass"}
+_IN_QUICKTIME = {
+    **{"bod": "tib", "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per"},
+    **{"fra": "fre", "hye": "arm", "isl": "ice", "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur"},
+    **{"nld": "dut", "ron": "rum", "slk": "slo", "sqi": "alb", "zho": "chi"},
+}
+"""Languages that QuickTime knows by the other one of their two codes in ISO 639-2."""
+_TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 """Container -> encoder for text that it cannot hold."""
 
 
@@ -76,9 +82,6 @@ class Track(Protocol):
 
     stream: Any
 
-    def begin(self) -> list[Packet[Any]]:
-        """What is written before all else."""
-
     def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """The packets of the output that are complete after one more of the input."""
 
@@ -113,17 +116,17 @@ def plan_track(
     if not container.has_copies:
         return None
     if is_cover(stream):
+        # In a fragmented MP4 FFmpeg makes a second track of it, one that nothing can read.
         picture = (covers or {}).get(stream.index)
-        candidates = [] if picture is None else [TrackPlan(stream, cover=picture)]
-    elif stream.type == "attachment":
+        return TrackPlan(stream, cover=picture) if picture and container.name == "matroska" else None
+    if stream.type == "attachment":
         return TrackPlan(stream) if container.name == "matroska" else None
-    elif stream.codec_context is None:
+    if stream.codec_context is None:
         return None
-    else:
-        candidates = [TrackPlan(stream)] if _may_be_copied(container, stream, start, trimmed) else []
-        codec = _encoder_for(container, stream)
-        if codec is not None:
-            candidates.append(TrackPlan(stream, codec, start if container.begins_at_zero else None))
+    candidates = [TrackPlan(stream)] if _may_be_copied(container, stream, start, trimmed) else []
+    codec = _encoder_for(container, stream)
+    if codec is not None:
+        candidates.append(TrackPlan(stream, codec, start if container.begins_at_zero else None))
     return next((plan for plan in candidates if _is_accepted(container, plan, seekable)), None)
 
 
@@ -138,6 +141,8 @@ def _may_be_copied(container: Container, stream: Any, start: Fraction, trimmed: 
         return codec.startswith(_IN_AVI) and not trimmed and not primed and abs(begins - start) <= _IN_STEP
     if container.name == "nut" and codec in _NOT_IN_NUT:
         return False
+    if container.name == "mp4" and codec.startswith("pcm_"):
+        return False  # a late addition to the format, which hardly a player knows and FFmpeg itself stumbles over
     return not headers_in_packets(stream) or specific_config(stream) is not None
 
 
@@ -178,22 +183,27 @@ def open_track(output: Any, plan: TrackPlan, *, with_metadata: bool = True) -> T
     track: Track
     if template.type == "attachment":
         return _Attachment(output, template)
-    if plan.cover is not None and output.format.name == "matroska":
-        return _Attachment(output, template, plan.cover)
     if plan.cover is not None:
-        track = _Cover(output, template, plan.cover)
-    elif plan.codec is None:
+        return _Attachment(output, template, plan.cover)
+    if plan.codec is None:
         track = _Copy(output, template)
     elif template.type == "audio":
         track = AudioConverter(output, template, plan.codec, start=plan.start)
     else:
         track = SubtitleConverter(output, template, plan.codec)
-    metadata = output_metadata(template.metadata, OF_THE_OLD_STREAM)
-    if not with_metadata:
-        metadata = {key: value for key, value in metadata.items() if key == "language"}
-    track.stream.metadata.update(metadata)
+    track.stream.metadata.update(_metadata(template.metadata, output.format.name, with_metadata))
     track.stream.disposition = template.disposition
     return track
+
+
+def _metadata(metadata: dict[str, str], container: str, complete: bool) -> dict[str, str]:
+    """What is written of a stream's metadata: all that remains true of it, or only its language."""
+    kept = output_metadata(metadata, OF_THE_OLD_STREAM)
+    if container == "mov" and "language" in kept:
+        kept["language"] = _IN_QUICKTIME.get(kept["language"], kept["language"])
+    if container in ("mov", "mp4") and "title" in kept:
+        kept["handler_name"] = kept["title"]  # the only name that these have for a track
+    return kept if complete else {key: value for key, value in kept.items() if key == "language"}
 
 
 class _Copy:
@@ -205,35 +215,10 @@ class _Copy:
         if self._strips:
             self.stream.codec_context.extradata = specific_config(template)
 
-    def begin(self) -> list[Packet[Any]]:
-        return []
-
     def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
         copy = without_header(packet) if self._strips else packet
         copy.stream = self.stream
         return [copy]
-
-    def flush(self) -> list[Packet[Any]]:
-        return []
-
-
-class _Cover:
-    """A picture that is there from the beginning."""
-
-    def __init__(self, output: Any, template: Any, picture: bytes) -> None:
-        self.stream = output.add_stream_from_template(template, opaque=True)
-        self._picture = picture
-
-    def begin(self) -> list[Packet[Any]]:
-        packet = Packet(self._picture)
-        packet.pts = packet.dts = 0
-        packet.time_base = self.stream.time_base
-        packet.is_keyframe = True
-        packet.stream = self.stream
-        return [packet]
-
-    def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
-        return []
 
     def flush(self) -> list[Packet[Any]]:
         return []
@@ -253,9 +238,6 @@ class _Attachment:
             name, mimetype = _COVER_NAMES.get(template.codec_context.name, ("cover", None))
             data = picture
         self.stream = output.add_attachment(name, mimetype or "application/octet-stream", data)
-
-    def begin(self) -> list[Packet[Any]]:
-        return []
 
     def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
         return []

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from streamv2v_cli.frame import Frame
+from streamv2v_cli.media.containers import container_for
 from streamv2v_cli.media.output import OutputPlan, check_output_path, plan_output
 from streamv2v_cli.media.sink import FileSink
 from streamv2v_cli.media.source import FileSource
@@ -32,7 +33,8 @@ def rewrite() -> Callable[..., OutputPlan]:
         **settings: Any,
     ) -> OutputPlan:
         trim = trim or Trim(frames=frames)
-        with FileSource(source, trim=trim) as opened:
+        constant = container_for(output).constant_rate
+        with FileSource(source, trim=trim, constant=constant) as opened:
             plan = plan_output(
                 opened,
                 check_output_path(output, source, overwrite=False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -85,3 +86,28 @@ def test_timestamps_that_stand_still_or_are_missing_are_repaired(tmp_path: Path)
         pts = [item.pts for item in opened if isinstance(item, Frame)]
     assert len(pts) == 5
     assert pts == sorted(set(pts))
+
+
+def test_rounding_is_mentioned_where_it_matters(
+    tmp_path: Path, rewrite: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    even, uneven = (
+        make_clip(tmp_path / "even.mp4"),
+        make_clip(tmp_path / "uneven.mp4", **TIMELINES["variable"]),
+    )
+    with caplog.at_level(logging.INFO, "streamv2v_cli.media.sink"):
+        rewrite(even, tmp_path / "even.mkv")
+        rewrite(uneven, tmp_path / "uneven.nut")
+        assert "rounds" not in caplog.text
+        rewrite(uneven, tmp_path / "uneven.mkv")
+    assert caplog.text.count("rounds the frames' times to 1 ms") == 1
+
+
+@pytest.mark.parametrize("options", [B_FRAMES, NO_B_FRAMES], ids=["b-frames", "none"])
+def test_nut_holds_times_from_zero_as_they_are(
+    options: dict[str, str], tmp_path: Path, rewrite: Callable[..., Any]
+) -> None:
+    source = make_clip(tmp_path / "in.mkv", options=options, time_base=Fraction(1, 25), pts=range(24))
+    rewrite(source, tmp_path / "out.nut")
+    after = look(tmp_path / "out.nut")
+    assert [abs(time - Fraction(n, 25)) <= after.tick for n, time in enumerate(after.times)] == [True] * 24

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from clips import TICK, Seen, look, make_clip, number_of
 
@@ -165,3 +166,23 @@ def test_nothing_there(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "in.mp4")
     with pytest.raises(SourceError, match="no frame at or after --start 5 s"):
         FileSource(path, trim=Trim.parse(start="5"))
+
+
+def test_sound_with_long_ticks_stays_in_step(tmp_path: Path, rewrite: Callable[..., Any]) -> None:
+    path = make_clip(
+        tmp_path / "in.avi",
+        codec="mpeg4",
+        options={},
+        time_base=Fraction(1, 25),
+        pts=range(50),
+        tones=(0.0,),
+        audio_codec="libmp3lame",
+        sound=lambda time, hertz: 0.3 * np.sin(hertz * time * (6 + time)),  # no two packets are alike
+    )
+    rewrite(path, tmp_path / "out.mkv", trim=Trim.parse(start="0.53", end="1.4"))
+    before, after = look(path), look(tmp_path / "out.mkv")
+    old = {digest: time for time, digest in before.sounds[0]}
+    zero = before.times[before.numbers.index(after.numbers[0])] - after.times[0]
+    assert len(after.sounds[0]) > 30
+    for time, digest in after.sounds[0]:
+        assert abs(time + zero - old[digest]) <= Fraction(1, 1000)  # AVI's ticks of MP3 are 24 ms long

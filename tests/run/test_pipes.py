@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,14 +16,13 @@ import av
 import numpy as np
 import pytest
 from clips import look, make_clip
+from tools_needed import needs
 
 COMMAND = [sys.executable, "-m", "streamv2v_cli"]
 PASS = ["run", "--translator", "passthrough"]
 VARIABLE = (0, 512, 1500, 1600, 4000, 4100, 9000, 9512)
 WITH_TIMES = ["matroska", "nut", "mpegts", "mp4"]
 RAW = ["--input-format", "rawvideo", "--input-size", "64x48", "--input-rate", "25"]
-
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg program")
 
 
 @pytest.fixture
@@ -188,13 +186,13 @@ def test_ctrl_c_while_stdin_is_silent(
         assert saved.numbers
 
 
-@needs_ffmpeg
-@pytest.mark.parametrize("name", ["nut", "matroska", "mpegts", "yuv4mpegpipe", "rawvideo"])
+@pytest.mark.parametrize("name", ["nut", "matroska", "mpegts", "mp4", "yuv4mpegpipe", "rawvideo"])
 def test_between_two_ffmpegs(name: str, clip: Path, environment: dict[str, str], tmp_path: Path) -> None:
     raw_in = [*RAW, "--input-pix-fmt", "rgb24"] if name == "rawvideo" else []
     raw_out = ["-f", "rawvideo", "-video_size", "64x48", "-framerate", "25", "-pixel_format", "yuv420p"]
+    fragments = ["-movflags", "frag_keyframe+empty_moov"] if name == "mp4" else []
     writer = [
-        "ffmpeg",
+        needs("ffmpeg"),
         "-v",
         "error",
         "-i",
@@ -202,9 +200,20 @@ def test_between_two_ffmpegs(name: str, clip: Path, environment: dict[str, str],
         "-f",
         name,
         *(["-pix_fmt", "rgb24"] if raw_in else []),
+        *fragments,
         "-",
     ]
-    reader = ["ffmpeg", "-v", "error", *(raw_out if raw_in else []), "-i", "-", "-c", "copy", "out.nut"]
+    reader = [
+        needs("ffmpeg"),
+        "-v",
+        "error",
+        *(raw_out if raw_in else []),
+        "-i",
+        "-",
+        "-c",
+        "copy",
+        "out.nut",
+    ]
     ours = [*COMMAND, *PASS, "-", "-o", "-", "--format", name, *raw_in]
     with (
         subprocess.Popen(writer, stdout=subprocess.PIPE) as first,
@@ -216,12 +225,11 @@ def test_between_two_ffmpegs(name: str, clip: Path, environment: dict[str, str],
     assert look(tmp_path / "out.nut").numbers == list(range(24))
 
 
-@needs_ffmpeg
 def test_ffmpeg_reads_each_format(clip: Path, piped: Any, tmp_path: Path) -> None:
     for name in (*WITH_TIMES, "yuv4mpegpipe"):
         data = piped(clip, "-o", "-", "--format", name).stdout
         done = subprocess.run(
-            ["ffmpeg", "-v", "error", "-i", "-", "-f", "framecrc", "-map", "0:v", "-"],
+            [needs("ffmpeg"), "-v", "error", "-i", "-", "-f", "framecrc", "-map", "0:v", "-"],
             input=data,
             capture_output=True,
             check=True,
@@ -240,3 +248,84 @@ def test_format_wins_over_the_extension(clip: Path, piped: Any, tmp_path: Path) 
     with av.open(str(tmp_path / "out.video")) as container:
         assert container.format.name == "nut"
     assert b"matroska" in piped(clip, "-o", "out.video", "--format", "matrosca").stderr
+
+
+def test_head_ends_the_run_like_any_filter(environment: dict[str, str], tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    make_clip(tmp_path / "in.mp4", pts=range(0, 512 * 800, 512), picture=lambda _: noise)
+    script = '"$@" | head -c 1000 | wc -c; echo "${PIPESTATUS[0]}"'
+    arguments = ["in.mp4", "-o", "-", "--format", "rawvideo"]
+    done = subprocess.run(
+        ["bash", "-c", script, "-", *COMMAND, *PASS, *arguments],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.split() == ["1000", "141"]
+    assert done.stderr == ""
+
+
+def test_a_writer_that_is_killed_leaves_what_it_wrote(environment: dict[str, str], tmp_path: Path) -> None:
+    source = "testsrc=size=64x48:rate=25,realtime"
+    writer = [needs("ffmpeg"), "-v", "error", "-f", "lavfi", "-i", source, "-c:v", "mpeg4", "-f", "nut", "-"]
+    writer[-1:-1] = ["-flush_packets", "1"]
+    with (
+        subprocess.Popen(writer, stdout=subprocess.PIPE) as first,
+        subprocess.Popen(
+            [*COMMAND, *PASS, "-", "-o", "out.mkv", "--preset", "ultrafast"],
+            cwd=tmp_path,
+            env=environment,
+            stdin=first.stdout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as second,
+    ):
+        assert first.stdout is not None
+        first.stdout.close()  # so that only the second reads it
+        for _ in range(600):
+            part = tmp_path / "out.mkv.part"
+            if part.exists() and part.stat().st_size > 2000:
+                break
+            time.sleep(0.05)
+        first.kill()
+        out, err = second.communicate(timeout=120)
+    assert (second.returncode, out) in [(0, b"out.mkv\n"), (3, b"out.mkv\n")], err
+    assert b"Traceback" not in err
+    assert len(look(tmp_path / "out.mkv").times) > 0
+
+
+def test_text_is_no_video(piped: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("Buy milk.\n" * 50)
+    result = piped("notes.txt", "-o", "out.mp4")
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert b"'notes.txt' is no video: it looks like text." in result.stderr
+    assert piped("notes.txt", "-o", "out.mp4", "--input-format", "tty", "--frames", "1").returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    "arguments",
+    [["config", "list"], ["--help"], [*PASS, "clip.mp4", "-o", "-"]],
+    ids=["list", "help", "media"],
+)
+def test_a_full_device_is_one_sentence(
+    arguments: list[str], clip: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=tmp_path,
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: Writing ")
+    assert "unexpected" not in done.stderr
+    assert "Exception ignored" not in done.stderr

@@ -34,11 +34,11 @@ _LOSSLESS = {"mp4": "alac", "mov": "alac", "matroska": "flac", "nut": "pcm", "av
 _LOSSY = {"webm": "libopus", "avi": "pcm"}
 """Container -> encoder for sound that it cannot hold; aac where there is no other, pcm of 16 or 24 bits."""
 _IN_QUICKTIME = {
-    **{"bod": "tib", "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per"},
-    **{"fra": "fre", "hye": "arm", "isl": "ice", "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur"},
-    **{"nld": "dut", "ron": "rum", "slk": "slo", "sqi": "alb", "zho": "chi"},
+    **{"bod": "tib", "cym": "wel", "cze": "ces", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per"},
+    **{"fre": "fra", "hye": "arm", "isl": "ice", "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur"},
+    **{"nld": "dut", "rum": "ron", "slo": "slk", "sqi": "alb", "swe": "sve", "zho": "chi"},
 }
-"""Languages that QuickTime knows by the other one of their two codes in ISO 639-2."""
+"""Languages that FFmpeg writes to QuickTime only by the other one of their two codes in ISO 639-2."""
 _TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 """Container -> encoder for text that it cannot hold."""
 

@@ -291,3 +291,14 @@ def test_metadata_of_unknown_letters_stay_as_they_are(tmp_path: Path, rewrite: C
         rewrite(source, tmp_path / f"out{suffix}")
         with av.open(str(tmp_path / f"out{suffix}"), metadata_errors="surrogateescape") as container:
             assert container.metadata["title"] == title
+
+
+@pytest.mark.parametrize("languages", [("deu", "fra"), ("ger", "fre"), ("swe", "ces")])
+def test_quicktime_keeps_languages_by_the_code_that_it_knows(
+    languages: tuple[str, str], tmp_path: Path, rewrite: Callable[..., Any]
+) -> None:
+    source = make_clip(tmp_path / "in.mp4", tones=(0.0, 0.0), languages=languages)
+    rewrite(source, tmp_path / "out.mov")
+    with av.open(str(tmp_path / "out.mov")) as container:
+        found = [stream.metadata.get("language") for stream in container.streams.audio]
+    assert found in (["ger", "fra"], ["sve", "ces"])

@@ -44,6 +44,7 @@ class Flag:
 
 
 _PICTURE, _BANK, _MODEL, _ENCODING = "What it looks like", "Feature bank", "Model and machine", "Encoding"
+_INPUT = "Input"
 
 FLAGS: Mapping[str, Flag] = {
     "prompt": Flag(("--prompt", "-p"), _PICTURE, "TEXT"),
@@ -72,6 +73,10 @@ FLAGS: Mapping[str, Flag] = {
     "compute.attention": Flag(("--attention",), _MODEL),
     "lookahead": Flag(("--lookahead",), _MODEL, "FRAMES"),
     "translator": Flag(("--translator",), _MODEL),
+    "input.live": Flag(("--live",), _INPUT),
+    "input.rtsp_transport": Flag(("--rtsp-transport",), _INPUT),
+    "input.timeout": Flag(("--timeout",), _INPUT, "SECONDS"),
+    "input.reconnect": Flag(("--reconnect",), _INPUT, "N"),
     "output.codec": Flag(("--codec",), _ENCODING, "NAME"),
     "output.crf": Flag(("--crf",), _ENCODING),
     "output.preset": Flag(("--preset",), _ENCODING, "NAME"),

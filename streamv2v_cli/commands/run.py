@@ -24,7 +24,12 @@ _INPUT = "Input"
 def run(
     source: Annotated[
         str,
-        typer.Argument(metavar="INPUT", help="The video file; - for the standard input.", show_default=False),
+        typer.Argument(
+            metavar="INPUT",
+            help="The video file; - for the standard input; a URL (rtsp, rtmp, http, udp, tcp); /dev/videoN or "
+            "camera:N for a camera; lavfi:GRAPH for pictures that FFmpeg makes.",
+            show_default=False,
+        ),
     ],
     request: SettingsRequest,
     output: Annotated[
@@ -32,9 +37,10 @@ def run(
         typer.Option(
             "--output",
             "-o",
-            metavar="FILE",
-            help="The result; its extension names the container; - for the standard output. Without it the "
-            "name is made of the input's and the prompt, in the current folder.",
+            metavar="FILE|URL",
+            help="The result; its extension names the container; - for the standard output; rtsp://, rtmp://, "
+            "udp:// or tcp:// to send a stream. Without it the name is made of the input's and the prompt, in the "
+            "current folder.",
             show_default=False,
         ),
     ] = None,
@@ -80,7 +86,7 @@ def run(
         typer.Option(
             "--input-size",
             metavar="WIDTHxHEIGHT",
-            help="Size of raw video.",
+            help="Size of raw video, or what a camera is asked for.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -90,7 +96,7 @@ def run(
         typer.Option(
             "--input-rate",
             metavar="FPS",
-            help="Frames a second of raw video, such as 25 or 30000/1001.",
+            help="Frames a second of raw video, or what a camera is asked for, such as 25 or 30000/1001.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -100,7 +106,7 @@ def run(
         typer.Option(
             "--input-pix-fmt",
             metavar="NAME",
-            help="Pixel format of raw video.",
+            help="Pixel format of raw video, or what a camera is asked for.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -144,6 +150,7 @@ def run(
     from ..interruption import noticing_interrupt
     from ..job import make_translator, open_job
     from ..logs import log_to_stderr
+    from ..media.address import Url, masked
     from ..media.destination import STDOUT, stdout_for_media
     from ..media.inputs import InputOptions
     from ..media.output import default_output_path
@@ -158,16 +165,20 @@ def run(
     if settings.translator == "diffusion" and not settings.prompt.strip():
         raise UsageError(
             "No prompt was given.",
-            f'Say what the video should look like: streamv2v run {source} --prompt "oil painting"',
+            f'Say what the video should look like: streamv2v run {masked(source)} --prompt "oil painting"',
         )
     trim = Trim.parse(start, duration, end, frames)
     options = InputOptions(input_format, input_size, _rate(input_rate), input_pix_fmt)
+    path: Path | Url
     if output in ("-", "pipe:", "pipe:1"):
         path = STDOUT
+    elif output:
+        path = Url.of(output) or Path(output)
     else:
-        path = Path(output) if output else default_output_path(source, settings.prompt or settings.translator)
-    if verify and path == STDOUT:
-        raise UsageError("What was written to the standard output cannot be verified.", "Leave out --verify.")
+        path = default_output_path(source, settings.prompt or settings.translator)
+    if verify and (path == STDOUT or isinstance(path, Url)):
+        where = "written to the standard output" if path == STDOUT else f"sent to '{path}'"
+        raise UsageError(f"What was {where} cannot be verified.", "Leave out --verify.")
     with ExitStack() as stack:
         with noticing_interrupt():
             events = stack.enter_context(EventLog(None if dry_run else json_events, besides=(source, path)))
@@ -180,9 +191,9 @@ def run(
                 print(job.describe())
                 job.check_model()
                 return
-            for note in [*unused_settings(resolved), *job.plan.notes]:
+            for note in [*unused_settings(resolved, source), *job.plan.notes]:
                 logging.getLogger(__name__).warning("%s", note)
-            translator = make_translator(settings)
+            translator = make_translator(settings, live=job.live)
         outcome = job.perform(
             translator,
             quiet=quiet or only_events,

@@ -12,6 +12,7 @@ import av
 
 from ..errors import UsageError
 from .aac import headers_in_packets, specific_config
+from .address import Url
 from .destination import STDOUT
 from .trim import Trim
 
@@ -104,6 +105,17 @@ FORMATS = {
         Container("mpegts", options={"mpegts_copyts": "1"}, has_chapters=False, has_metadata=False),
         Container("nut"),
         Container(
+            "flv",
+            options={"flvflags": "no_duration_filesize"},
+            has_chapters=False,
+        ),
+        Container(
+            "rtsp",
+            options={"rtsp_transport": "tcp", "timeout": "10000000"},
+            has_chapters=False,
+            has_metadata=False,
+        ),
+        Container(
             "yuv4mpegpipe",
             "rawvideo",
             constant_rate=True,
@@ -141,6 +153,15 @@ CONTAINERS = {
 }
 """File name extension -> container."""
 
+_OF_PROTOCOLS = {
+    **dict.fromkeys(("rtsp", "rtsps"), "rtsp"),
+    **dict.fromkeys(("rtmp", "rtmps"), "flv"),
+    **dict.fromkeys(("udp", "tcp"), "mpegts"),
+}
+"""Protocol of a URL -> the container that is usual in it; the first two know no other."""
+_IN_RTP = {"aac", "opus", "mp3", "ac3", "pcm_mulaw", "pcm_alaw", "pcm_s16be", "adpcm_g722"}
+"""Sound that FFmpeg can send by RTP and that needs no more than the packets."""
+
 _IN_TRANSPORT_STREAMS = {
     *("mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"),
     *("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"),
@@ -159,14 +180,22 @@ _OF_THE_OLD_FILE = {
 _OF_THE_OLD_STREAM = (*_OF_THE_OLD_FILE, "bps", "number_of_frames", "number_of_bytes", "_statistics")
 
 
-def container_for(path: Path, name: str = "auto") -> Container:
-    """The container called `name`; for `auto` the one that the extension of an output file means.
+def container_for(path: Path | Url, name: str = "auto") -> Container:
+    """The container called `name`; for `auto` the one that the extension or protocol of an output means.
 
     In a pipe that is Matroska, which keeps timestamps and streams of every kind.
 
     Raises:
-        UsageError: the extension means none that we write.
+        UsageError: the extension means none that we write, or the protocol does not carry that container.
     """
+    if isinstance(path, Url):
+        path.check_output()
+        usual = _OF_PROTOCOLS[path.scheme]
+        if name not in ("auto", usual) and usual != "mpegts":
+            raise UsageError(
+                f"{path.scheme}:// carries only {usual}, not {name}.", f"Leave out --format {name}."
+            )
+        return FORMATS[usual if name == "auto" else name]
     if name != "auto":
         return FORMATS[name]
     if path == STDOUT:
@@ -224,6 +253,9 @@ def holds(container: Container, stream: Any, *, seekable: bool = True) -> bool:
     if stream.codec_context is None or stream.type not in ("audio", "subtitle"):
         return False
     codec = stream.codec_context.codec.canonical_name
+    if container.name == "rtsp":
+        # No header can be written without the server.
+        return codec in _IN_RTP and (codec != "aac" or not headers_in_packets(stream))
     if container.name == "mpegts" and codec not in _IN_TRANSPORT_STREAMS:
         return False
     try:

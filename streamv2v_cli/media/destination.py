@@ -1,4 +1,4 @@
-"""Where encoded bytes go: a file that takes its name at the end, or the standard output."""
+"""Where encoded bytes go: a file that takes its name at the end, the standard output, or a server."""
 
 from __future__ import annotations
 
@@ -7,11 +7,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import UsageError
 
-__all__ = ["STDOUT", "Destination", "FileDestination", "PipeDestination", "stdout_for_media"]
+if TYPE_CHECKING:
+    from .address import Url
+
+__all__ = [
+    "STDOUT",
+    "Destination",
+    "FileDestination",
+    "PipeDestination",
+    "UrlDestination",
+    "stdout_for_media",
+]
 
 STDOUT = Path("-")
 """Stands for the standard output. A file of that name has an absolute path wherever the two could be mixed up."""
@@ -25,8 +35,10 @@ class Destination(Protocol):
         name: what messages call it while it is written.
         kept: where finished frames are after a failure; None if they are gone.
         seekable: the muxer can go back and change what it has written.
+        address: of the server, if it is one.
     """
 
+    address: Url | None
     url: str
     name: str
     kept: str | None
@@ -43,6 +55,7 @@ class FileDestination:
     """A file with a temporary name until it is complete."""
 
     seekable = True
+    address: Url | None = None
 
     def __init__(self, path: Path, part: Path) -> None:
         self._path, self._part = path, part
@@ -63,10 +76,35 @@ class PipeDestination:
 
     seekable = False
     kept: str | None = None
+    address: Url | None = None
 
     def __init__(self, descriptor: int) -> None:
         self.url = f"pipe:{descriptor}"
         self.name = "the standard output"
+
+    def commit(self) -> None:  # noqa: D102
+        pass
+
+    def discard(self) -> None:  # noqa: D102
+        pass
+
+
+_PACKETS_OF_UDP = "pkt_size=1316"
+"""Seven packets of a transport stream, which fit into one of the network."""
+
+
+class UrlDestination:
+    """A server that is sent a stream: what has been sent cannot be taken back."""
+
+    seekable = False
+    kept: str | None = None
+
+    def __init__(self, address: Url) -> None:
+        self.address: Url | None = address
+        self.name = str(address)
+        self.url = address.text
+        if address.scheme == "udp" and "pkt_size=" not in self.url:
+            self.url += ("&" if "?" in self.url else "?") + _PACKETS_OF_UDP
 
     def commit(self) -> None:  # noqa: D102
         pass

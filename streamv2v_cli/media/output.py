@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
+from .address import Address, Url
 from .containers import Container, container_for, holds, output_metadata, trimmed_chapters
-from .destination import STDOUT, Destination, FileDestination, PipeDestination
+from .destination import STDOUT, Destination, FileDestination, PipeDestination, UrlDestination
 from .encoder import EncoderPlan, Picture, plan_encoder
 from .stdin import STDIN
 from .trim import Trim
 
 if TYPE_CHECKING:
     from ..settings import Output
+    from .live import LiveSource
     from .source import FileSource
 
 __all__ = ["OutputPlan", "check_output_path", "default_output_path", "plan_output"]
@@ -33,7 +35,7 @@ class OutputPlan:
     """An output file that can be written as far as one can know beforehand.
 
     Attributes:
-        path: its final name; `STDOUT` for the standard output.
+        path: its final name; `STDOUT` for the standard output; where a stream is sent.
         container: its format.
         encoder: the video encoder, rehearsed.
         streams: input streams that are copied.
@@ -43,7 +45,7 @@ class OutputPlan:
         descriptor: leads to the standard output, where `path` stands for that.
     """
 
-    path: Path
+    path: Path | Url
     container: Container
     encoder: EncoderPlan
     streams: tuple[Any, ...] = ()
@@ -62,11 +64,19 @@ class OutputPlan:
         """Where a sink writes to."""
         if self.descriptor is not None:
             return PipeDestination(self.descriptor)
+        if isinstance(self.path, Url):
+            return UrlDestination(self.path)
         return FileDestination(self.path, self.part)
 
     @property
+    def file(self) -> Path | None:
+        """The file that there will be; None for the standard output and for a stream that is sent."""
+        return None if self.path == STDOUT or isinstance(self.path, Url) else self.path
+
+    @property
     def part(self) -> Path:
-        """The temporary name while it is written."""
+        """The temporary name of a file while it is written."""
+        assert isinstance(self.path, Path)
         return self.path.with_name(self.path.name + ".part")
 
     def with_comment(self, comment: str) -> OutputPlan:
@@ -81,7 +91,7 @@ def default_output_path(source: str | Path, prompt: str) -> Path:
 
     The extension of the input is kept if it is one that we write.
     """
-    source = Path("stdin" if str(source) in STDIN else source)
+    source = _as_file(str(source))
     ascii_text = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode()
     words = re.findall(r"[a-z0-9]+", ascii_text.lower())
     slug = ""
@@ -97,14 +107,30 @@ def default_output_path(source: str | Path, prompt: str) -> Path:
     return Path(f"{source.stem}_{slug or 'streamv2v'}{suffix}")
 
 
-def check_output_path(path: Path, source: str | Path, *, overwrite: bool, format: str = "auto") -> Path:
-    """The path that is really written, absolute and with links followed; `STDOUT` as it is.
+def _as_file(source: str) -> Path:
+    """What an input would be called if it were a file here."""
+    if source in STDIN:
+        return Path("stdin")
+    if url := Url.of(source):
+        return Path(url.stem)
+    kind = Address.of(source).kind
+    if kind == "lavfi":
+        return Path("lavfi")
+    if kind == "camera":
+        return Path(re.sub(r"[^\w.-]+", "_", source.removeprefix("/dev/")))
+    return Path(source)
+
+
+def check_output_path(
+    path: Path | Url, source: str | Path, *, overwrite: bool, format: str = "auto"
+) -> Path | Url:
+    """The path that is really written, absolute and with links followed; `STDOUT` and a URL as they are.
 
     Raises:
         UsageError: it is the input, a folder, in no existing folder, or exists and may not be overwritten.
     """
     container_for(path, format)
-    if path == STDOUT:
+    if path == STDOUT or isinstance(path, Url):
         return path
     target = Path(os.path.realpath(path))
     for candidate in (target, target.with_name(target.name + ".part")):
@@ -131,8 +157,8 @@ def _is_same(path: Path, source: str | Path) -> bool:
 
 
 def plan_output(
-    source: FileSource,
-    path: Path,
+    source: FileSource | LiveSource,
+    path: Path | Url,
     size: tuple[int, int],
     output: Output,
     *,
@@ -164,9 +190,11 @@ def plan_output(
         sample_aspect_ratio=info.sample_aspect_ratio * Fraction(info.width, info.height) / Fraction(*size),
         colour=info.colour,
     )
-    encoder = plan_encoder(output, container, picture, explicit)
+    remote = isinstance(path, Url)
+    encoder = plan_encoder(output, container, picture, explicit, live=remote)
+    seekable = path != STDOUT and not remote
     streams = tuple(
-        stream for stream in source.streams_to_copy if holds(container, stream, seekable=path != STDOUT)
+        stream for stream in source.streams_to_copy if holds(container, stream, seekable=seekable)
     )
     left_out = [
         s for s in info.streams if s.kind in ("audio", "subtitle", "attachment") and _is_lost(s, streams)

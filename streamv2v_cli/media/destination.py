@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,9 @@ class Destination(Protocol):
     kept: str | None
     seekable: bool
 
+    def await_delivery(self) -> None:
+        """Wait before the output is closed, where closing would lose what was written last."""
+
     def commit(self) -> None:
         """The output is complete."""
 
@@ -64,6 +68,9 @@ class FileDestination:
         self.name = str(part)
         self.kept: str | None = str(part)
 
+    def await_delivery(self) -> None:  # noqa: D102
+        pass
+
     def commit(self) -> None:  # noqa: D102
         self._part.replace(self._path)
 
@@ -82,6 +89,9 @@ class PipeDestination:
         self.url = f"pipe:{descriptor}"
         self.name = "the standard output"
 
+    def await_delivery(self) -> None:  # noqa: D102
+        pass
+
     def commit(self) -> None:  # noqa: D102
         pass
 
@@ -89,6 +99,8 @@ class PipeDestination:
         pass
 
 
+_UNTIL_DELIVERED = 0.7
+"""Seconds."""
 _PACKETS_OF_UDP = "pkt_size=1316"
 """Seven packets of a transport stream, which fit into one of the network."""
 
@@ -105,6 +117,11 @@ class UrlDestination:
         self.url = address.text
         if address.scheme == "udp" and "pkt_size=" not in self.url:
             self.url += ("&" if "?" in self.url else "?") + _PACKETS_OF_UDP
+
+    def await_delivery(self) -> None:  # noqa: D102
+        # FFmpeg closes without reading the server's last words; the system then throws away what is not yet sent.
+        if self.address is not None and self.address.scheme.startswith("rtmp"):
+            time.sleep(_UNTIL_DELIVERED)
 
     def commit(self) -> None:  # noqa: D102
         pass

@@ -254,7 +254,7 @@ class LiveSource:
         reason = reason or "it came to its end"
         self.connections.append(Connection("lost", lost_at, reason=reason))
         log.warning(
-            "The connection to '%s' was lost at %.2f s: %s; trying again up to %d times.",
+            "The connection to '%s' was lost at %.2f s: %s; trying to reach it again (--reconnect %d).",
             *(name, lost_at, reason, self._attempts),
         )
         delay = _FIRST_DELAY

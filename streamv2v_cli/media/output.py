@@ -80,8 +80,8 @@ class OutputPlan:
         return self.path.with_name(self.path.name + ".part")
 
     def with_comment(self, comment: str) -> OutputPlan:
-        """The same with a comment in the metadata, if there is any."""
-        if self.metadata is None:
+        """The same with a comment in the metadata, if there is any; none is sent to a server."""
+        if self.metadata is None or isinstance(self.path, Url):
             return self
         return replace(self, metadata={**self.metadata, "comment": comment})
 

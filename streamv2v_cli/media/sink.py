@@ -145,6 +145,7 @@ class FileSink:
             return
         self._drain(trim)
         try:
+            self.destination.await_delivery()
             self._output.close()
             self._closed = True
             if self._verifier is not None:

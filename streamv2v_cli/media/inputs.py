@@ -31,10 +31,13 @@ __all__ = ["InputOptions", "interruptibly", "open_input", "stdin_reader"]
 _RAW = "rawvideo"
 
 
-_LOW_LATENCY = {"fflags": "nobuffer", "probesize": "32768", "analyzeduration": "100000"}
-"""Of RTSP, whose description of the session says nearly all: a first frame in about a second."""
+_LOW_LATENCY = {"probesize": "32768", "analyzeduration": "100000"}
+"""Of RTSP, whose description of the session says nearly all.
+
+Not `nobuffer`: FFmpeg then throws away what it reads while it looks around, which is the first keyframe.
+"""
 _SDP_PROTOCOLS = {"protocol_whitelist": "file,rtp,udp"}
-_RAW_TRANSPORT = {"fflags": "nobuffer", "analyzeduration": "1000000", "overrun_nonfatal": "1"}
+_RAW_TRANSPORT = {"analyzeduration": "1000000", "overrun_nonfatal": "1"}
 """Of streams that are joined in the middle and only show after a while what is in them."""
 
 

@@ -190,10 +190,12 @@ class LiveSource:
             self._backlog.end()
 
     def _read(self) -> None:
+        started = time.monotonic()
         source: FileSource | None = FileSource(
             self._name, trim=Trim(start=self._trim.start or Fraction(0)), **self._arguments
         )
         assert source is not None
+        log.info("The first frame came after %.2f s.", time.monotonic() - started)
         self._first, info = source, source.info
         self.streams_to_copy = source.streams_to_copy
         self.info = replace(info, frame_count=self._frame_count(info), duration=None)

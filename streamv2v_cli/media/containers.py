@@ -255,7 +255,7 @@ def holds(container: Container, stream: Any, *, seekable: bool = True) -> bool:
     codec = stream.codec_context.codec.canonical_name
     if container.name == "rtsp":
         # No header can be written without the server.
-        return codec in _IN_RTP and (codec != "aac" or not headers_in_packets(stream))
+        return codec in _IN_RTP and (not headers_in_packets(stream) or specific_config(stream) is not None)
     if container.name == "mpegts" and codec not in _IN_TRANSPORT_STREAMS:
         return False
     try:
@@ -270,8 +270,8 @@ def holds(container: Container, stream: Any, *, seekable: bool = True) -> bool:
 
 
 def needs_filter(output: Any, template: Any, *, seekable: bool) -> bool:
-    """Whether the packets' own AAC headers must go: a file gets one header at the end, a pipe cannot wait."""
-    return not seekable and output.format.name == "matroska" and headers_in_packets(template)
+    """Whether the packets' own AAC headers must go: a file gets one header at the end, which a pipe cannot wait for."""
+    return not seekable and output.format.name in ("matroska", "rtsp") and headers_in_packets(template)
 
 
 def add_copied_stream(

@@ -36,6 +36,8 @@ _LOW_LATENCY = {"probesize": "32768", "analyzeduration": "100000"}
 
 Not `nobuffer`: FFmpeg then throws away what it reads while it looks around, which is the first keyframe.
 """
+_HTTP = {"reconnect": "1", "reconnect_max_retries": "2"}
+"""A connection that breaks off is made again where it was, at once and after a second."""
 _SDP_PROTOCOLS = {"protocol_whitelist": "file,rtp,udp"}
 _RAW_TRANSPORT = {"analyzeduration": "1000000", "overrun_nonfatal": "1"}
 """Of streams that are joined in the middle and only show after a while what is in them."""
@@ -104,12 +106,7 @@ class InputOptions:
             case "udp" | "rtp" | "sdp":
                 options |= _RAW_TRANSPORT | (_SDP_PROTOCOLS if address.kind == "sdp" else {})
             case "http" | "https":
-                patience = str(max(1, round(self.reading.timeout)))
-                options |= {
-                    "reconnect": "1",
-                    "reconnect_on_network_error": "1",
-                    "reconnect_delay_max": patience,
-                }
+                options |= _HTTP
         return options
 
 

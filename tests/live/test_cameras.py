@@ -87,12 +87,12 @@ def test_a_stream_by_udp(start: Start, tmp_path: Path) -> None:
     command = [ffmpeg, "-v", "quiet", *video, *sound, *codecs, *target]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as sender:
         try:
-            run = start(f"udp://127.0.0.1:{port}", "--frames", 50, "-o", "out.mp4")
+            run = start(f"udp://127.0.0.1:{port}", "--frames", 50, "-o", "out.mkv")
             code, _, err = run.end()
         finally:
             sender.kill()
     assert code == 0, err
-    got = look(tmp_path / "out.mp4")
+    got = look(tmp_path / "out.mkv")
     assert (len(got.times), got.times[0]) == (50, 0)
     assert all(after > before for before, after in pairwise(got.times))
     assert len(got.sounds[0]) > 50

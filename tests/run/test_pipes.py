@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,14 +16,13 @@ import av
 import numpy as np
 import pytest
 from clips import look, make_clip
+from tools_needed import needs
 
 COMMAND = [sys.executable, "-m", "streamv2v_cli"]
 PASS = ["run", "--translator", "passthrough"]
 VARIABLE = (0, 512, 1500, 1600, 4000, 4100, 9000, 9512)
 WITH_TIMES = ["matroska", "nut", "mpegts", "mp4"]
 RAW = ["--input-format", "rawvideo", "--input-size", "64x48", "--input-rate", "25"]
-
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg program")
 
 
 @pytest.fixture
@@ -188,13 +186,13 @@ def test_ctrl_c_while_stdin_is_silent(
         assert saved.numbers
 
 
-@needs_ffmpeg
 @pytest.mark.parametrize("name", ["nut", "matroska", "mpegts", "yuv4mpegpipe", "rawvideo"])
 def test_between_two_ffmpegs(name: str, clip: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    ffmpeg = needs("ffmpeg")
     raw_in = [*RAW, "--input-pix-fmt", "rgb24"] if name == "rawvideo" else []
     raw_out = ["-f", "rawvideo", "-video_size", "64x48", "-framerate", "25", "-pixel_format", "yuv420p"]
     writer = [
-        "ffmpeg",
+        ffmpeg,
         "-v",
         "error",
         "-i",
@@ -204,7 +202,7 @@ def test_between_two_ffmpegs(name: str, clip: Path, environment: dict[str, str],
         *(["-pix_fmt", "rgb24"] if raw_in else []),
         "-",
     ]
-    reader = ["ffmpeg", "-v", "error", *(raw_out if raw_in else []), "-i", "-", "-c", "copy", "out.nut"]
+    reader = [ffmpeg, "-v", "error", *(raw_out if raw_in else []), "-i", "-", "-c", "copy", "out.nut"]
     ours = [*COMMAND, *PASS, "-", "-o", "-", "--format", name, *raw_in]
     with (
         subprocess.Popen(writer, stdout=subprocess.PIPE) as first,
@@ -216,12 +214,12 @@ def test_between_two_ffmpegs(name: str, clip: Path, environment: dict[str, str],
     assert look(tmp_path / "out.nut").numbers == list(range(24))
 
 
-@needs_ffmpeg
 def test_ffmpeg_reads_each_format(clip: Path, piped: Any, tmp_path: Path) -> None:
+    ffmpeg = needs("ffmpeg")
     for name in (*WITH_TIMES, "yuv4mpegpipe"):
         data = piped(clip, "-o", "-", "--format", name).stdout
         done = subprocess.run(
-            ["ffmpeg", "-v", "error", "-i", "-", "-f", "framecrc", "-map", "0:v", "-"],
+            [ffmpeg, "-v", "error", "-i", "-", "-f", "framecrc", "-map", "0:v", "-"],
             input=data,
             capture_output=True,
             check=True,

@@ -324,13 +324,16 @@ def _model_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:
 
 
 def _comment(settings: Settings) -> str:
-    """What made the video, as one line of JSON for its metadata."""
+    """What made the video, as one line of JSON for its metadata.
+
+    Settings that are as by default are left out: FFmpeg reads no more than 1023 bytes of it from NUT.
+    """
     content = {
         "program": "streamv2v",
         "version": __version__,
         "model": settings.model,
         "prompt": settings.prompt,
         "seed": settings.seed,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude_defaults=True),
     }
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

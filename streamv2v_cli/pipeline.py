@@ -386,6 +386,8 @@ def run_pipeline(
             run.count()
             if stop.is_set() or run.error is not None:
                 unblock()
+                # The source may never say that it has ended.
+                run.to_translator.end()
                 if not any(thread.is_alive() for thread in threads[1:]):
                     threads[0].join(_PATIENCE)
                     break

@@ -125,6 +125,11 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, dict) else value
 
 
+def _on_or_off(value: Any) -> Any:
+    """Let on and off be words, which YAML reads as true and false."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
 class Guidance(Section):
     """Classifier-free guidance and the residual guidance of StreamDiffusion."""
 
@@ -296,7 +301,7 @@ class Compute(Section):
 class Input(Section):
     """How the input is read."""
 
-    live: Literal["auto", "on", "off"] = Field(
+    live: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = Field(
         "auto",
         description="A live source does not wait: frames that come faster than they can be translated are "
         "dropped, the oldest first, and a lost connection is made again. auto: cameras, rtsp, rtmp, udp and rtp.",

@@ -66,7 +66,8 @@ class Url:
         """A short name for files made from it: the last part of its path, or the host."""
         try:
             parts = urlsplit(self.text)
-            last = unquote(parts.path).rstrip("/").rpartition("/")[2] or parts.hostname or self.scheme
+            host = (parts.hostname or self.scheme).replace(".", "_")
+            last = unquote(parts.path).rstrip("/").rpartition("/")[2] or host
         except ValueError:
             last = self.scheme
         return re.sub(r"[^\w.-]+", "_", last)

@@ -270,7 +270,7 @@ def holds(container: Container, stream: Any, *, seekable: bool = True) -> bool:
 
 
 def needs_filter(output: Any, template: Any, *, seekable: bool) -> bool:
-    """Whether the packets' own AAC headers must go: a file gets one header at the end, which a pipe cannot wait for."""
+    """Whether the packets' own AAC headers must go: a file gets one header at the end, but a pipe cannot wait."""
     return not seekable and output.format.name in ("matroska", "rtsp") and headers_in_packets(template)
 
 

@@ -162,6 +162,8 @@ class LiveSource:
     def stop(self) -> None:
         """Let iteration come to an end at once, whatever the thread waits for; from any thread."""
         self._stopped.set()
+        if (source := self._current) is not None:
+            source.stop()
         self._backlog.end(at_once=True)
 
     def close(self) -> None:

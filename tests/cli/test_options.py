@@ -22,6 +22,7 @@ SAMPLES = {
     "compute.device": "cuda:1", "compute.dtype": "float16", "compute.attention": "sdpa",
     "lookahead": "2", "translator": "passthrough", "output.codec": "libx265", "output.crf": "20",
     "output.preset": "fast", "output.pix_fmt": "yuv444p", "output.audio": "none", "output.metadata": "none",
+    "input.live": "on", "input.rtsp_transport": "udp", "input.timeout": "3.5", "input.reconnect": "0",
     "output.format": "nut", "output.rate": "25", "output.bitrate": "4M",
     "output.keyint": "50",
 }  # fmt: skip

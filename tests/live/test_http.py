@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -117,6 +118,7 @@ def test_a_server_that_falls_silent(trouble: str, files: Files, start: Start, tm
     run.wait_for(lambda: (tmp_path / "out.mp4.part").exists())
     if trouble == "interruption":
         run.wait_for(lambda: run.of("progress"))
+        time.sleep(1)
         code, out, err = run.signalled(signal.SIGINT)
         assert (code, out) == (130, "out.mp4\n"), err
     else:

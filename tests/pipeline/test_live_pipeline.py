@@ -9,9 +9,12 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pytest
 
 from streamv2v_cli.frame import Frame
+from streamv2v_cli.job import make_translator
 from streamv2v_cli.pipeline import Connection, Discontinuity, run_pipeline
+from streamv2v_cli.settings import Settings
 
 TICK = Fraction(1, 25)
 
@@ -110,3 +113,12 @@ def test_a_source_that_never_answers_holds_nobody_up() -> None:
     assert statistics.interrupted
     assert time.monotonic() - began < 30
     release.set()
+
+
+def test_the_model_is_told_that_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    monkeypatch.setattr("streamv2v_cli.models.load_model", lambda settings: "model")
+    monkeypatch.setattr("streamv2v_cli.diffusion.Translator", lambda *_, live: told.append(live))
+    for live in (True, False):
+        make_translator(Settings(prompt="ink"), live=live)
+    assert told == [True, False]

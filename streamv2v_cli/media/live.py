@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -99,6 +99,7 @@ class LiveSource:
         self.damaged_packets = self.repaired_timestamps = 0
         self._resampled = ""
         self._failure: BaseException | None = None
+        self._origin: Fraction | None = None
         self._stopped, self._opened = threading.Event(), threading.Event()
         self._current: FileSource | None = None
         self._first: FileSource | None = None
@@ -145,19 +146,46 @@ class LiveSource:
 
     def __iter__(self) -> Iterator[Frame | Packet[Any] | Discontinuity]:
         count = 0
-        while True:
-            try:
-                item = self._backlog.get()
-            except Closed:
-                break
+        for item in self._from_the_first_taken():
             yield item
             if isinstance(item, Frame):
                 count += 1
                 if count == self._trim.frames:
-                    self.stop()
-                    return
+                    break
+        self.stop()
         if self._failure is not None:
             raise self._failure
+
+    def _from_the_first_taken(self) -> Iterator[Any]:
+        """What waits, with times counted from the first frame of it: a model may have loaded meanwhile."""
+        early: list[Packet[Any]] = []
+        while True:
+            try:
+                item = self._backlog.get()
+            except Closed:
+                return
+            if isinstance(item, Frame):
+                assert item.pts is not None
+                if self._origin is None:
+                    self._origin = item.pts * item.time_base
+                    yield from self._heard_since(early)
+                pts = item.pts - int(self._origin / item.time_base)
+                if self._end is not None and pts * item.time_base >= self._end - _HALF_MILLISECOND:
+                    return
+                yield replace(item, pts=pts)
+            elif not isinstance(item, Packet):
+                yield item
+            elif self._origin is None:
+                early.append(item)
+            else:
+                yield from self._heard_since([item])
+
+    def _heard_since(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
+        assert self._origin is not None
+        for packet in packets:
+            if time_of(packet) >= self._origin:
+                _shift_packet(packet, -self._origin)
+                yield packet
 
     def stop(self) -> None:
         """Let iteration come to an end at once, whatever the thread waits for; from any thread."""
@@ -247,11 +275,14 @@ class LiveSource:
 
     def _is_over(self) -> bool:
         """Whether the wanted part has come to its end, be it during an interruption."""
-        return self._end is not None and self._timeline.now() >= self._end - _HALF_MILLISECOND
+        if self._end is None or self._origin is None:
+            return False
+        return self._timeline.now() >= self._origin + self._end - _HALF_MILLISECOND
 
     def _return(self, reason: str) -> FileSource | None:
         """Open the source again; None if that is not wanted or does not help."""
-        name, lost_at, since = self._address.name, float(self._timeline.last), time.monotonic()
+        name, since = self._address.name, time.monotonic()
+        lost_at = float(self._timeline.last - (self._origin or 0))
         if not self._attempts:
             self.lost = reason
             return None
@@ -289,7 +320,7 @@ class LiveSource:
     def _welcome(self, source: FileSource, attempt: int, seconds: float) -> None:
         """Let a new connection continue the old one."""
         remark = self._timeline.resume(source)
-        begin = float(self._timeline.begin)
+        begin = float(self._timeline.begin - (self._origin or 0))
         self.connections.append(Connection("restored", begin, attempt))
         log.warning(
             "The connection to '%s' is back after %.1f s; the output goes on at %.2f s, and the translator does not "
@@ -374,17 +405,22 @@ class _Timeline:
         stream = self._same.get(packet.stream.index)
         if stream is None or packet.dts is None:
             return None
-        unit = Fraction(packet.time_base)
-        ticks = round(self.begin / unit)
-        packet.dts += ticks
-        if packet.pts is not None:
-            packet.pts += ticks
+        _shift_packet(packet, self.begin)
         start = time_of(packet)
         if start <= self._heard.get(stream.index, Fraction(-1)):
             return None
         self._heard[stream.index] = start
         packet.stream = stream
         return packet
+
+
+def _shift_packet(packet: Packet[Any], seconds: Fraction) -> None:
+    """Move a packet in time."""
+    ticks = round(seconds / Fraction(packet.time_base))
+    if packet.dts is not None:
+        packet.dts += ticks
+    if packet.pts is not None:
+        packet.pts += ticks
 
 
 def _form(stream: Any) -> tuple[Any, ...]:

@@ -16,10 +16,12 @@ from .errors import SinkError, StreamV2VError, UsageError
 from .progress import resident_bytes
 
 if TYPE_CHECKING:
+    from .media.address import Url
     from .pipeline import Statistics
 
 __all__ = [
     "EVENTS",
+    "ConnectionEvent",
     "CutEvent",
     "Event",
     "EventLog",
@@ -60,6 +62,7 @@ class ProgressEvent:
     name: ClassVar[str] = "progress"
     frames_in: int
     frames_out: int
+    frames_dropped: int
     fps: float | None
     elapsed: float
     remaining: float | None
@@ -89,6 +92,17 @@ class PromptEvent:
 
 
 @dataclass(frozen=True)
+class ConnectionEvent:
+    """Something happened to the connection of a live source."""
+
+    name: ClassVar[str] = "connection"
+    state: Literal["lost", "restored", "given up"]
+    time: float
+    attempts: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class WarningEvent:
     """Something that the user should know."""
 
@@ -108,6 +122,8 @@ class SummaryEvent:
     frames_in: int
     frames_out: int
     frames_skipped: int
+    frames_dropped: int
+    reconnections: int
     cuts: int
     fps: float | None
     elapsed: float
@@ -115,8 +131,16 @@ class SummaryEvent:
     error: str | None
 
 
-EVENTS = (StartEvent, ProgressEvent, CutEvent, PromptEvent, WarningEvent, SummaryEvent)
-Event = StartEvent | ProgressEvent | CutEvent | PromptEvent | WarningEvent | SummaryEvent
+EVENTS = (
+    StartEvent,
+    ProgressEvent,
+    CutEvent,
+    PromptEvent,
+    ConnectionEvent,
+    WarningEvent,
+    SummaryEvent,
+)
+Event = StartEvent | ProgressEvent | CutEvent | PromptEvent | ConnectionEvent | WarningEvent | SummaryEvent
 
 
 class EventLog(logging.Handler):
@@ -131,13 +155,13 @@ class EventLog(logging.Handler):
         SinkError: it cannot be opened.
     """
 
-    def __init__(self, target: str | None, *, besides: tuple[str | os.PathLike[str], ...] = ()) -> None:
+    def __init__(self, target: str | None, *, besides: tuple[str | Path | Url, ...] = ()) -> None:
         super().__init__(logging.WARNING)
         self._file = _open(target, besides)
         self._owned = target not in (None, "-")
         self._writing = threading.RLock()
         self._next_progress = 0.0
-        self._cuts_told = 0
+        self._cuts_told = self._connections_told = 0
         self._statistics: Statistics | None = None
         self._total: int | None = None
 
@@ -173,6 +197,9 @@ class EventLog(logging.Handler):
         for cut in statistics.cuts[self._cuts_told :]:
             self.write(CutEvent(cut.frame, cut.time))
             self._cuts_told += 1
+        for one in statistics.connections[self._connections_told :]:
+            self.write(ConnectionEvent(one.state, round(one.time, 3), one.attempts, one.reason))
+            self._connections_told += 1
         now = time.monotonic()
         if not self.is_read or not statistics.frames_out or now < self._next_progress:
             return
@@ -185,6 +212,7 @@ class EventLog(logging.Handler):
             ProgressEvent(
                 frames_in=statistics.frames_in,
                 frames_out=statistics.frames_out,
+                frames_dropped=statistics.frames_dropped,
                 fps=_rounded(rate),
                 elapsed=round(now - statistics.started, 3),
                 remaining=_rounded(left),
@@ -194,7 +222,7 @@ class EventLog(logging.Handler):
         )
 
     def finish(
-        self, statistics: Statistics, *, output: Path | None, exit_code: int, frames_skipped: int
+        self, statistics: Statistics, *, output: Path | Url | None, exit_code: int, frames_skipped: int
     ) -> None:
         """Write the summary of a run that ended without an error."""
         self.write(
@@ -202,10 +230,12 @@ class EventLog(logging.Handler):
                 status="interrupted" if statistics.interrupted else "done",
                 exit_code=exit_code,
                 output=None if output is None else str(output),
-                bytes=output.stat().st_size if output is not None and output.is_file() else None,
+                bytes=output.stat().st_size if isinstance(output, Path) and output.is_file() else None,
                 frames_in=statistics.frames_in,
                 frames_out=statistics.frames_out,
                 frames_skipped=frames_skipped,
+                frames_dropped=statistics.frames_dropped,
+                reconnections=statistics.reconnections,
                 cuts=len(statistics.cuts),
                 fps=_rounded(statistics.rate()),
                 elapsed=round(statistics.elapsed, 3),
@@ -227,6 +257,8 @@ class EventLog(logging.Handler):
                 frames_in=seen.frames_in if seen else 0,
                 frames_out=seen.frames_out if seen else 0,
                 frames_skipped=0,
+                frames_dropped=seen.frames_dropped if seen else 0,
+                reconnections=seen.reconnections if seen else 0,
                 cuts=len(seen.cuts) if seen else 0,
                 fps=_rounded(seen.rate()) if seen else None,
                 elapsed=round(time.monotonic() - seen.started, 3) if seen else 0.0,
@@ -257,14 +289,14 @@ class EventLog(logging.Handler):
                 log.warning("Events cannot be written any more: %s.", error)
 
 
-def _open(target: str | None, besides: tuple[str | os.PathLike[str], ...]) -> TextIO | None:
+def _open(target: str | None, besides: tuple[str | Path | Url, ...]) -> TextIO | None:
     if target is None:
         return None
     if target == "-":
         return sys.stderr
     path = os.path.realpath(target)
     for other in besides:
-        if path in (os.path.realpath(other), os.path.realpath(f"{os.fspath(other)}.part")):
+        if path in (os.path.realpath(str(other)), os.path.realpath(f"{other}.part")):
             raise UsageError(f"--json {target} would overwrite '{other}'.", "Give another name.")
     try:
         return open(target, "w", encoding="utf-8")

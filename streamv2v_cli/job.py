@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +25,10 @@ from .sizes import model_frame_size, output_frame_size
 
 if TYPE_CHECKING:
     from .configuration import Resolved
+    from .media.address import Url
     from .media.info import SourceInfo
     from .media.inputs import InputOptions
+    from .media.live import LiveSource
     from .media.output import OutputPlan
     from .media.sequence_sink import ImageSink
     from .media.sink import FileSink
@@ -65,10 +69,17 @@ class Job:
         trim: the part of the input that is taken.
     """
 
-    source: FileSource
+    source: FileSource | LiveSource
     plan: OutputPlan
     settings: Settings
     trim: Trim
+
+    @property
+    def live(self) -> bool:
+        """Whether the source does not wait."""
+        from .media.live import LiveSource
+
+        return isinstance(self.source, LiveSource)
 
     def describe(self) -> str:
         """The plan as text; loads no model."""
@@ -144,6 +155,7 @@ class Job:
                         stop=interruption.event,
                         trim=self.trim.cuts_the_end,
                         cuts=CutDetector() if self.settings.bank.reset_on_cut else None,
+                        live=self.live,
                         unblock=self.source.stop,
                         watch=watch,
                     )
@@ -155,8 +167,10 @@ class Job:
                         text = "The %d finished frames are in '%s'."
                     log.warning(text, sink.frames_written, kept)
                 raise
+        source = self.source
         for message in filter(
-            None, (damage_text(self.source), self.source.repaired_text(), self.source.resampled_text())
+            None,
+            (damage_text(source), source.dropped_text(), source.repaired_text(), source.resampled_text()),
         ):
             log.warning("%s", message)
         if not quiet:
@@ -192,7 +206,7 @@ class Job:
 @contextmanager
 def open_job(
     source: str,
-    output: Path,
+    output: Path | Url,
     resolved: Resolved,
     *,
     overwrite: bool = False,
@@ -203,8 +217,8 @@ def open_job(
     """Open the input and check everything that can go wrong before the model is loaded.
 
     Args:
-        source: path of the input, or `-` for the standard input.
-        output: path of the output, or `STDOUT`.
+        source: path of the input, `-` for the standard input, a URL or a camera.
+        output: path of the output, `STDOUT` or a URL.
         resolved: the settings and where they came from: a default gives way to what the output can hold.
         overwrite: an existing output may be replaced.
         trim: the part of the input that is taken; None for all.
@@ -214,14 +228,16 @@ def open_job(
     Raises:
         UsageError, SourceError, SinkError, ModelNotFoundError: something is wrong, in one sentence.
     """
+    from .media.address import Url
     from .media.containers import container_for
     from .media.inputs import InputOptions
+    from .media.live import open_source
     from .media.output import check_output_path, plan_output
-    from .media.source import FileSource
     from .media.trim import Trim
 
-    settings, trim, options = resolved.settings, trim or Trim(), options or InputOptions()
-    options.check()
+    settings, trim = resolved.settings, trim or Trim()
+    options = replace(options or InputOptions(), reading=settings.input)
+    options.check(source)
     path = check_output_path(output, source, overwrite=overwrite, format=settings.output.format)
     if settings.translator == "diffusion":
         from .models.choices import find_model
@@ -231,10 +247,14 @@ def open_job(
     copied = [kind for kind, choice in wanted.items() if choice == "copy"]
     explicit = {key for key, origin in resolved.origins.items() if origin not in ("default", "model")}
     constant = container_for(path, settings.output.format).constant_rate
+    part = trim
+    if isinstance(path, Url) and trim.start is None:
+        # Who is sent a stream expects its clock to begin with it.
+        part = replace(trim, start=Fraction(0))
     with closing(
-        FileSource(
+        open_source(
             source,
-            trim=trim,
+            trim=part,
             copied=copied,
             options=options,
             rate=rate_of(settings.output.rate) if settings.output.rate else None,
@@ -251,13 +271,41 @@ def open_job(
         yield Job(opened, plan, settings, trim)
 
 
-def make_translator(settings: Settings) -> Any:
+def _open_sink(plan: OutputPlan, verify: bool) -> FileSink | ImageSink:
+    """Create the output; while a server does not answer, Ctrl-C and SIGTERM end the process at once.
+
+    FFmpeg lets no other thread run then, so that Python's own handlers would wait as well.
+    """
+    from .media.address import Url
+    from .media.sequence_output import ImagePlan
+    from .media.sink import FileSink
+
+    if isinstance(plan, ImagePlan):
+        from .media.sequence_sink import ImageSink
+
+        return ImageSink(plan, verify=verify)
+    if not isinstance(plan.path, Url):
+        return FileSink(plan, verify=verify)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    try:
+        return FileSink(plan, verify=verify)
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def make_translator(settings: Settings, *, live: bool = False) -> Any:
     """The translator that the settings ask for; loads the model.
+
+    Args:
+        settings: the whole configuration.
+        live: the source does not wait.
 
     Raises:
         StreamV2VError: the model cannot be found, loaded or used with these settings.
     """
-    translator = _single_translator(settings)
+    translator = _single_translator(settings, live=live)
     if settings.output.side_by_side:
         from .side_by_side import SideBySide
 
@@ -265,7 +313,7 @@ def make_translator(settings: Settings) -> Any:
     return translator
 
 
-def _single_translator(settings: Settings) -> Any:
+def _single_translator(settings: Settings, *, live: bool) -> Any:
     if settings.translator == "passthrough":
         from .passthrough import PassthroughTranslator
 
@@ -276,19 +324,7 @@ def _single_translator(settings: Settings) -> Any:
     # Imported last, so that a model that is not there is reported without waiting for it.
     from .diffusion import Translator
 
-    return Translator(model, settings)
-
-
-def _open_sink(plan: OutputPlan, verify: bool) -> FileSink | ImageSink:
-    from .media.sequence_output import ImagePlan
-
-    if isinstance(plan, ImagePlan):
-        from .media.sequence_sink import ImageSink
-
-        return ImageSink(plan, verify=verify)
-    from .media.sink import FileSink
-
-    return FileSink(plan, verify=verify)
+    return Translator(model, settings, live=live)
 
 
 def _output_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:

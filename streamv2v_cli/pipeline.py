@@ -1,7 +1,8 @@
 """Source, translator and sink in three threads, joined by short bounded queues.
 
 The memory does not depend on the length of the video, and a slow stage holds back the others. Whatever fails,
-the finished frames are saved, the first error is raised, and no thread is left behind.
+the finished frames are saved, the first error is raised, and no thread is left behind but one that a
+silent network holds.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from .errors import StreamV2VError
 from .frame import Frame
@@ -20,8 +21,10 @@ from .frame import Frame
 __all__ = [
     "Channel",
     "Closed",
+    "Connection",
     "Cut",
     "CutDetector",
+    "Discontinuity",
     "Sink",
     "Source",
     "Statistics",
@@ -31,10 +34,15 @@ __all__ = [
 
 FRAME_WEIGHT, PACKET_WEIGHT, CHANNEL_CAPACITY = 16, 1, 64
 """A channel holds at most four frames; packets, which are small, count for a sixteenth."""
+_PATIENCE = 1.0
+"""Seconds that a source which waits for data is waited for; a network may be silent for long."""
 
 
 class Source(Protocol):
-    """Frames, and between them packets that go to the sink as they are."""
+    """Frames, and between them packets that go to the sink as they are, and discontinuities.
+
+    A live one also has the attributes `frames_dropped` and `connections` of `Statistics`.
+    """
 
     def __iter__(self) -> Iterator[Any]: ...
 
@@ -92,13 +100,37 @@ class Cut:
     time: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Discontinuity:
+    """Between two frames of a source: what follows does not continue what came before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Something that happened to the connection of a live source.
+
+    Attributes:
+        state: `lost`; `restored`; or `given up`, when no further attempt is made.
+        time: of the output, in seconds: of the last frame before, or of the first one after.
+        attempts: that were made since it was lost.
+        reason: why it was lost or could not be restored; empty otherwise.
+    """
+
+    state: Literal["lost", "restored", "given up"]
+    time: float
+    attempts: int = 0
+    reason: str = ""
+
+
 @dataclass
 class Statistics:
     """How far a run has come; read by the progress display while the threads write.
 
     Attributes:
-        frames_in: frames that the source gave.
+        frames_in: frames that the source gave, with those that were dropped.
         frames_out: frames that the sink took.
+        frames_dropped: frames of a live source that came while the translator was busy with others.
+        connections: what happened to the connection of a live source, in order.
         interrupted: the run was stopped before the end of the source.
         bank_bytes: memory of the feature bank.
         cuts: the beginnings of scenes, but for the first.
@@ -108,11 +140,18 @@ class Statistics:
 
     frames_in: int = 0
     frames_out: int = 0
+    frames_dropped: int = 0
+    connections: Sequence[Connection] = ()
     interrupted: bool = False
     bank_bytes: int = 0
     cuts: list[Cut] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
     elapsed: float = 0.0
+
+    @property
+    def reconnections(self) -> int:
+        """How often a lost connection was made again."""
+        return sum(connection.state == "restored" for connection in self.connections)
 
     def rate(self) -> float | None:
         """Finished frames a second since the run began; None before the first."""
@@ -134,7 +173,7 @@ class Channel:
     def __init__(self, capacity: int = CHANNEL_CAPACITY) -> None:
         self._capacity = capacity
         self._items: deque[tuple[Any, int]] = deque()
-        self._weight = 0
+        self._weight = self._takers = 0
         self._ended = self._aborted = False
         self._changed = threading.Condition()
 
@@ -161,13 +200,27 @@ class Channel:
             Closed: the channel was aborted, or has ended and is empty.
         """
         with self._changed:
+            self._takers += 1
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._aborted or self._items or self._ended)
+            self._takers -= 1
             if self._aborted or not self._items:
                 raise Closed
             item, weight = self._items.popleft()
             self._weight -= weight
             self._changed.notify_all()
             return item
+
+    def wait_for_taker(self) -> None:
+        """Wait until the channel is empty and another thread waits for an item.
+
+        Raises:
+            Closed: the channel was aborted.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._aborted or (self._takers and not self._items))
+            if self._aborted:
+                raise Closed
 
     def end(self) -> None:
         """No more items will be put; those that wait can still be taken."""
@@ -189,6 +242,8 @@ class _Run:
     def __init__(self, source: Source, translator: Translator, sink: Sink, stop: threading.Event) -> None:
         self.source, self.translator, self.sink, self.stop = source, translator, sink, stop
         self.cuts: CutDetector | None = None
+        self.live = False
+        self._frames_taken = 0
         self.statistics = Statistics()
         self.error: BaseException | None = None
         self.to_translator, self.to_sink = Channel(), Channel()
@@ -220,15 +275,30 @@ class _Run:
                 self.to_sink.abort()
 
     def read(self) -> None:
-        for item in self.source:
-            if self.stop.is_set():
+        items = iter(self.source)
+        while True:
+            if self.live:
+                # What is taken late is fresher: until then the source drops what grows old.
+                self.to_translator.wait_for_taker()
+            item = next(items, None)
+            if item is None or self.stop.is_set():
                 break
             if isinstance(item, Frame):
-                self.statistics.frames_in += 1
+                self._frames_taken += 1
+                self.count()
+                self.to_translator.put(item)
+            elif isinstance(item, Discontinuity):
                 self.to_translator.put(item)
             else:
                 self.to_sink.put(item, PACKET_WEIGHT)
         self.to_translator.end()
+
+    def count(self) -> None:
+        """Bring the statistics of the source up to date."""
+        statistics = self.statistics
+        statistics.frames_dropped = getattr(self.source, "frames_dropped", 0)
+        statistics.frames_in = self._frames_taken + statistics.frames_dropped
+        statistics.connections = getattr(self.source, "connections", ())
 
     def translate(self) -> None:
         while not self.stop.is_set():
@@ -236,6 +306,9 @@ class _Run:
                 frame = self.to_translator.get()
             except Closed:
                 break
+            if isinstance(frame, Discontinuity):
+                self.translator.start_segment()
+                continue
             self._due.append((frame.pts, frame.time_base))
             if self.cuts is not None and self.cuts.opens_scene(frame.pixels):
                 self.statistics.cuts.append(Cut(self._frames_seen, frame.time))
@@ -276,6 +349,7 @@ def run_pipeline(
     stop: threading.Event | None = None,
     trim: bool = False,
     cuts: CutDetector | None = None,
+    live: bool = False,
     unblock: Callable[[], None] = lambda: None,
     watch: Callable[[Statistics], None] = lambda statistics: None,
     interval: float = 0.1,
@@ -289,6 +363,7 @@ def run_pipeline(
         stop: once set, what is finished is saved and the run ends without an error.
         trim: leave out copied packets after the last frame also when the source came to its end.
         cuts: finds the frames at which the translator shall start a new segment; None for no such search.
+        live: the source does not wait: it is asked for a frame only when the translator can begin with it.
         unblock: called when the run ends before the source does, which may be waiting for data.
         watch: called in this thread, about every `interval` seconds and once at the end.
         interval: in seconds.
@@ -301,15 +376,21 @@ def run_pipeline(
     """
     stop = stop or threading.Event()
     run = _Run(source, translator, sink, stop)
-    run.cuts = cuts
+    run.cuts, run.live = cuts, live
     threads = run.threads()
     try:
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
             next(thread for thread in threads[::-1] if thread.is_alive()).join(interval)
+            run.count()
             if stop.is_set() or run.error is not None:
                 unblock()
+                # The source may never say that it has ended.
+                run.to_translator.end()
+                if not any(thread.is_alive() for thread in threads[1:]):
+                    threads[0].join(_PATIENCE)
+                    break
             watch(run.statistics)
         if run.error is not None:
             raise run.error
@@ -319,10 +400,12 @@ def run_pipeline(
         unblock()
         run.to_translator.abort()
         run.to_sink.abort()
-        for thread in threads:
+        for thread in threads[1:]:
             thread.join()
+        threads[0].join(_PATIENCE)
         sink.abandon()
         raise
+    run.count()
     run.statistics.elapsed = time.monotonic() - run.statistics.started
     watch(run.statistics)
     return run.statistics

@@ -98,6 +98,8 @@ class Progress:
             parts.append(f"{rate:.3g} fps")
             if self._total and self._total > statistics.frames_out:
                 parts.append(f"{duration_text((self._total - statistics.frames_out) / rate)} left")
+        if statistics.frames_dropped:
+            parts.append(f"{statistics.frames_dropped} dropped")
         if statistics.bank_bytes:
             parts.append(f"bank {bytes_text(statistics.bank_bytes)}")
         parts.append(f"memory {bytes_text(resident_bytes())}")

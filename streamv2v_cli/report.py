@@ -9,6 +9,7 @@ from .progress import bytes_text, duration_text
 
 if TYPE_CHECKING:
     from .media.info import SourceInfo
+    from .media.live import LiveSource
     from .media.output import OutputPlan
     from .media.source import FileSource
     from .models.locate import ModelPlan
@@ -90,14 +91,18 @@ def summary_text(plan: OutputPlan, statistics: Statistics, settings: Settings, t
         lines.append(f"{skipped} frames were like the one before and reused its picture")
     if cuts := len(statistics.cuts):
         lines.append(f"{cuts} scene cut{'' if cuts == 1 else 's'}")
+    if dropped := statistics.frames_dropped:
+        lines.append(f"{dropped} of {statistics.frames_in} frames came too fast and were dropped")
+    if count := statistics.reconnections:
+        lines.append(f"{count} reconnection{'' if count == 1 else 's'}")
     if frames > 1 and plan.container.name == "image2":
         lines.append(f"{plan.path}: {frames} images")
-    elif frames and plan.path.is_file():
-        lines.append(f"{plan.path}: {bytes_text(plan.path.stat().st_size)}")
+    elif frames and plan.file is not None and plan.file.is_file():
+        lines.append(f"{plan.file}: {bytes_text(plan.file.stat().st_size)}")
     return "\n".join(lines)
 
 
-def damage_text(source: FileSource) -> str:
+def damage_text(source: FileSource | LiveSource) -> str:
     """What was wrong with the input, as one sentence; empty if nothing was."""
     parts = []
     if source.damaged_packets:
@@ -105,4 +110,6 @@ def damage_text(source: FileSource) -> str:
         parts.append(f"{source.damaged_packets} damaged {what}{'s were' if several else ' was'} skipped")
     if source.seconds_missing:
         parts.append(f"the last {source.seconds_missing:.2f} s are missing")
-    return f"The input is damaged: {' and '.join(parts)}." if parts else ""
+    damage = f"The input is damaged: {' and '.join(parts)}." if parts else ""
+    loss = f"The connection to the input was lost: {source.lost}." if source.lost else ""
+    return " ".join(filter(None, (damage, loss)))

@@ -132,6 +132,11 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, dict) else value
 
 
+def _on_or_off(value: Any) -> Any:
+    """Let on and off be words, which YAML reads as true and false."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
 class Guidance(Section):
     """Classifier-free guidance and the residual guidance of StreamDiffusion."""
 
@@ -315,6 +320,28 @@ class Input(Section):
     background: Annotated[str, AfterValidator(_check_colour)] = Field(
         "black", description="What transparent pictures are laid on: the name of a colour or RRGGBB."
     )
+    live: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = Field(
+        "auto",
+        description="A live source does not wait: frames that come faster than they can be translated are "
+        "dropped, the oldest first, and a lost connection is made again. auto: cameras, rtsp, rtmp, udp and rtp.",
+    )
+    rtsp_transport: Literal["tcp", "udp", "udp_multicast", "http"] = Field(
+        "tcp", description="How RTSP brings the pictures: over its own connection (tcp), or otherwise."
+    )
+    timeout: float = Field(
+        10,
+        gt=0,
+        le=3600,
+        description="Seconds to wait for a network source or camera to answer, and for its next data.",
+    )
+    reconnect: int = Field(
+        5,
+        ge=0,
+        le=1_000_000,
+        description="How often in a row to try to reach a live source again that ended or fell silent, after "
+        "0.5 s, 1 s, 2 s and so on up to 30 s; 0 takes its end for the end. A frame that arrives starts the count "
+        "anew.",
+    )
 
 
 class Output(Section):
@@ -356,11 +383,13 @@ class Output(Section):
         "avi",
         "mpegts",
         "nut",
+        "flv",
         "yuv4mpegpipe",
         "rawvideo",
         "image2",
     ] = Field(
-        "auto", description="Container; auto: by the extension of the output, matroska for standard output."
+        "auto",
+        description="Container; auto: by the extension or the protocol of the output, matroska for standard output.",
     )
     rate: Annotated[str | None, BeforeValidator(_check_rate)] = Field(
         None,
@@ -405,7 +434,7 @@ class Settings(Section):
     frame: Frames = Field(Frames(), description="Picture sizes.")
     weights: Weights = Field(Weights(), description="Weights beside the model's own.")
     compute: Compute = Field(Compute(), description="Device and number format.")
-    input: Input = Field(Input(), description="Reading.")
+    input: Input = Field(Input(), description="How the input is read.")
     output: Output = Field(Output(), description="Encoder.")
 
     @model_validator(mode="after")

@@ -12,12 +12,16 @@ if TYPE_CHECKING:
 __all__ = ["unused_prompts", "unused_settings"]
 
 
-def unused_settings(resolved: Resolved) -> list[str]:
+def unused_settings(resolved: Resolved, source: str | None = None) -> list[str]:
     """One sentence for each option that was given by a flag or by `--set` and changes nothing.
 
     Presets and files may hold such options: they describe more than one run.
+
+    Args:
+        resolved: the settings and where they came from.
+        source: name of the input; None for files.
     """
-    reasons = _reasons(resolved.settings)
+    reasons = _reading_reasons(resolved.settings, source) + _reasons(resolved.settings)
     notes = []
     for key, origin in resolved.origins.items():
         if not origin.startswith("--"):
@@ -55,6 +59,22 @@ def unused_prompts(resolved: Resolved, prompts: Prompts | None) -> list[str]:
         if differs and origins[key].startswith("--"):
             notes.append(f"{key} has no effect: {prompts.option} begins with another.")
     return notes
+
+
+def _reading_reasons(settings: Settings, source: str | None) -> list[tuple[str, str]]:
+    """The same for how the input is read."""
+    from .media.address import Address
+
+    address = Address.of(source or "")
+    live = address.is_live if settings.input.live == "auto" else settings.input.live == "on"
+    reasons = []
+    if address.kind not in ("rtsp", "rtsps"):
+        reasons.append(("input.rtsp_transport", "the input is no RTSP stream"))
+    if not address.is_remote and address.kind != "camera":
+        reasons.append(("input.timeout", "the input comes over no network and from no camera"))
+    if not live or not address.can_return:
+        reasons.append(("input.reconnect", "the input is not live"))
+    return reasons
 
 
 def _reasons(settings: Settings) -> list[tuple[str, str]]:

@@ -14,7 +14,9 @@ __all__ = ["probe"]
 
 
 def probe(
-    source: Annotated[str, typer.Argument(metavar="INPUT", help="The video file.", show_default=False)],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="The video file, a URL or a camera.", show_default=False)
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     scan: Annotated[
         bool,
@@ -27,11 +29,13 @@ def probe(
 
     Example: streamv2v probe clip.mp4 --json | jq .video.rate
     """
+    from ..interruption import noticing_interrupt
     from ..logs import log_to_stderr
     from ..media.probe import probe_file
 
     log_to_stderr("error")
-    found = probe_file(source, scan=scan)
+    with noticing_interrupt():
+        found = probe_file(source, scan=scan)
     print(json.dumps(found.as_dict(), indent=2) if as_json else _text(found))
     if found.damage:
         raise typer.Exit(3)

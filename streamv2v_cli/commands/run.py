@@ -27,7 +27,8 @@ def run(
         typer.Argument(
             metavar="INPUT",
             help="The video file; - for the standard input; an image, a folder of images, or images such as "
-            "frames/%05d.png.",
+            "frames/%05d.png; a URL (rtsp, rtmp, http, udp, tcp); /dev/videoN or camera:N for a camera; "
+            "lavfi:GRAPH for pictures that FFmpeg makes.",
             show_default=False,
         ),
     ],
@@ -37,9 +38,10 @@ def run(
         typer.Option(
             "--output",
             "-o",
-            metavar="FILE",
-            help="The result; its extension names the container; - for the standard output. Without it the "
-            "name is made of the input's and the prompt, in the current folder.",
+            metavar="FILE|URL",
+            help="The result; its extension names the container; - for the standard output; rtsp://, rtmp://, "
+            "udp:// or tcp:// to send a stream. Without it the name is made of the input's and the prompt, in the "
+            "current folder.",
             show_default=False,
         ),
     ] = None,
@@ -85,7 +87,7 @@ def run(
         typer.Option(
             "--input-size",
             metavar="WIDTHxHEIGHT",
-            help="Size of raw video.",
+            help="Size of raw video, or what a camera is asked for.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -95,7 +97,8 @@ def run(
         typer.Option(
             "--input-rate",
             metavar="FPS",
-            help="Frames a second of raw video and of images, such as 24 or 30000/1001; 25 for images if not said.",
+            help="Frames a second of raw video and of images (25 if not said), or what a camera is asked for, such "
+            "as 25 or 30000/1001.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -105,7 +108,7 @@ def run(
         typer.Option(
             "--input-pix-fmt",
             metavar="NAME",
-            help="Pixel format of raw video.",
+            help="Pixel format of raw video, or what a camera is asked for.",
             show_default=False,
             rich_help_panel=_INPUT,
         ),
@@ -170,6 +173,7 @@ def run(
     from ..interruption import noticing_interrupt
     from ..job import make_translator, open_job
     from ..logs import log_to_stderr
+    from ..media.address import Url, masked
     from ..media.destination import STDOUT, stdout_for_media
     from ..media.inputs import InputOptions
     from ..media.output import default_output_path
@@ -182,22 +186,26 @@ def run(
     log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
     resolved = request.resolve(recommended_settings)
     prompts = open_prompts(prompt_script, prompt_file, resolved)
-    notes = [*unused_settings(resolved), *unused_prompts(resolved, prompts)]
+    notes = [*unused_settings(resolved, source), *unused_prompts(resolved, prompts)]
     resolved = with_prompts(resolved, prompts)
     settings = resolved.settings
     if settings.translator == "diffusion" and not settings.prompt.strip():
         raise UsageError(
             "No prompt was given.",
-            f'Say what the video should look like: streamv2v run {source} --prompt "oil painting"',
+            f'Say what the video should look like: streamv2v run {masked(source)} --prompt "oil painting"',
         )
     trim = Trim.parse(start, duration, end, frames)
     options = InputOptions(input_format, input_size, _rate(input_rate), input_pix_fmt)
+    path: Path | Url
     if output in ("-", "pipe:", "pipe:1"):
         path = STDOUT
+    elif output:
+        path = Url.of(output) or Path(output)
     else:
-        path = Path(output) if output else default_output_path(source, settings.prompt or settings.translator)
-    if verify and path == STDOUT:
-        raise UsageError("What was written to the standard output cannot be verified.", "Leave out --verify.")
+        path = default_output_path(source, settings.prompt or settings.translator)
+    if verify and (path == STDOUT or isinstance(path, Url)):
+        where = "written to the standard output" if path == STDOUT else f"sent to '{path}'"
+        raise UsageError(f"What was {where} cannot be verified.", "Leave out --verify.")
     with ExitStack() as stack:
         with noticing_interrupt():
             read = tuple(filter(None, (source, prompt_script, prompt_file)))
@@ -215,7 +223,7 @@ def run(
                 return
             for note in [*notes, *job.plan.notes]:
                 logging.getLogger(__name__).warning("%s", note)
-            translator = make_translator(settings)
+            translator = make_translator(settings, live=job.live)
             if prompts is not None:
                 translator = PromptedTranslator(translator, prompts, events.write)
         outcome = job.perform(

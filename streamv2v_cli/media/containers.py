@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from .address import Url
 from .destination import STDOUT
 from .sequence import WRITTEN_IMAGES
 from .trim import Trim
@@ -126,6 +127,19 @@ FORMATS = {
         ),
         Container("nut", not_below_zero="pts", longest_text=1000),
         Container(
+            "flv",
+            options={"flvflags": "no_duration_filesize"},
+            has_chapters=False,
+            not_below_zero="dts",
+        ),
+        Container(
+            "rtsp",
+            options={"rtsp_transport": "tcp", "timeout": "10000000"},
+            has_chapters=False,
+            has_metadata=False,
+            not_below_zero="dts",
+        ),
+        Container(
             "yuv4mpegpipe",
             "rawvideo",
             constant_rate=True,
@@ -165,6 +179,13 @@ CONTAINERS = {
 }
 """File name extension -> container."""
 
+_OF_PROTOCOLS = {
+    **dict.fromkeys(("rtsp", "rtsps"), "rtsp"),
+    **dict.fromkeys(("rtmp", "rtmps"), "flv"),
+    **dict.fromkeys(("udp", "tcp"), "mpegts"),
+}
+"""Protocol of a URL -> the container that is usual in it; the first two know no other."""
+
 _OF_THE_OLD_FILE = {
     "encoder",
     "major_brand",
@@ -177,14 +198,22 @@ _OF_THE_OLD_FILE = {
 OF_THE_OLD_STREAM = (*_OF_THE_OLD_FILE, "bps", "number_of_frames", "number_of_bytes", "_statistics")
 
 
-def container_for(path: Path, name: str = "auto") -> Container:
-    """The container called `name`; for `auto` the one that the extension of an output file means.
+def container_for(path: Path | Url, name: str = "auto") -> Container:
+    """The container called `name`; for `auto` the one that the extension or protocol of an output means.
 
     In a pipe that is Matroska, which keeps timestamps and streams of every kind.
 
     Raises:
-        UsageError: the extension means none that we write.
+        UsageError: the extension means none that we write, or the protocol does not carry that container.
     """
+    if isinstance(path, Url):
+        path.check_output()
+        usual = _OF_PROTOCOLS[path.scheme]
+        if name not in ("auto", usual) and usual != "mpegts":
+            raise UsageError(
+                f"{path.scheme}:// carries only {usual}, not {name}.", f"Leave out --format {name}."
+            )
+        return FORMATS[usual if name == "auto" else name]
     if name != "auto":
         return FORMATS[name]
     if path == STDOUT:

@@ -13,6 +13,9 @@ from av.stream import Discard
 from av.video.frame import VideoFrame
 
 from ..errors import SourceError
+from .address import Address
+from .connection import describe_connection
+from .continuity import Continuity
 from .decoder import picture_decoder
 from .deinterlace import Deinterlacer
 from .ffmpeg import describe
@@ -43,9 +46,11 @@ class Demuxer:
         packets: what is left to read, not decoded.
         damaged_packets: skipped so far.
         repaired_timestamps: moved so far, because they did not increase.
+        lost: why the connection broke off; empty while it holds and after a regular end.
+        reading: a thread is inside FFmpeg, which must not be closed under it.
 
     Args:
-        name: a file, or one of `STDIN`.
+        name: a file, one of `STDIN`, a URL or a camera.
         options: what the input does not say itself.
         copied: which kinds of streams `streams_to_copy` has.
         deinterlacer: what decoded frames go through.
@@ -54,10 +59,15 @@ class Demuxer:
     def __init__(
         self, name: str, options: InputOptions, copied: Collection[str], deinterlacer: Deinterlacer
     ) -> None:
-        self._name, self._options, self._copied = name, options, copied
+        self.address = Address.of(name, options.format)
+        self._name, self._options, self._copied = self.address.name, options, copied
         self._deinterlacer = deinterlacer
         self._reader = stdin_reader(name)
-        self.seekable = self._reader is None
+        self._live = options.is_live(self.address)
+        can_seek = self.address.can_seek or self.address.kind == "stdin"
+        self.seekable = self._reader is None and not self._live and can_seek
+        self.lost = ""
+        self.reading = False
         self.stopped = False
         self.container: Any = None
         self.video: Any = None
@@ -71,7 +81,7 @@ class Demuxer:
         Raises:
             SourceError: it cannot be opened or has no video stream.
         """
-        self.container = open_input(self._name, self._options, self._reader)
+        self.container = open_input(self.address, self._options, self._reader)
         self.video = self._choose_video()
         self.streams_to_copy = tuple(
             s
@@ -104,7 +114,11 @@ class Demuxer:
         self.packets = self._demux()
         self._decoder = picture_decoder(self.video)
         self._deinterlacer.restart()
-        self.items = self._stamp(self._decode())
+        decoded = self._decode()
+        if self._live:
+            usual = self.ticks_a_frame() * self.video.time_base
+            decoded = Continuity(self.video.time_base, usual, time_of)(decoded)
+        self.items = self._stamp(decoded)
 
     def seek(self, time: Fraction, earliest: Fraction) -> list[Timed | Packet[Any]]:
         """Go on from a keyframe at or before `time`, in seconds of the input; not before `earliest`.
@@ -190,7 +204,7 @@ class Demuxer:
         errors = 0
         while errors <= _MAX_READ_ERRORS:
             try:
-                for packet in self.container.demux(*streams):
+                for packet in self._received(self.container.demux(*streams)):
                     if packet.size == 0 and packet.dts is None:
                         continue  # PyAV's request to flush the decoder, which _decode does itself
                     errors = 0
@@ -200,8 +214,27 @@ class Demuxer:
                 return
             except av.error.FFmpegError as error:
                 errors += 1
+                if self._waits and not isinstance(error, av.error.InvalidDataError):
+                    self.lost = describe_connection(error, self.address, self._options.reading.timeout)
+                    return
                 self.damaged_packets += 1
                 log.info("Reading failed: %s.", describe(error))
+
+    def _received(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
+        """The packets, with a note of when this thread waits for one."""
+        while True:
+            self.reading = True
+            try:
+                packet = next(packets, None)
+            finally:
+                self.reading = False
+            if packet is None or self.stopped:
+                return
+            yield packet
+
+    @property
+    def _waits(self) -> bool:
+        return self.address.is_remote or self.address.kind == "camera"
 
     def end_and_promise(self) -> tuple[float, float] | None:
         """Where the input ended and where its header says it does, in seconds; None if it says nothing."""
@@ -221,10 +254,10 @@ class Demuxer:
             self._reader.stop()
 
     def close(self) -> None:
-        """Close the input."""
+        """Close the input, unless another thread still waits for its data: the end of the program does it then."""
         if self._reader is not None:
             self._reader.stop()
-        if self.container is not None:
+        if self.container is not None and not self.reading:
             self.container.close()
 
 

@@ -36,6 +36,17 @@ log = logging.getLogger(__name__)
 
 HARDWARE = ("h264_nvenc", "h264_videotoolbox", "h264_qsv", "h264_amf")
 """What the codec `auto` tries first, in this order."""
+_LOW_LATENCY = {
+    "libx264": {"tune": "zerolatency"},
+    "libx265": {"tune": "zerolatency"},
+    "libvpx": {"deadline": "realtime", "lag-in-frames": "0"},
+    "libvpx-vp9": {"deadline": "realtime", "lag-in-frames": "0"},
+    "h264_nvenc": {"tune": "ull", "zerolatency": "1"},
+    "h264_videotoolbox": {"realtime": "1"},
+}
+"""Options that let no frame wait for later ones."""
+_SECONDS_TO_JOIN = 2
+"""From one keyframe to the next: nobody who joins waits longer for the first picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +101,12 @@ class EncoderPlan:
 
 
 def plan_encoder(
-    output: Output, container: Container, picture: Picture, explicit: Collection[str] = ()
+    output: Output,
+    container: Container,
+    picture: Picture,
+    explicit: Collection[str] = (),
+    *,
+    live: bool = False,
 ) -> EncoderPlan:
     """Choose and rehearse the encoder.
 
@@ -99,6 +115,7 @@ def plan_encoder(
         container: where the video goes.
         picture: what the encoder will be given.
         explicit: dotted keys that the user set; what is not among them gives way to what the encoder can do.
+        live: somebody watches while it is encoded.
 
     Raises:
         UsageError: an encoder, pixel format or option is unknown or does not fit.
@@ -106,7 +123,7 @@ def plan_encoder(
     """
     os.environ.setdefault("SVT_LOG", "1")
     if output.codec == "auto":
-        return _first_that_opens(output, container, picture, explicit)
+        return _first_that_opens(output, container, picture, explicit, live)
     codec = _codec(output.codec, container, "output.codec" in explicit)
     pix_fmt = _pixel_format(codec, output.pix_fmt, "output.pix_fmt" in explicit)
     if container.pix_fmts and pix_fmt not in container.pix_fmts:
@@ -117,6 +134,10 @@ def plan_encoder(
     options = encoder_options(codec, output, container, explicit)
     if container.constant_rate and codec.name in ("libx264", "libx265"):
         options["bf"] = "0"
+    notes: tuple[str, ...] = ()
+    keyint = output.keyint
+    if live:
+        notes, keyint = _low_latency(codec, options, picture.rate, keyint)
     colour = (
         picture.colour.for_rgb() if VideoFormat(pix_fmt).is_rgb else picture.colour.for_yuv(picture.height)
     )
@@ -128,23 +149,42 @@ def plan_encoder(
         options,
         picture,
         colour,
+        notes,
         bit_rate=bits_of(output.bitrate) if output.bitrate else 0,
-        keyint=output.keyint,
+        keyint=keyint,
     )
     return _rehearse(plan)
 
 
+def _low_latency(
+    codec: Codec, options: dict[str, str], rate: Fraction, keyint: int | None
+) -> tuple[tuple[str, ...], int | None]:
+    """Let somebody who joins see a picture soon, where the user chose nothing else; the notes and the keyint."""
+    chosen = []
+    for key, value in _LOW_LATENCY.get(codec.name, {}).items():
+        if key not in options:
+            options[key] = value
+            chosen.append(f"{key}={value}")
+    if keyint is None and not codec.intra_only:
+        keyint = max(1, round(_SECONDS_TO_JOIN * rate))
+        chosen.append(f"keyint={keyint}")
+    text = f"For a live output the encoder {codec.name} is set to {', '.join(chosen)}."
+    return (text,) if chosen else (), keyint
+
+
 def _first_that_opens(
-    output: Output, container: Container, picture: Picture, explicit: Collection[str]
+    output: Output, container: Container, picture: Picture, explicit: Collection[str], live: bool
 ) -> EncoderPlan:
     """A hardware encoder, if one really opens with all that was asked for; else the container's usual one."""
     asked = {*explicit, "output.codec"}
     for name in HARDWARE if container.encoder == "libx264" else ():
         try:
-            return plan_encoder(output.model_copy(update={"codec": name}), container, picture, asked)
+            update = {"codec": name}
+            return plan_encoder(output.model_copy(update=update), container, picture, asked, live=live)
         except (UsageError, SinkError) as error:
             log.info("Not %s: %s", name, error)
-    return plan_encoder(output.model_copy(update={"codec": container.encoder}), container, picture, asked)
+    update = {"codec": container.encoder}
+    return plan_encoder(output.model_copy(update=update), container, picture, asked, live=live)
 
 
 def _codec(name: str, container: Container, explicit: bool) -> Codec:

@@ -1,4 +1,4 @@
-"""Opening inputs: files and the standard input."""
+"""Opening inputs: files, the standard input, URLs and cameras."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 import stat
 import sys
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,9 @@ from av.format import ContainerFormat
 from av.video.format import VideoFormat
 
 from ..errors import SourceError, UsageError
+from ..settings import Input
+from .address import Address
+from .connection import describe_connection, hide_password
 from .ffmpeg import describe
 from .stdin import STDIN, StdinReader
 
@@ -29,24 +33,38 @@ _TEXT_ART = ("tty", "bin", "xbin", "adf", "idf")
 """FFmpeg takes any file with an extension such as .txt for a video of coloured letters."""
 
 
+_LOW_LATENCY = {"probesize": "32768", "analyzeduration": "100000"}
+"""Of RTSP, whose description of the session says nearly all.
+
+Not `nobuffer`: FFmpeg then throws away what it reads while it looks around, which is the first keyframe.
+"""
+_HTTP = {"reconnect": "1", "reconnect_max_retries": "2"}
+"""A connection that breaks off is made again where it was, at once and after a second."""
+_SDP_PROTOCOLS = {"protocol_whitelist": "file,rtp,udp"}
+_RAW_TRANSPORT = {"analyzeduration": "1000000", "overrun_nonfatal": "1"}
+"""Of streams that are joined in the middle and only show after a while what is in them."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """What the user says about an input that does not say it itself.
+    """What the user says about an input that does not say it itself, and how it is to be read.
 
     Attributes:
         format: FFmpeg's name of the container; None to recognise it.
-        size: WIDTHxHEIGHT of raw video.
-        rate: frames a second of raw video and of images.
-        pix_fmt: pixel format of raw video.
+        size: WIDTHxHEIGHT of raw video, or what a camera is asked for.
+        rate: frames a second, of the same and of images.
+        pix_fmt: pixel format of raw video, or what a camera is asked for.
+        reading: waiting, transport and reconnection.
     """
 
     format: str | None = None
     size: str | None = None
     rate: Fraction | None = None
     pix_fmt: str | None = None
+    reading: Input = field(default_factory=Input)
 
-    def check(self) -> None:
-        """Raise a UsageError if something is missing, unknown or has no meaning."""
+    def check(self, name: str = "") -> None:
+        """Raise a UsageError if something is missing, unknown or has no meaning for the input of that name."""
         given = {
             "--input-size WIDTHxHEIGHT": self.size,
             "--input-rate FPS": self.rate,
@@ -54,31 +72,45 @@ class InputOptions:
         }
         if self.format is not None:
             _check_format(self.format)
-        if self.format != _RAW:
+        is_camera = Address.of(name, self.format).kind == "camera"
+        if self.format != _RAW and not is_camera:
             del given["--input-rate FPS"]  # images take it as well; whether the input is some is seen later
             useless = next((option.split()[0] for option, value in given.items() if value is not None), None)
             if useless:
                 raise UsageError(
                     f"{useless} has no meaning for an input that says it itself.",
-                    "It belongs to --input-format rawvideo.",
+                    "It belongs to --input-format rawvideo and to cameras.",
                 )
             return
         missing = [option for option, value in given.items() if value is None]
-        if missing:
+        if missing and not is_camera:
             raise UsageError(f"Raw video says nothing about itself: {' and '.join(missing)} must be given.")
-        if not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", self.size or ""):
+        if self.size is not None and not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", self.size):
             raise UsageError(f"--input-size {self.size} is not WIDTHxHEIGHT.", "For example: 640x360")
-        try:
-            VideoFormat(self.pix_fmt or "")
-        except ValueError:
-            raise UsageError(
-                f"There is no pixel format {self.pix_fmt!r}.", "Try --input-pix-fmt yuv420p or rgb24."
-            ) from None
+        if self.pix_fmt is not None:
+            try:
+                VideoFormat(self.pix_fmt)
+            except ValueError:
+                raise UsageError(
+                    f"There is no pixel format {self.pix_fmt!r}.", "Try --input-pix-fmt yuv420p or rgb24."
+                ) from None
 
-    def for_ffmpeg(self) -> dict[str, str]:
-        """The demuxer's options."""
+    def is_live(self, address: Address) -> bool:
+        """Whether the input is read as one that does not wait."""
+        return address.is_live if self.reading.live == "auto" else self.reading.live == "on"
+
+    def for_ffmpeg(self, address: Address) -> dict[str, str]:
+        """The options of the demuxer and the protocol."""
         values = {"video_size": self.size, "framerate": self.rate, "pixel_format": self.pix_fmt}
-        return {key: str(value) for key, value in values.items() if value is not None}
+        options = {key: str(value) for key, value in values.items() if value is not None}
+        match address.kind:
+            case "rtsp" | "rtsps":
+                options |= _LOW_LATENCY | {"rtsp_transport": self.reading.rtsp_transport}
+            case "udp" | "rtp" | "sdp":
+                options |= _RAW_TRANSPORT | (_SDP_PROTOCOLS if address.kind == "sdp" else {})
+            case "http" | "https":
+                options |= _HTTP
+        return options
 
 
 def _check_format(name: str) -> None:
@@ -106,46 +138,59 @@ def stdin_reader(name: str) -> StdinReader | None:
     return None if stat.S_ISREG(os.fstat(0).st_mode) else StdinReader()
 
 
-def open_input(name: str, options: InputOptions, reader: StdinReader | None) -> Any:
+def open_input(address: Address, options: InputOptions, reader: StdinReader | None) -> Any:
     """Open a container for reading.
 
     Raises:
         SourceError: it cannot be opened.
     """
-    if Path(name).is_dir():
-        raise SourceError(f"The input '{name}' is a folder.", "Give a video file.")
-    # The prefix keeps a name such as `a:b.mp4` from being taken for a protocol.
-    file: Any = reader or f"file:{name}"
-    if name in STDIN and reader is None:
+    if address.is_file and Path(address.name).is_dir():
+        raise SourceError(f"The input '{address.name}' is a folder.", "Give a video file.")
+    if address.kind == "camera":
+        _check_format(address.format or "")
+    file: Any = reader or address.target
+    if address.kind == "stdin" and reader is None:
         file = os.fdopen(os.dup(0), "rb")
+    waits = address.is_remote or address.kind == "camera"
+    started = time.monotonic()
     try:
         container = av.open(
             file,
             "r",
-            format=options.format,
-            options=options.for_ffmpeg(),
+            format=address.format,
+            options=options.for_ffmpeg(address),
+            timeout=options.reading.timeout if waits else None,
             metadata_errors="surrogateescape",
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
-        remedy = ""
+        remedy, reason = "", describe(error)
+        if waits:
+            seconds = time.monotonic() - started
+            reason = describe_connection(hide_password(error), address, options.reading.timeout, seconds)
         if reader is not None:
             remedy = (
                 "From a pipe Matroska, NUT, MPEG-TS, Y4M and fragmented or faststart MP4 can be read; raw video "
                 "needs --input-format rawvideo."
             )
-        raise SourceError(f"The input '{name}' cannot be opened: {describe(error)}.", remedy) from error
+        raise SourceError(f"The input '{address.name}' cannot be opened: {reason}.", remedy) from error
     if container.format.name in _TEXT_ART and options.format is None:
         kind = container.format.name
         container.close()
         raise SourceError(
-            f"The input '{name}' is no video: it looks like text.",
+            f"The input '{address.name}' is no video: it looks like text.",
             f"If it really is one, say --input-format {kind}.",
         )
     return container
 
 
-def interruptibly(work: Callable[[], None], stop: Callable[[], None]) -> None:
-    """Do `work` in a thread, so that Ctrl-C reaches this one; `stop` then lets the work come to its end."""
+def interruptibly(work: Callable[[], None], stop: Callable[[], None], patience: float = 5) -> None:
+    """Do `work` in a thread, so that Ctrl-C reaches this one; `stop` then lets the work come to its end.
+
+    Args:
+        work: what may take long.
+        stop: called when this thread is interrupted.
+        patience: seconds that the work is then waited for; it is left alone if it goes on.
+    """
     failures: list[BaseException] = []
 
     def guarded() -> None:
@@ -161,7 +206,7 @@ def interruptibly(work: Callable[[], None], stop: Callable[[], None]) -> None:
             thread.join(0.1)
     except BaseException:
         stop()
-        thread.join(5)
+        thread.join(patience)
         raise
     if failures:
         raise failures[0]

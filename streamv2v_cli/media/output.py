@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ..side_by_side import pair_size
+from .address import Address, Url
 from .comment import comment_tags
 from .containers import (
     IMAGES,
@@ -23,7 +24,7 @@ from .containers import (
     trimmed_chapters,
 )
 from .description import TIMECODE
-from .destination import STDOUT, Destination, FileDestination, PipeDestination
+from .destination import STDOUT, Destination, FileDestination, PipeDestination, UrlDestination
 from .encoder import EncoderPlan, Picture, plan_encoder
 from .stdin import STDIN
 from .tracks import TrackPlan, is_cover, plan_track
@@ -32,6 +33,7 @@ from .trim import Trim
 if TYPE_CHECKING:
     from ..settings import Output
     from .info import SourceInfo, StreamInfo
+    from .live import LiveSource
     from .source import FileSource
 
 __all__ = ["OutputPlan", "check_output_path", "default_output_path", "plan_output"]
@@ -45,7 +47,7 @@ class OutputPlan:
     """An output file that can be written as far as one can know beforehand.
 
     Attributes:
-        path: its final name; `STDOUT` for the standard output.
+        path: its final name; `STDOUT` for the standard output; where a stream is sent.
         container: its format.
         encoder: the video encoder, rehearsed.
         tracks: how other streams of the input get into it.
@@ -57,7 +59,7 @@ class OutputPlan:
         descriptor: leads to the standard output, where `path` stands for that.
     """
 
-    path: Path
+    path: Path | Url
     container: Container
     encoder: EncoderPlan
     tracks: tuple[TrackPlan, ...] = ()
@@ -83,16 +85,24 @@ class OutputPlan:
         """Where a sink writes to."""
         if self.descriptor is not None:
             return PipeDestination(self.descriptor)
+        if isinstance(self.path, Url):
+            return UrlDestination(self.path)
         return FileDestination(self.path, self.part)
 
     @property
+    def file(self) -> Path | None:
+        """The file that there will be; None for the standard output and for a stream that is sent."""
+        return None if self.path == STDOUT or isinstance(self.path, Url) else self.path
+
+    @property
     def part(self) -> Path:
-        """The temporary name while it is written."""
+        """The temporary name of a file while it is written."""
+        assert isinstance(self.path, Path)
         return self.path.with_name(self.path.name + ".part")
 
     def with_comment(self, comment: str) -> OutputPlan:
-        """The same with a comment in the metadata, if there is any."""
-        if self.metadata is None:
+        """The same with a comment in the metadata, if there is any; none is sent to a server."""
+        if self.metadata is None or isinstance(self.path, Url):
             return self
         tags = comment_tags(comment, self.container.longest_text)
         return replace(self, metadata={**self.metadata, **tags})
@@ -120,18 +130,27 @@ def default_output_path(source: str | Path, prompt: str) -> Path:
 
 
 def _named(source: str) -> Path:
-    """What names an output after an input: its path, or the folder of several images."""
+    """What names an output after an input: its path, the folder of several images, or what stands for a file."""
     if source in STDIN:
         return Path("stdin")
+    if url := Url.of(source):
+        return Path(url.stem)
+    kind = Address.of(source).kind
+    if kind == "lavfi":
+        return Path("lavfi")
+    if kind == "camera":
+        return Path(re.sub(r"[^\w.-]+", "_", source.removeprefix("/dev/")))
     path = Path(source)
-    several = not path.exists() and "://" not in source and re.search(r"[%*?\[]", path.name)
+    several = not path.exists() and re.search(r"[%*?\[]", path.name)
     if not several and not path.is_dir():
         return path
     return Path(path.parent if several else path).resolve()
 
 
-def check_output_path(path: Path, source: str | Path, *, overwrite: bool, format: str = "auto") -> Path:
-    """The path that is really written, absolute and with links followed; `STDOUT` as it is.
+def check_output_path(
+    path: Path | Url, source: str | Path, *, overwrite: bool, format: str = "auto"
+) -> Path | Url:
+    """The path that is really written, absolute and with links followed; `STDOUT` and a URL as they are.
 
     Raises:
         UsageError: it is the input, a folder, in no existing folder, or exists and may not be overwritten.
@@ -139,8 +158,9 @@ def check_output_path(path: Path, source: str | Path, *, overwrite: bool, format
     if container_for(path, format).name == IMAGES:
         from .sequence_output import check_image_path
 
+        assert isinstance(path, Path)
         return check_image_path(path, str(source), overwrite=overwrite)
-    if path == STDOUT:
+    if path == STDOUT or isinstance(path, Url):
         return path
     target = Path(os.path.realpath(path))
     for candidate in (target, target.with_name(target.name + ".part")):
@@ -167,8 +187,8 @@ def _is_same(path: Path, source: str | Path) -> bool:
 
 
 def plan_output(
-    source: FileSource,
-    path: Path,
+    source: FileSource | LiveSource,
+    path: Path | Url,
     size: tuple[int, int],
     output: Output,
     *,
@@ -196,6 +216,7 @@ def plan_output(
     if container.name == IMAGES:
         from .sequence_output import plan_images
 
+        assert isinstance(path, Path)
         return plan_images(source, path, full_size, output, explicit=explicit, trim=trim or Trim())
     rate = info.rate or _DEFAULT_RATE
     picture = Picture(
@@ -205,9 +226,11 @@ def plan_output(
         sample_aspect_ratio=info.sample_aspect_ratio * Fraction(info.width, info.height) / Fraction(*size),
         colour=info.colour,
     )
-    encoder = plan_encoder(output, container, picture, explicit)
+    remote = isinstance(path, Url)
+    encoder = plan_encoder(output, container, picture, explicit, live=remote)
     trim = trim or Trim()
-    tracks, track_notes = _plan_tracks(source, container, output, path != STDOUT, trim)
+    seekable = path != STDOUT and not remote
+    tracks, track_notes = _plan_tracks(source, container, output, seekable, trim)
     notes = [*encoder.notes, *track_notes]
     if source.rate_assumed and info.frame_count != 1:
         notes.append(
@@ -236,7 +259,7 @@ def plan_output(
 
 
 def _plan_tracks(
-    source: FileSource, container: Container, output: Output, seekable: bool, trim: Trim
+    source: FileSource | LiveSource, container: Container, output: Output, seekable: bool, trim: Trim
 ) -> tuple[tuple[TrackPlan, ...], list[str]]:
     """How the streams beside the video get into the output, and what is to be said of that."""
     tracks, notes = [], []

@@ -10,14 +10,19 @@ from typing import Any
 
 import av
 
+from ..errors import UsageError
 from ..frame import Frame
+from .address import Address
 from .colour import HD_LINES
 from .info import SourceInfo
+from .inputs import interruptibly
 from .orientation import UPRIGHT
 from .source import FileSource
 
 __all__ = ["Probe", "probe_file"]
 
+FRAMES_OF_A_STREAM = 25
+"""Frames of a live source, of which one does not want to wait for many."""
 LOOK_AHEAD = 250
 """Packets of video whose times are compared to see whether the rate is constant."""
 
@@ -97,25 +102,48 @@ def probe_file(name: str, *, scan: bool = False) -> Probe:
     """Look at a video file.
 
     Args:
-        name: path of the file.
+        name: path of the file, `-`, a URL or a camera.
         scan: decode all of it, to count its frames and find damage; otherwise only its beginning is read.
 
     Raises:
+        UsageError: it is live and shall be scanned.
         SourceError: it cannot be opened, has no video stream, or not one frame can be decoded.
     """
     with FileSource(name) as source:
+        address = Address.of(name)
+        if scan and address.is_live:
+            raise UsageError(
+                f"The input '{address.name}' is live and has no end to count to.", "Leave out --scan."
+            )
         if scan:
             times = [frame.pts for frame in source if isinstance(frame, Frame) and frame.pts is not None]
             counted, damage = len(times), _damage(source)
         elif source.images:
             times, counted, damage = list(range(min(len(source.images.paths), LOOK_AHEAD))), None, ()
-        else:
+        elif address.is_file:
             times, counted, damage = _first_times(name), None, ()
+        else:
+            times, counted, damage = _times_of(source), None, ()
         start = float(times[0] * source.info.time_base) if times else None
         assumptions = _assumptions(source.info)
         if source.rate_assumed:
             assumptions += (f"Images have no frame rate: {source.info.rate} a second are assumed.",)
         return Probe(source.info, start, _is_variable(times), counted, assumptions, damage)
+
+
+def _times_of(source: FileSource) -> list[int]:
+    """Timestamps of the first frames of what one does not open twice, in ticks."""
+    times: list[int] = []
+
+    def read() -> None:
+        for item in source:
+            if isinstance(item, Frame) and item.pts is not None:
+                times.append(item.pts)
+            if len(times) == FRAMES_OF_A_STREAM:
+                return
+
+    interruptibly(read, source.stop, patience=0)
+    return times
 
 
 def _first_times(name: str) -> list[int]:

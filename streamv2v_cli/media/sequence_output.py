@@ -24,6 +24,7 @@ from .trim import Trim
 if TYPE_CHECKING:
     from ..settings import Output
     from .encoder import EncoderPlan
+    from .live import LiveSource
     from .source import FileSource
 
 __all__ = ["ImageDestination", "ImagePlan", "check_image_path", "plan_images"]
@@ -122,6 +123,7 @@ class ImagePlan(OutputPlan):
     @property
     def images(self) -> ImageDestination:
         """Where they go."""
+        assert isinstance(self.path, Path)
         return ImageDestination(self.path, self.first_number)
 
 
@@ -174,7 +176,7 @@ def _existing(target: Path, pattern: Numbered | None) -> list[str]:
 
 
 def plan_images(
-    source: FileSource,
+    source: FileSource | LiveSource,
     path: Path,
     size: tuple[int, int],
     output: Output,
@@ -203,7 +205,7 @@ def plan_images(
     )
 
 
-def _check_count(source: FileSource, path: Path, pattern: Numbered | None, trim: Trim) -> None:
+def _check_count(source: FileSource | LiveSource, path: Path, pattern: Numbered | None, trim: Trim) -> None:
     count = source.info.frame_count
     if pattern is None and trim.frames != 1 and count is not None and count > 1:
         raise UsageError(
@@ -217,7 +219,11 @@ def _numbered(path: Path) -> str:
 
 
 def _encoder(
-    source: FileSource, path: Path, size: tuple[int, int], output: Output, explicit: Collection[str]
+    source: FileSource | LiveSource,
+    path: Path,
+    size: tuple[int, int],
+    output: Output,
+    explicit: Collection[str],
 ) -> EncoderPlan:
     kind = _KINDS[path.suffix.lower()]
     if "output.codec" in explicit and output.codec not in ("auto", kind.codec):
@@ -253,7 +259,9 @@ def _encoder(
     return plan_encoder(settings, FORMATS[IMAGES], picture, {*explicit, "output.codec", "output.pix_fmt"})
 
 
-def _notes(source: FileSource, path: Path, pattern: Numbered | None, output: Output) -> Iterator[str]:
+def _notes(
+    source: FileSource | LiveSource, path: Path, pattern: Numbered | None, output: Output
+) -> Iterator[str]:
     info = source.info
     kinds = {"audio": "sound", "subtitle": "subtitles", "attachment": "attachments"}
     lost = [word for kind, word in kinds.items() if any(stream.kind == kind for stream in info.streams)]

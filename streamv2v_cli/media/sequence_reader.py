@@ -14,6 +14,7 @@ from av.packet import Packet
 
 from ..errors import UsageError
 from ..settings import Input
+from .address import Address
 from .deinterlace import Deinterlacer
 from .demuxer import Demuxer
 from .ffmpeg import describe
@@ -49,12 +50,13 @@ def reader_for(
         SourceError: images are meant, and there are none, or not all.
         UsageError: the options do not belong to the input.
     """
-    images = find_images(name, options.format)
+    address = Address.of(name, options.format)
+    images = find_images(name, options.format) if address.is_file else None
     if images is not None:
         for note in images.notes:
             log.warning("%s", note)
-        return ImageReader(name, images, options.rate)
-    if options.rate is not None and options.format != "rawvideo":
+        return ImageReader(address, images, options.rate)
+    if options.rate is not None and options.format != "rawvideo" and address.kind != "camera":
         raise UsageError(
             "--input-rate has no meaning for an input that says it itself.",
             "It is for images and for --input-format rawvideo; --rate resamples.",
@@ -82,25 +84,27 @@ class ImageReader:
         damaged_packets: images left out so far.
 
     Args:
-        name: what the user called them.
+        address: what the user called them.
         images: which they are.
         rate: frames a second; None for 25.
     """
 
     seekable = True
     repaired_timestamps = 0
+    lost = ""
     streams_to_copy: tuple[Any, ...] = ()
     container = None
     packets: tuple[Packet[Any], ...] = ()
 
-    def __init__(self, name: str, images: Images, rate: Fraction | None) -> None:
+    def __init__(self, address: Address, images: Images, rate: Fraction | None) -> None:
+        self.address = address
         self.images = images
         self.rate = rate or USUAL_RATE
         self.rate_assumed = rate is None
         self.video = _Clock(1 / self.rate)
         self.stopped = False
         self.damaged_packets = 0
-        self._name = name
+        self._name = address.name
         self._decode = ImageDecoder()
         self._size: tuple[int, int] | None = None
         self._sizes_differ = False

@@ -16,6 +16,7 @@ from ..errors import SinkError
 from ..frame import Frame
 from .clock import OutputClock
 from .colour import RgbWriter
+from .connection import describe_connection, hide_password
 from .demuxer import time_of
 from .encoder import configure
 from .ffmpeg import describe
@@ -83,9 +84,11 @@ class FileSink:
             self._held = {template: deque() for template in self._tracks}
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.destination.discard()
-            if isinstance(error, BrokenPipeError):
+            address = self.destination.address
+            if isinstance(error, BrokenPipeError) and address is None:
                 raise BrokenPipeError(errno.EPIPE, describe(error)) from error
-            raise SinkError(f"The output '{plan.name}' cannot be written: {describe(error)}.") from error
+            reason = describe_connection(hide_password(error), address) if address else describe(error)
+            raise SinkError(f"The output '{plan.name}' cannot be written: {reason}.") from error
 
     def _add_video(self) -> Any:
         encoder = self._plan.encoder
@@ -144,6 +147,7 @@ class FileSink:
             return
         self._drain(trim)
         try:
+            self.destination.await_delivery()
             self._output.close()
             self._closed = True
             if self._verifier is not None:
@@ -269,6 +273,9 @@ class FileSink:
             raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> Exception:
+        if self.destination.address is not None:
+            reason = describe_connection(hide_password(error), self.destination.address)
+            return SinkError(f"Sending to '{self.destination.name}' failed: {reason}.")
         if isinstance(error, BrokenPipeError):
             return BrokenPipeError(errno.EPIPE, describe(error))
         return SinkError(

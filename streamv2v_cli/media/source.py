@@ -1,4 +1,4 @@
-"""A file or a pipe as a source of upright RGB frames and of packets to copy."""
+"""A file, a pipe or a connection as a source of upright RGB frames and of packets to copy."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class FileSource:
         covers: index of a stream -> cover art.
 
     Args:
-        path: the file, or `-` for the standard input.
+        path: the file, `-` for the standard input, a URL or a camera.
         trim: the part of it that is wanted.
         copied: which kinds of streams are copied: of `audio`, `subtitle` and `attachment`.
         options: what the input does not say itself.
@@ -92,11 +92,13 @@ class FileSource:
         self._settings = settings or Input()
         self._deinterlacer = Deinterlacer(self._settings.deinterlace)
         self._demuxer = reader_for(self._name, options or InputOptions(), copied, self._deinterlacer)
+        self._name = self._demuxer.address.name
         try:
-            if self._demuxer.seekable:
+            if self._demuxer.address.is_file:
                 self._prepare()
             else:
-                interruptibly(self._prepare, self._demuxer.stop)
+                patience = 0 if self._demuxer.address.is_remote else 5
+                interruptibly(self._prepare, self._demuxer.stop, patience)
         except BaseException:
             self._demuxer.close()
             raise
@@ -116,6 +118,8 @@ class FileSource:
         }
         first = self._ahead[-1] if self._ahead else None
         if not isinstance(first, Timed):
+            if demuxer.lost:
+                raise SourceError(f"The connection to '{self._name}' was lost: {demuxer.lost}.")
             raise SourceError(
                 f"Not one frame of the video in '{self._name}' can be decoded.", "Is the file complete?"
             )
@@ -199,6 +203,11 @@ class FileSource:
         return self._demuxer.damaged_packets
 
     @property
+    def lost(self) -> str:
+        """Why the connection to the input broke off; empty if it did not."""
+        return "" if self._demuxer.stopped else self._demuxer.lost
+
+    @property
     def repaired_timestamps(self) -> int:
         """How many timestamps did not increase and were moved."""
         return self._demuxer.repaired_timestamps
@@ -224,6 +233,10 @@ class FileSource:
         if not self._ended and not self._demuxer.stopped:
             self._check_length()
 
+    def dropped_text(self) -> str:
+        """What was dropped, as one sentence: nothing, since a file waits."""
+        return ""
+
     def repaired_text(self) -> str:
         """A sentence on timestamps that had to be moved; empty if there were none."""
         count = self.repaired_timestamps
@@ -240,7 +253,7 @@ class FileSource:
         )
 
     def stop(self) -> None:
-        """Let iteration come to an end although the standard input is silent; from any thread."""
+        """Let iteration come to an end although the input is silent, if that can be; from any thread."""
         self._demuxer.stop()
 
     def close(self) -> None:

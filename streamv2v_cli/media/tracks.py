@@ -23,6 +23,8 @@ _IN_TRANSPORT_STREAMS = {
     *("dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "arib_caption"),
 }
 """FFmpeg writes any codec to a transport stream, but only these can be read back."""
+_IN_RTP = {"aac", "opus", "mp3", "ac3", "pcm_mulaw", "pcm_alaw", "pcm_s16be", "adpcm_g722"}
+"""Sound that FFmpeg can send by RTP and that needs no more than the packets."""
 _NOT_IN_NUT = {"eac3"} | TEXT_CODECS
 """FFmpeg takes E-AC-3 for AC-3 when it reads it back, and NUT has no durations, without which no text is shown."""
 _IN_AVI = ("pcm_", "mp2", "mp3")
@@ -127,6 +129,8 @@ def plan_track(
     codec = _encoder_for(container, stream)
     if codec is not None:
         candidates.append(TrackPlan(stream, codec, start if container.begins_at_zero else None))
+    if container.name == "rtsp":  # no header can be written without the server
+        return candidates[0] if candidates else None
     return next((plan for plan in candidates if _is_accepted(container, plan, seekable)), None)
 
 
@@ -134,6 +138,8 @@ def _may_be_copied(container: Container, stream: Any, start: Fraction, trimmed: 
     codec = stream.codec_context.codec.canonical_name
     if container.name == "mpegts":
         return codec in _IN_TRANSPORT_STREAMS
+    if container.name == "rtsp" and codec not in _IN_RTP:
+        return False
     if container.name == "avi":
         # MP4 has sound before its start time, which players leave out; AVI would let it be heard.
         primed = not codec.startswith("pcm_") and stream.container.format.name.startswith("mov")

@@ -215,7 +215,9 @@ def test_one_model_for_all_gives_what_single_runs_give(
     )
     loads = []
     make_translator = job.make_translator
-    monkeypatch.setattr(job, "make_translator", lambda settings: loads.append(1) or make_translator(settings))
+    monkeypatch.setattr(
+        job, "make_translator", lambda *given, **rest: loads.append(1) or make_translator(*given, **rest)
+    )
     out = tmp_path / "out"
     command = ["batch", "--manifest", str(tree / "jobs.yaml"), "-o", str(out), "--prompt", "sea", *flags]
     result = CliRunner().invoke(app, command)

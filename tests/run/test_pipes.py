@@ -188,11 +188,12 @@ def test_ctrl_c_while_stdin_is_silent(
 
 @pytest.mark.parametrize("name", ["nut", "matroska", "mpegts", "mp4", "yuv4mpegpipe", "rawvideo"])
 def test_between_two_ffmpegs(name: str, clip: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    ffmpeg = needs("ffmpeg")
     raw_in = [*RAW, "--input-pix-fmt", "rgb24"] if name == "rawvideo" else []
     raw_out = ["-f", "rawvideo", "-video_size", "64x48", "-framerate", "25", "-pixel_format", "yuv420p"]
     fragments = ["-movflags", "frag_keyframe+empty_moov"] if name == "mp4" else []
     writer = [
-        needs("ffmpeg"),
+        ffmpeg,
         "-v",
         "error",
         "-i",
@@ -204,7 +205,7 @@ def test_between_two_ffmpegs(name: str, clip: Path, environment: dict[str, str],
         "-",
     ]
     reader = [
-        needs("ffmpeg"),
+        ffmpeg,
         "-v",
         "error",
         *(raw_out if raw_in else []),
@@ -226,10 +227,11 @@ def test_between_two_ffmpegs(name: str, clip: Path, environment: dict[str, str],
 
 
 def test_ffmpeg_reads_each_format(clip: Path, piped: Any, tmp_path: Path) -> None:
+    ffmpeg = needs("ffmpeg")
     for name in (*WITH_TIMES, "yuv4mpegpipe"):
         data = piped(clip, "-o", "-", "--format", name).stdout
         done = subprocess.run(
-            [needs("ffmpeg"), "-v", "error", "-i", "-", "-f", "framecrc", "-map", "0:v", "-"],
+            [ffmpeg, "-v", "error", "-i", "-", "-f", "framecrc", "-map", "0:v", "-"],
             input=data,
             capture_output=True,
             check=True,

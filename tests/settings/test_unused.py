@@ -46,6 +46,23 @@ def test_presets_may_say_more_than_a_run_uses() -> None:
     assert notes("bank.kind=none", configs=("fidelity",)) == []
 
 
+@pytest.mark.parametrize(
+    ("source", "sets", "unused"),
+    [
+        ("clip.mp4", [], ["reconnect", "rtsp_transport", "timeout"]),
+        ("rtsp://camera/x", [], []),
+        ("http://server/clip.mp4", [], ["reconnect", "rtsp_transport"]),
+        ("http://server/clip.mp4", ["input.live=on"], ["rtsp_transport"]),
+        ("udp://127.0.0.1:1", ["input.live=off"], ["reconnect", "rtsp_transport"]),
+        ("camera:0", [], ["rtsp_transport"]),
+    ],
+)
+def test_what_has_no_meaning_for_an_input_is_named(source: str, sets: list[str], unused: list[str]) -> None:
+    given = ["input.reconnect=1", "input.timeout=1", "input.rtsp_transport=udp"]
+    found = unused_settings(resolve(sets=[*given, *sets]), source)
+    assert sorted(note.split(" has")[0].removeprefix("input.") for note in found) == unused
+
+
 def test_the_reason_is_given() -> None:
     (note,) = unused_settings(resolve(sets=["lookahead=16"]))
     assert note == "lookahead has no effect: frames wait for the bank; 4 (bank.interval) is the most."

@@ -1,0 +1,179 @@
+"""What the name of an input or output means: a file, a pipe, a URL, a camera, a generated picture."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from ..errors import UsageError
+from .stdin import STDIN
+
+__all__ = ["Address", "Url", "masked"]
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=://)([^/?#\s@:]*):[^/?#\s]*(?=@)")
+_CAMERA_FILE = re.compile(r"/dev/(video\d+|v4l/.+)")
+
+_INPUTS = {
+    **dict.fromkeys(("rtsp", "rtsps", "rtmp", "rtmps", "rtmpt", "udp", "rtp"), "live"),
+    **dict.fromkeys(("http", "https", "ftp", "tcp", "tls"), "file"),
+}
+"""Protocols that are read, and whether what they bring waits for the reader."""
+_OUTPUTS = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp")
+_PLATFORM_CAMERAS = {"darwin": "avfoundation", "win32": "dshow"}
+
+
+def masked(text: str) -> str:
+    """The text with the password of every URL in it hidden."""
+    return _PASSWORD.sub(r"\1:***", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A URL that never shows its password: as text it is masked, only `text` has it all.
+
+    Attributes:
+        text: what FFmpeg opens.
+    """
+
+    text: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return masked(self.text)
+
+    @staticmethod
+    def of(name: str) -> Url | None:
+        """The URL of a name; None for a path."""
+        return Url(name) if _URL.match(name) else None
+
+    @property
+    def scheme(self) -> str:
+        """The protocol, in small letters."""
+        return self.text.partition(":")[0].lower()
+
+    @property
+    def host(self) -> str | None:
+        """The machine that it leads to; None if there is none in it."""
+        try:
+            return urlsplit(self.text).hostname
+        except ValueError:
+            return None
+
+    @property
+    def stem(self) -> str:
+        """A short name for files made from it: the last part of its path, or the host."""
+        try:
+            parts = urlsplit(self.text)
+            host = (parts.hostname or self.scheme).replace(".", "_")
+            last = unquote(parts.path).rstrip("/").rpartition("/")[2] or host
+        except ValueError:
+            last = self.scheme
+        return re.sub(r"[^\w.-]+", "_", last)
+
+    def check_output(self) -> None:
+        """Raise a UsageError if nothing can be sent there."""
+        if self.scheme not in _OUTPUTS:
+            raise UsageError(
+                f"Nothing can be sent to '{self}': {_unsupported(self.scheme, _OUTPUTS)}.",
+                f"Use one of {', '.join(f'{scheme}://' for scheme in _OUTPUTS)}, or a file.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where an input comes from.
+
+    Attributes:
+        name: what messages call it: as the user did, but for a password.
+        target: what FFmpeg opens.
+        kind: `file`, `stdin`, `camera`, `lavfi`, `sdp` (a description of an RTP session) or a URL's scheme.
+        format: FFmpeg's name of the container; None to recognise it.
+    """
+
+    name: str
+    target: str
+    kind: str
+    format: str | None = None
+
+    @staticmethod
+    def of(name: str, format: str | None = None) -> Address:
+        """Understand the name of an input.
+
+        Args:
+            name: a path, `-`, a URL, `/dev/videoN`, `camera:N` or `lavfi:GRAPH`.
+            format: what the user says it is.
+
+        Raises:
+            UsageError: it is a URL of a protocol that is not read.
+        """
+        if name in STDIN:
+            return Address(name, name, "stdin", format)
+        if url := Url.of(name):
+            return _of_url(url, format)
+        if format == "lavfi" or name.startswith("lavfi:"):
+            return Address(name, name.removeprefix("lavfi:"), "lavfi", "lavfi")
+        if name.startswith("camera:"):
+            return _of_camera(name, name.removeprefix("camera:"), format)
+        if _CAMERA_FILE.fullmatch(name):
+            return Address(name, name, "camera", format or "v4l2")
+        kind = "sdp" if name.lower().endswith(".sdp") or format == "sdp" else "file"
+        # The prefix keeps a name such as `a:b.mp4` from being taken for a protocol.
+        return Address(name, f"file:{name}", kind, format)
+
+    @property
+    def is_live(self) -> bool:
+        """It goes on whether it is read or not."""
+        return self.kind in ("camera", "sdp") or _INPUTS.get(self.kind) == "live"
+
+    @property
+    def is_remote(self) -> bool:
+        """It comes over a network, where one may wait for ever."""
+        return self.kind in _INPUTS or self.kind == "sdp"
+
+    @property
+    def is_file(self) -> bool:
+        """It is a file on this machine."""
+        return self.kind == "file"
+
+    @property
+    def can_seek(self) -> bool:
+        """One can go back and forth in it."""
+        return self.kind in ("file", "http", "https", "ftp")
+
+    @property
+    def can_return(self) -> bool:
+        """It can be opened again after it ended, and goes on from where it then is."""
+        return self.is_live or self.kind in ("http", "https", "tcp", "tls")
+
+
+def _of_url(url: Url, format: str | None) -> Address:
+    if url.scheme not in _INPUTS:
+        raise UsageError(
+            f"The input '{url}' cannot be read: {_unsupported(url.scheme, _INPUTS)}.",
+            f"Use one of {', '.join(f'{scheme}://' for scheme in _INPUTS)}, or a file.",
+        )
+    return Address(str(url), url.text, url.scheme, format)
+
+
+def _unsupported(scheme: str, known: object) -> str:
+    if scheme == "srt":
+        return "this FFmpeg is built without SRT"
+    return f"the protocol {scheme}:// is not known" if scheme not in _INPUTS else f"{scheme}:// is only read"
+
+
+def _of_camera(name: str, which: str, format: str | None) -> Address:
+    """A camera by its number or name, as the platform calls it."""
+    grabber = _PLATFORM_CAMERAS.get(sys.platform, "v4l2")
+    target = which
+    if grabber == "v4l2":
+        target = f"/dev/video{which}" if which.isdigit() else which
+    elif grabber == "dshow":
+        if which.isdigit():
+            raise UsageError(
+                f"'{name}' names no camera: on Windows they have names.",
+                "ffmpeg -f dshow -list_devices true -i dummy lists them.",
+            )
+        target = f"video={which}"
+    return Address(name, target, "camera", format or grabber)

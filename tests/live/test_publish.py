@@ -1,0 +1,151 @@
+"""Streams that are sent: to ffmpeg as the server, to nobody, and to a server that goes away."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import look, make_clip
+from tools_needed import needs
+
+Start = Callable[..., Any]
+GENERATED = "lavfi:testsrc2=size=64x48:rate=25,realtime"
+LISTENING = {
+    "rtsp": (["-rtsp_flags", "listen"], "rtsp://127.0.0.1:{}/live"),
+    "rtmp": (["-listen", "1"], "rtmp://127.0.0.1:{}/app/live"),
+    "tcp": (["-listen", "1"], "tcp://127.0.0.1:{}"),
+    "udp": (["-timeout", "4000000"], "udp://127.0.0.1:{}"),
+}
+Server = Callable[[str], tuple[str, subprocess.Popen[bytes]]]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def is_open(port: int) -> bool:
+    """Whether a TCP port is listened to, found out without connecting, which would count as a guest."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Let ffmpeg listen; gives where, and the process, which writes received.mkv."""
+    ffmpeg = needs("ffmpeg")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def server(scheme: str) -> tuple[str, subprocess.Popen[bytes]]:
+        options, url = LISTENING[scheme]
+        port = free_port()
+        url = url.format(port)
+        target = tmp_path / "received.mkv"
+        command = [ffmpeg, "-v", "quiet", *options, "-i", url, "-c", "copy", "-y", str(target)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        started.append(process)
+        for _ in range(600):
+            if scheme == "udp" or is_open(port):
+                break
+            time.sleep(0.05)
+        time.sleep(0.5 if scheme == "udp" else 0)
+        return url, process
+
+    yield server
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("scheme", LISTENING)
+def test_a_server_gets_every_frame(scheme: str, server: Server, start: Start, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.ts", pts=range(51200, 51200 + 512 * 30, 512), tones=(4.0,))
+    url, receiver = server(scheme)
+    run = start(clip, "-o", url)
+    code, out, err = run.end()
+    assert (code, out) == (0, f"{url}\n"), err
+    assert "tune=zerolatency, keyint=50" in err
+    receiver.wait(timeout=60)
+    received = look(tmp_path / "received.mkv")
+    assert received.numbers == list(range(30))
+    assert received.times[0] < 0.5
+    steps = [after - before for before, after in zip(received.times, received.times[1:], strict=False)]
+    # ffmpeg as the server of RTSP learns the time of the first packet only from the second.
+    assert steps[1:] == pytest.approx([Fraction(1, 25)] * 28, abs=0.0021)
+    assert len(received.sounds[0]) > 30
+    assert abs(received.sounds[0][0][0] - received.times[0]) < 0.05
+    assert not list(tmp_path.glob("*.part")) + list(tmp_path.glob("rtsp*"))
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "rtmp", "tcp"])
+def test_a_server_that_goes_away(scheme: str, server: Server, start: Start) -> None:
+    url, receiver = server(scheme)
+    run = start(GENERATED, "--live", "on", "-o", url)
+    run.wait_for_frames(10)
+    receiver.send_signal(signal.SIGKILL)
+    code, out, err = run.end()
+    assert (code, out) == (1, "")
+    (line,) = [line for line in err.splitlines() if line.startswith("error:")]
+    assert line.startswith(f"error: Sending to '{url}' failed: the other side")
+    assert run.summary["status"] == "failed"
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "rtmp", "tcp"])
+def test_nobody_listens(scheme: str, start: Start) -> None:
+    url = LISTENING[scheme][1].format(free_port())
+    run = start(GENERATED, "-o", url.replace("//", "//joe:hush@"))
+    code, _, err = run.end()
+    assert code == 1
+    assert (
+        f"The output '{url.replace('//', '//joe:***@')}' cannot be written: the connection was refused."
+        in err
+    )
+
+
+def test_an_interruption_ends_the_sending(server: Server, start: Start, tmp_path: Path) -> None:
+    url, receiver = server("rtsp")
+    run = start(GENERATED, "--live", "on", "-o", url)
+    run.wait_for_frames(10)
+    assert run.signalled(signal.SIGINT)[0] == 130
+    receiver.wait(timeout=60)
+    assert len(look(tmp_path / "received.mkv").times) >= 10
+
+
+def test_an_interruption_ends_the_wait_for_a_mute_server(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        run = start(GENERATED, "-o", f"rtmp://127.0.0.1:{mute.getsockname()[1]}/app/x")
+        connection, _ = mute.accept()
+        with connection:
+            assert run.signalled(signal.SIGINT)[0] in (130, -signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-o", "srt://127.0.0.1:1"], "this FFmpeg is built without SRT"),
+        (["-o", "http://127.0.0.1:1/x"], "http:// is only read"),
+        (["-o", "foo://x"], "the protocol foo:// is not known"),
+        (["-o", "rtmp://127.0.0.1:1/x", "--format", "mpegts"], "rtmp:// carries only flv"),
+        (["-o", "udp://127.0.0.1:1", "--verify"], "cannot be verified"),
+        (["-o", "rtmp://127.0.0.1:1/x", "--codec", "ffv1"], "cannot hold video of the encoder 'ffv1'"),
+    ],
+)
+def test_what_cannot_be_sent(arguments: list[str], message: str, start: Start) -> None:
+    code, _, err = start(GENERATED, *arguments).end()
+    assert code == 2
+    assert message in err
+
+
+def test_the_user_chooses_the_latency(start: Start) -> None:
+    chosen = ["--encoder-opt", "tune=film", "--keyint", 7, "-o", "udp://127.0.0.1:9", "--dry-run"]
+    code, out, _ = start(GENERATED, *chosen).end()
+    assert code == 0
+    assert "tune=film" in out
+    assert "For a live output" not in out

@@ -1,0 +1,94 @@
+"""What names of inputs and outputs mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streamv2v_cli.errors import UsageError
+from streamv2v_cli.media.address import Address, Url, masked
+from streamv2v_cli.media.containers import container_for
+from streamv2v_cli.media.output import check_output_path, default_output_path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "live", "seeks"),
+    [
+        ("clip.mp4", "file", False, True),
+        ("a:b.mp4", "file", False, True),
+        ("C:\\clips\\a.mp4", "file", False, True),
+        ("session.sdp", "sdp", True, False),
+        ("-", "stdin", False, False),
+        ("rtsp://host/x", "rtsp", True, False),
+        ("RTMP://host/x", "rtmp", True, False),
+        ("udp://@:5000", "udp", True, False),
+        ("http://host/x.mp4", "http", False, True),
+        ("tcp://host:1", "tcp", False, False),
+        ("lavfi:testsrc2", "lavfi", False, False),
+    ],
+)
+def test_kinds_of_inputs(name: str, kind: str, live: bool, seeks: bool) -> None:
+    address = Address.of(name)
+    assert (address.kind, address.is_live, address.can_seek) == (kind, live, seeks)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("rtsp://joe:pass@host/x", "rtsp://joe:***@host/x"),
+        ("rtsp://joe:p@ss:word@host:554/x?y=z", "rtsp://joe:***@host:554/x?y=z"),
+        ("rtsp://:pass@host", "rtsp://:***@host"),
+        ("rtsp://joe@host/a:b@c", "rtsp://joe@host/a:b@c"),
+        ("http://host/x", "http://host/x"),
+        ("cannot open 'http://a:b@c/': http://d:e@f", "cannot open 'http://a:***@c/': http://d:***@f"),
+    ],
+)
+def test_passwords_are_hidden(text: str, shown: str) -> None:
+    assert masked(text) == shown
+    assert "pass" not in repr(Url("rtsp://joe:pass@host"))
+    assert f"{Url(text)}" == shown
+    assert Url(text).text == text
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("rtsp://joe:pass@10.0.0.1:554/cam/1", "1_ink.mp4"),
+        ("udp://239.0.0.1:5000", "239_0_0_1_ink.mp4"),
+        ("http://host/some%20clip.mkv?token=1", "some_clip_ink.mkv"),
+        ("camera:0", "camera_0_ink.mp4"),
+        ("/dev/video2", "video2_ink.mp4"),
+        ("lavfi:testsrc2=size=64x48", "lavfi_ink.mp4"),
+    ],
+)
+def test_outputs_are_called_after_them(source: str, name: str) -> None:
+    assert default_output_path(source, "ink") == Path(name)
+
+
+def test_a_url_is_no_file_to_be_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = Url("rtsp://host/x")
+    assert check_output_path(url, "clip.mp4", overwrite=False) is url
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "container"),
+    [
+        ("rtsp://host/x", "auto", "rtsp"),
+        ("rtmp://host/x", "auto", "flv"),
+        ("rtmp://host/x", "flv", "flv"),
+        ("udp://host:1", "auto", "mpegts"),
+        ("tcp://host:1", "auto", "mpegts"),
+        ("tcp://host:1", "nut", "nut"),
+    ],
+)
+def test_a_protocol_has_its_container(url: str, name: str, container: str) -> None:
+    assert container_for(Url(url), name).name == container
+
+
+@pytest.mark.parametrize("url", ["srt://host:1", "http://host/x", "rtp://host:1", "foo://x"])
+def test_what_cannot_be_sent_to(url: str) -> None:
+    with pytest.raises(UsageError, match="Nothing can be sent to"):
+        container_for(Url(url))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("STREAMV2V_REQUIRE_CUDA") == "1":
         pytest.fail("STREAMV2V_REQUIRE_CUDA=1, but torch finds no CUDA device", pytrace=False)
     pytest.skip("no CUDA device")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """Commands that run within a test set the level of the package's log, which later tests look at."""
+    logger = logging.getLogger("streamv2v_cli")
+    level, handlers = logger.level, logger.handlers[:]
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers

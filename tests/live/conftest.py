@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from listening import LISTENING, free_port, is_open
 from proxy import Proxy
-from tools_needed import needs_rtsp_server
+from tools_needed import needs, needs_rtsp_server
 
 ROOT = Path(__file__).parents[2]
 PASS = ["run", "--translator", "passthrough", "--preset", "ultrafast"]
@@ -28,6 +29,7 @@ PassthroughTranslator.push = slow_push
 app.main()
 """
 PATIENCE = 60
+Server = Callable[[str], tuple[str, "subprocess.Popen[bytes]"]]
 
 
 @dataclass
@@ -130,3 +132,31 @@ def proxy(rtsp_port: int) -> Iterator[Proxy]:
     between = Proxy(rtsp_port)
     yield between
     between.refuse()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Let ffmpeg listen; gives where, and the process, which writes received.mkv."""
+    ffmpeg = needs("ffmpeg")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def server(scheme: str) -> tuple[str, subprocess.Popen[bytes]]:
+        options, url = LISTENING[scheme]
+        port = free_port()
+        url = url.format(port)
+        target = tmp_path / "received.mkv"
+        command = [ffmpeg, "-v", "quiet", *options, "-i", url, "-c", "copy"]
+        command += ["-flush_packets", "1", "-y", str(target)]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        started.append(process)
+        for _ in range(600):
+            if scheme == "udp" or is_open(port):
+                break
+            time.sleep(0.05)
+        time.sleep(0.5 if scheme == "udp" else 0)
+        return url, process
+
+    yield server
+    for process in started:
+        process.kill()
+        process.wait()

@@ -5,63 +5,18 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clips import look, make_clip
-from tools_needed import needs
+from listening import LISTENING, free_port
 
 Start = Callable[..., Any]
 GENERATED = "lavfi:testsrc2=size=64x48:rate=25,realtime"
-LISTENING = {
-    "rtsp": (["-rtsp_flags", "listen"], "rtsp://127.0.0.1:{}/live"),
-    "rtmp": (["-listen", "1"], "rtmp://127.0.0.1:{}/app/live"),
-    "tcp": (["-listen", "1"], "tcp://127.0.0.1:{}"),
-    "udp": (["-timeout", "4000000"], "udp://127.0.0.1:{}"),
-}
 Server = Callable[[str], tuple[str, subprocess.Popen[bytes]]]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def is_open(port: int) -> bool:
-    """Whether a TCP port is listened to, found out without connecting, which would count as a guest."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """Let ffmpeg listen; gives where, and the process, which writes received.mkv."""
-    ffmpeg = needs("ffmpeg")
-    started: list[subprocess.Popen[bytes]] = []
-
-    def server(scheme: str) -> tuple[str, subprocess.Popen[bytes]]:
-        options, url = LISTENING[scheme]
-        port = free_port()
-        url = url.format(port)
-        target = tmp_path / "received.mkv"
-        command = [ffmpeg, "-v", "quiet", *options, "-i", url, "-c", "copy", "-y", str(target)]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        started.append(process)
-        for _ in range(600):
-            if scheme == "udp" or is_open(port):
-                break
-            time.sleep(0.05)
-        time.sleep(0.5 if scheme == "udp" else 0)
-        return url, process
-
-    yield server
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.parametrize("scheme", LISTENING)

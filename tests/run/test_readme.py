@@ -1,79 +1,67 @@
 """The README's commands do what it says: each runs as it stands, in bash, on small inputs.
 
-Only two things are changed: `streamv2v` copies the pictures where it would load a model, and a name that stands for
-a reader's own camera or server becomes something that is here.
+Only two things are changed: `streamv2v` copies the pictures where it would load a model, and a camera becomes
+pictures that FFmpeg makes. Those with servers are in `tests/live`.
 """
 
 from __future__ import annotations
 
-import os
 import re
+import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+import av
 import pytest
 from clips import look, make_clip, numbered
+from readme import ROOT, commands_of, environment_with
 from tools_needed import needs
 
-ROOT = Path(__file__).parents[2]
-SECTIONS = ("Settings", "Pipes, parts, batches")
-SHIM = """#!{python}
-import os, sys
-arguments = sys.argv[1:]
-if arguments[0] in ("run", "batch"):
-    arguments[1:1] = ["--translator", "passthrough"]
-os.execv({python!r}, [{python!r}, "-m", "streamv2v_cli", *arguments])
-"""
-
-
-def commands(section: str) -> list[str]:
-    """The commands of a section's console blocks, with their continuation lines."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
-    found = [
-        command for block in blocks for command in re.split(r"^\$ ", block, flags=re.MULTILINE) if command
-    ]
-    return [command.strip() for command in found]
-
-
+SECTIONS = ("Settings", "Recipes", "Parts, encoders, batches")
 COMMANDS = [
-    pytest.param(command, id=command.splitlines()[0][:70]) for name in SECTIONS for command in commands(name)
+    pytest.param(command, id=" ".join(command.split())[:80])
+    for name in SECTIONS
+    for command in commands_of(name)
+    if "rtsp://" not in command
 ]
+MADE = re.compile(r"-o (?P<output>\S+?\.(?:mp4|mkv|png))|> (?P<shell>\S+\.mp4)")
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the inputs that the README speaks of, and `streamv2v` on the path."""
-    shim = tmp_path / "bin" / "streamv2v"
-    shim.parent.mkdir()
-    shim.write_text(SHIM.format(python=sys.executable))
-    shim.chmod(0o755)
-    monkeypatch.setenv("PATH", os.pathsep.join([str(shim.parent), os.environ["PATH"]]))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+def workplace(tmp_path: Path) -> Path:
+    """A folder with the inputs that the README speaks of."""
     place = tmp_path / "place"
-    (place / "clips" / "more").mkdir(parents=True)
-    (place / "out").mkdir()
-    (place / "frames").mkdir()
-    pts = tuple(range(0, 512 * 100, 512))  # four seconds
+    for folder in ("clips/more", "out", "frames", "docs"):
+        (place / folder).mkdir(parents=True)
     big = {"size": (640, 360), "picture": lambda index: numbered(index, 640, 360)}
-    for name in ("clip", "my", "other", "input"):
-        make_clip(place / f"{name}.mp4", pts=pts, tones=(0.0,), **big)
+    first = make_clip(place / "clip.mp4", pts=tuple(range(0, 512 * 60, 512)), tones=(0.0,), **big)
+    for name in ("my", "other"):
+        shutil.copy(first, place / f"{name}.mp4")
     for name in ("clips/one", "clips/two", "clips/more/three"):
         make_clip(place / f"{name}.mp4", tones=(0.0,))
+    with av.open(str(first)) as container:
+        for number, frame in zip(range(1, 6), container.decode(video=0), strict=False):
+            frame.to_image().save(place / f"frames/{number:05d}.png")
+            frame.to_image().save(place / "photo.jpg")
     (place / "jobs.yaml").write_text("- input: clips/one.mp4\n  prompt: comic\n- input: clips/two.mp4\n")
+    (place / "prompt.txt").write_text("a comic\n")
+    shutil.copy(ROOT / "docs/prompts-example.yaml", place / "docs")
     return place
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_command_runs(command: str, workplace: Path) -> None:
+def test_the_command_runs(command: str, workplace: Path, tmp_path: Path) -> None:
     if "ffmpeg" in command:
         needs("ffmpeg")
+    environment = environment_with(tmp_path / "bin")
     if "--config out.mp4" in command:  # with the settings of an earlier result
-        subprocess.run(["streamv2v", "run", "clip.mp4", "-q", "-o", "out.mp4"], cwd=workplace, check=True)
+        earlier = ["streamv2v", "run", "clip.mp4", "-q", "-o", "out.mp4"]
+        subprocess.run(earlier, cwd=workplace, env=environment, check=True)
+    command = command.replace("camera:0", "lavfi:testsrc2=size=64x48:rate=25,realtime --live on")
     done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", command],
+        ["bash", "-o", "pipefail", "-c", command.replace("--duration 10", "--duration 1")],
         cwd=workplace,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=240,
@@ -81,7 +69,9 @@ def test_the_command_runs(command: str, workplace: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    for path in re.findall(r"-o (\S+\.(?:mp4|mkv|mov))|> (\S+\.mp4)", command):
-        name = "".join(path)
-        if (workplace / name).exists():
+    for match in MADE.finditer(command):
+        name = (match["output"] or match["shell"]).replace("%05d", "00001")
+        if "$" not in name:
             assert look(workplace / name).times
+    if "for f in" in command:
+        assert sorted(path.name for path in (workplace / "out").iterdir()) == ["one.mp4", "two.mp4"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
@@ -203,8 +204,22 @@ def main() -> None:
     try:
         try:
             app(prog_name="streamv2v")
+        except SystemExit as end:
+            _leave_threads_behind(end.code)
+            raise
         finally:
             sys.stdout.flush()
     except Exception as error:
         # What `_Root.invoke` does not see: the help itself, and output that could only now be written.
         sys.exit(_report(error, debug="--debug" in sys.argv))
+
+
+def _leave_threads_behind(code: object) -> None:
+    """End the process at once if a thread still waits inside FFmpeg, for a silent server or pipe.
+
+    The interpreter's ordinary end would free what that thread works with, and crash.
+    """
+    if any(thread.name.startswith("streamv2v-") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))

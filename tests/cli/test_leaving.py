@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 PROGRAM = """
-import sys, threading, types
+import atexit, sys, threading, types
 from streamv2v_cli import app
 
 def trial() -> None:
@@ -15,11 +15,7 @@ def trial() -> None:
     print("finished")
     raise SystemExit({code})
 
-class Crash:
-    def __del__(self):
-        print("the interpreter was taken apart", file=sys.stderr)
-
-sys.crash = Crash()
+atexit.register(print, "the interpreter was taken apart")
 module = types.ModuleType("streamv2v_cli.commands.trial")
 module.trial = trial
 sys.modules[module.__name__] = module

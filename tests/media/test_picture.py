@@ -144,6 +144,21 @@ def test_odd_sizes_are_padded_by_one_and_said(
     assert (look(tmp_path / "exact.mp4").width, look(tmp_path / "exact.mp4").height) == size
 
 
+@pytest.mark.parametrize("name", ["out.webm", "ffv1.mkv", "out.y4m"])
+def test_pixels_that_become_squares_are_mentioned_and_avoidable(
+    name: str, tmp_path: Path, rewrite: Callable[..., Any]
+) -> None:
+    source = make_clip(tmp_path / "in.mp4", aspect=Fraction(2, 3))
+    explicit = ("output.codec",) if name == "ffv1.mkv" else ()
+    codec = {"codec": "ffv1"} if explicit else {}
+    plan = rewrite(source, tmp_path / name, explicit=explicit, **codec)
+    assert look(tmp_path / name).aspect in (None, 1)
+    assert [note for note in plan.notes if "pixels of 2:3 become squares" in note]
+    assert [note for note in plan.notes if "--output-size 43x48 keeps" in note]
+    square = make_clip(tmp_path / "square.mp4", aspect=Fraction(1))
+    assert not rewrite(square, tmp_path / f"square-{name}", explicit=explicit, **codec).notes
+
+
 def test_another_size_keeps_the_display_aspect(tmp_path: Path, rewrite: Callable[..., Any]) -> None:
     source = make_clip(tmp_path / "in.mp4", aspect=Fraction(2, 3))
     rewrite(source, tmp_path / "out.mp4", size=(48, 48), change=lambda pixels: pixels[:, :48])

@@ -6,7 +6,7 @@ Code points are those of ITU-T H.273, which FFmpeg uses as they are.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
@@ -72,6 +72,14 @@ class Colour:
         matrix = _assumed_matrix(height)
         tags = [value if value != UNSPECIFIED else matrix for value in (self.primaries, self.transfer)]
         return Colour(matrix, self.range if self.matrix != RGB else LIMITED, tags[0], tags[1])
+
+    def without_tags(self, height: int, *, matrix: bool, range: bool) -> Colour:
+        """What readers take a video of `height` lines for whose tags do not say the matrix or the range."""
+        return replace(
+            self,
+            matrix=_assumed_matrix(height) if matrix else self.matrix,
+            range=LIMITED if range else self.range,
+        )
 
 
 def _assumed_matrix(height: int) -> int:

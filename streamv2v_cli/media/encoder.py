@@ -21,8 +21,8 @@ from av.video.format import VideoFormat
 
 from ..errors import SinkError, UsageError
 from ..settings import bits_of
-from .colour import is_grey
-from .containers import Container, NullFile
+from .colour import BT470BG, FULL, is_grey
+from .containers import IMAGES, Container, NullFile
 from .encoder_options import encoder_options
 from .ffmpeg import describe, last_message
 
@@ -45,6 +45,11 @@ _LOW_LATENCY = {
     "h264_videotoolbox": {"realtime": "1"},
 }
 """Options that let no frame wait for later ones."""
+_WITH_RANGE = ("h264", "hevc", "av1", "vp9")
+"""Codecs that tell the matrix and the range of their colours themselves."""
+_WITH_MATRIX = ("mpeg2video", "prores")
+_TAGGED = ("matroska", "webm", "mp4", IMAGES)
+"""Containers that tell both; images have a colour of their own kind."""
 _SECONDS_TO_JOIN = 2
 """From one keyframe to the next: nobody who joins waits longer for the first picture."""
 
@@ -138,11 +143,7 @@ def plan_encoder(
     keyint = output.keyint
     if live:
         notes, keyint = _low_latency(codec, options, picture.rate, keyint)
-    colour = (
-        picture.colour.for_rgb() if VideoFormat(pix_fmt).is_rgb else picture.colour.for_yuv(picture.height)
-    )
-    if codec.name == "mjpeg" or is_grey(pix_fmt):
-        colour = replace(colour, range=2)
+    colour = _encoded_colour(codec, container, pix_fmt, picture)
     plan = EncoderPlan(
         codec.name,
         pix_fmt,
@@ -154,6 +155,22 @@ def plan_encoder(
         keyint=keyint,
     )
     return _rehearse(plan)
+
+
+def _encoded_colour(codec: Codec, container: Container, pix_fmt: str, picture: Picture) -> Colour:
+    """The colour of the source, as far as the output can say that it is that."""
+    if VideoFormat(pix_fmt).is_rgb:
+        return picture.colour.for_rgb()
+    colour, name = picture.colour.for_yuv(picture.height), codec.canonical_name
+    if name == "mjpeg":
+        return replace(colour, matrix=BT470BG, range=FULL)  # JFIF knows no other
+    if is_grey(pix_fmt):
+        return replace(colour, range=FULL)
+    return colour.without_tags(
+        picture.height,
+        matrix=name not in (*_WITH_RANGE, *_WITH_MATRIX) and container.name not in (*_TAGGED, "mov"),
+        range=name not in _WITH_RANGE and container.name not in (*_TAGGED, "yuv4mpegpipe"),
+    )
 
 
 def _low_latency(

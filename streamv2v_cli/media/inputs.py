@@ -26,7 +26,13 @@ from .connection import describe_connection, hide_password
 from .ffmpeg import describe
 from .stdin import STDIN, StdinReader
 
-__all__ = ["InputOptions", "interruptibly", "open_input", "stdin_reader"]
+__all__ = ["FROM_A_PIPE", "InputOptions", "interruptibly", "open_input", "stdin_reader"]
+
+FROM_A_PIPE = (
+    "From a pipe Matroska, NUT, MPEG-TS, Y4M and fragmented or faststart MP4 can be read; raw video "
+    "needs --input-format rawvideo."
+)
+"""What may help where a pipe cannot be read."""
 
 _RAW = "rawvideo"
 _TEXT_ART = ("tty", "bin", "xbin", "adf", "idf")
@@ -168,10 +174,7 @@ def open_input(address: Address, options: InputOptions, reader: StdinReader | No
             seconds = time.monotonic() - started
             reason = describe_connection(hide_password(error), address, options.reading.timeout, seconds)
         if reader is not None:
-            remedy = (
-                "From a pipe Matroska, NUT, MPEG-TS, Y4M and fragmented or faststart MP4 can be read; raw video "
-                "needs --input-format rawvideo."
-            )
+            remedy = FROM_A_PIPE
         raise SourceError(f"The input '{address.name}' cannot be opened: {reason}.", remedy) from error
     if container.format.name in _TEXT_ART and options.format is None:
         kind = container.format.name

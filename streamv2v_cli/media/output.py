@@ -11,6 +11,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from av.codec.codec import Codec
+
 from ..errors import UsageError
 from ..side_by_side import pair_size
 from .address import Address, Url
@@ -40,6 +42,9 @@ __all__ = ["OutputPlan", "check_output_path", "default_output_path", "plan_outpu
 
 _SLUG_LENGTH = 40
 _DEFAULT_RATE = Fraction(25)
+_WITH_ASPECT = ("h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg")
+"""Codecs that tell the pixel aspect ratio themselves, whatever the container."""
+_NEARLY_SQUARE = Fraction(1, 100)
 
 
 @dataclass(frozen=True)
@@ -236,6 +241,7 @@ def plan_output(
         notes.append(
             f"Images have no frame rate: {info.rate} a second are assumed; --input-rate says another."
         )
+    notes += filter(None, [_shape_lost(encoder, container, size)])
     if info.chapters and not container.has_chapters:
         notes.append(f"The container {container.name} has no chapters; those of the input are left out.")
     if container.begins_at_zero and abs(info.start) * rate >= Fraction(1, 2):  # of a frame
@@ -255,6 +261,19 @@ def plan_output(
         info.start,
         (*info.notes, *notes),
         descriptor,
+    )
+
+
+def _shape_lost(encoder: EncoderPlan, container: Container, size: tuple[int, int]) -> str:
+    """A sentence on pixels that are no squares and become some, since PyAV tells only MP4's writer of them."""
+    aspect = encoder.picture.sample_aspect_ratio
+    holds = Codec(encoder.codec, "w").canonical_name in _WITH_ASPECT or container.name in ("mp4", "mov")
+    if holds or abs(aspect - 1) < _NEARLY_SQUARE:
+        return ""
+    return (
+        f"The encoder {encoder.codec} stores no pixel aspect ratio in the container {container.name}: pixels of "
+        f"{aspect.numerator}:{aspect.denominator} become squares, which changes the picture's shape; "
+        f"--output-size {round(size[0] * aspect)}x{size[1]} keeps it."
     )
 
 

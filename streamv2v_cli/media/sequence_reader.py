@@ -55,6 +55,8 @@ def reader_for(
     if images is not None:
         for note in images.notes:
             log.warning("%s", note)
+        if deinterlacer.wanted:
+            log.warning("--deinterlace on has no effect: images are taken as they are.")
         return ImageReader(address, images, options.rate)
     if options.rate is not None and options.format != "rawvideo" and address.kind != "camera":
         raise UsageError(

@@ -20,7 +20,7 @@ from .deinterlace import Deinterlacer
 from .demuxer import time_of
 from .description import describe_source
 from .info import SourceInfo
-from .inputs import InputOptions, interruptibly
+from .inputs import FROM_A_PIPE, InputOptions, interruptibly
 from .pictures import PictureReader
 from .rate import ConstantRate, Timed
 from .sequence import Images
@@ -120,9 +120,8 @@ class FileSource:
         if not isinstance(first, Timed):
             if demuxer.lost:
                 raise SourceError(f"The connection to '{self._name}' was lost: {demuxer.lost}.")
-            raise SourceError(
-                f"Not one frame of the video in '{self._name}' can be decoded.", "Is the file complete?"
-            )
+            remedy = "Is the file complete?" if demuxer.address.kind != "stdin" else FROM_A_PIPE
+            raise SourceError(f"Not one frame of the video in '{self._name}' can be decoded.", remedy)
         if isinstance(demuxer, ImageReader):
             info = demuxer.info(first.picture, trim, self._settings)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -10,12 +11,22 @@ from av.packet import Packet
 
 from .ffmpeg import describe
 
-__all__ = ["TEXT_CODECS", "SubtitleConverter"]
+__all__ = ["TEXT_CODECS", "SubtitleConverter", "text_tick"]
 
 log = logging.getLogger(__name__)
 
 TEXT_CODECS = {"mov_text", "subrip", "ass", "webvtt", "text", "ttml"}
 """What can be converted; the others are pictures."""
+_TICK_IN_MP4 = Fraction(1, 1_000_000)
+
+
+def text_tick(codec: str, tick: Fraction) -> Fraction:
+    """The time base of a text stream in an output, of which `tick` is that of the input.
+
+    To find out whether a text in MP4 has ended, FFmpeg compares its ticks with those of other streams as if they
+    were equally long. Where its own are longer, texts end too early, and at the end of a fragment a frame moves.
+    """
+    return _TICK_IN_MP4 if codec == "mov_text" else tick
 
 
 class SubtitleConverter:
@@ -39,7 +50,8 @@ class SubtitleConverter:
         self.stream = output.add_stream(codec)
         self._encoder = self.stream.codec_context
         self._encoder.subtitle_header = self._decoder.subtitle_header
-        self._encoder.time_base = self.stream.time_base = template.time_base
+        self._encoder.time_base = template.time_base
+        self.stream.time_base = text_tick(codec, template.time_base)
 
     def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """The same text in the output's form; nothing for a packet that only ends the text before it."""

@@ -14,7 +14,7 @@ from av.stream import Disposition
 from .aac import headers_in_packets, specific_config, without_header
 from .audio import AudioConverter, is_deep, is_lossless
 from .containers import OF_THE_OLD_STREAM, Container, NullFile, NullPipe, output_metadata
-from .subtitles import TEXT_CODECS, SubtitleConverter
+from .subtitles import TEXT_CODECS, SubtitleConverter, text_tick
 
 __all__ = ["Track", "TrackPlan", "is_cover", "open_track", "plan_track"]
 
@@ -217,6 +217,7 @@ class _Copy:
 
     def __init__(self, output: Any, template: Any) -> None:
         self.stream = output.add_stream_from_template(template)
+        self.stream.time_base = text_tick(template.codec_context.name, template.time_base)
         self._strips = output.format.name != "mpegts" and headers_in_packets(template)
         if self._strips:
             self.stream.codec_context.extradata = specific_config(template)

@@ -28,19 +28,23 @@ _LENGTH_TOLERANCE = 0.25
 
 @dataclass
 class _Track:
-    """What is known of the packets of one copied stream: how many, from when to when, and a digest of all."""
+    """What is known of the packets of one copied stream: how many, when they begin and end, and a digest of all."""
 
     kind: str
     packets: int = 0
     first: Fraction | None = None
     last: Fraction = Fraction(0)
+    end: Fraction = Fraction(0)
     digest: Any = field(default_factory=hashlib.md5)
 
     def add(self, packet: Packet[Any]) -> None:
+        if self.kind == "subtitle" and not any(bytes(packet)):
+            return  # in MP4 the time without text is a packet without text, which FFmpeg adds
         time = time_of(packet)
         self.packets += 1
         self.first = time if self.first is None else min(self.first, time)
         self.last = max(self.last, time)
+        self.end = max(self.end, time + (packet.duration or 0) * Fraction(packet.time_base))
         self.digest.update(bytes(packet))
 
 
@@ -141,8 +145,8 @@ class Verifier:
             # Matroska and nut count it from zero, the others from the first packet.
             start = 0 if container.format.name.startswith(("matroska", "nut")) else container.start_time or 0
             found = Fraction(container.duration + start, av.time_base) - shift
-            sound = [track.last for track in self._tracks.values() if not self._plan.container.begins_at_zero]
-            expected = max([self._end * unit, *sound])  # AVI's header tells that of the video alone
+            others = [track.end for track in self._tracks.values() if not self._plan.container.begins_at_zero]
+            expected = max([self._end * unit, *others])  # AVI's header tells that of the video alone
             allowed = _LENGTH_TOLERANCE
         else:
             return ""

@@ -144,6 +144,53 @@ def test_odd_sizes_are_padded_by_one_and_said(
     assert (look(tmp_path / "exact.mp4").width, look(tmp_path / "exact.mp4").height) == size
 
 
+@pytest.mark.parametrize("name", ["out.webm", "ffv1.mkv", "out.y4m"])
+def test_pixels_that_become_squares_are_mentioned_and_avoidable(
+    name: str, tmp_path: Path, rewrite: Callable[..., Any]
+) -> None:
+    source = make_clip(tmp_path / "in.mp4", aspect=Fraction(2, 3))
+    explicit = ("output.codec",) if name == "ffv1.mkv" else ()
+    codec = {"codec": "ffv1"} if explicit else {}
+    plan = rewrite(source, tmp_path / name, explicit=explicit, **codec)
+    assert look(tmp_path / name).aspect in (None, 1)
+    assert [note for note in plan.notes if "pixels of 2:3 become squares" in note]
+    assert [note for note in plan.notes if "--output-size 43x48 keeps" in note]
+    square = make_clip(tmp_path / "square.mp4", aspect=Fraction(1))
+    assert not rewrite(square, tmp_path / f"square-{name}", explicit=explicit, **codec).notes
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+@pytest.mark.parametrize("matrix", ["601", "709"])
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [
+        ("mpeg4", ".avi"),
+        ("ffv1", ".avi"),
+        ("ffv1", ".nut"),
+        ("prores_ks", ".mov"),
+        ("rawvideo", ".y4m"),
+        ("mjpeg", ".avi"),
+    ],
+)
+def test_colours_stay_where_the_output_has_no_tags(
+    codec: str, suffix: str, matrix: str, full: bool, tmp_path: Path, rewrite: Callable[..., Any]
+) -> None:
+    source = make_clip(
+        tmp_path / "in.mkv",
+        pts=range(0, 512 * len(PATCHES), 512),
+        codec="ffv1",
+        options={},
+        pix_fmt="yuv444p",
+        picture=lambda index: plain_frame(yuv_of(PATCHES[index], matrix, full), (64, 48), "yuv444p"),
+        tags=(TAGS[matrix], FULL if full else LIMITED, TAGS[matrix], TAGS[matrix]),
+    )
+    output = tmp_path / f"out{suffix}"
+    rewrite(source, output, codec=codec, preset=None, explicit=("output.codec",))
+    allowed = 6 if codec in ("mpeg4", "mjpeg", "prores_ks") else 2  # these are not exact
+    for pixels, patch in zip(pictures_of(output), PATCHES, strict=True):
+        assert np.abs(pixels[8:-8, 8:-8].astype(float) - patch).max() <= allowed
+
+
 def test_another_size_keeps_the_display_aspect(tmp_path: Path, rewrite: Callable[..., Any]) -> None:
     source = make_clip(tmp_path / "in.mp4", aspect=Fraction(2, 3))
     rewrite(source, tmp_path / "out.mp4", size=(48, 48), change=lambda pixels: pixels[:, :48])

@@ -20,6 +20,7 @@ from streamv2v_cli.media.inputs import InputOptions
 from streamv2v_cli.media.sequence import Numbered, find_images, natural_key
 from streamv2v_cli.media.source import FileSource
 from streamv2v_cli.media.trim import Trim
+from streamv2v_cli.settings import Input
 
 ENCODERS = {
     "png": ("png", "rgb24"),
@@ -148,6 +149,17 @@ def test_the_kind_of_most_images_is_taken(tmp_path: Path, caplog: pytest.LogCapt
     (folder / "readme.txt").touch()
     assert numbers(frames_of(folder)) == [0, 1, 2]
     assert "the 3 .jpg are taken, 1 .png left out" in caplog.text
+
+
+def test_images_are_not_deinterlaced_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_images(tmp_path / "frames", ["1.png", "2.png"])
+    for mode, said in (("on", 1), ("auto", 0), ("off", 0)):
+        caplog.clear()
+        with FileSource(folder, settings=Input(deinterlace=mode)) as source:  # type: ignore[arg-type]
+            assert numbers([item for item in source if isinstance(item, Frame)]) == [0, 1]
+        assert caplog.text.count("--deinterlace on has no effect") == said
 
 
 def test_a_file_wins_over_a_pattern(tmp_path: Path) -> None:

@@ -112,6 +112,16 @@ def test_what_cannot_be_read_from_a_pipe_is_one_error(clip: Path, piped: Any) ->
         assert b"Traceback" not in result.stderr
 
 
+def test_an_mp4_with_its_index_at_the_end_says_what_would_work(piped: Any, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
+    clip = make_clip(tmp_path / "clip.mp4", size=(640, 480), picture=lambda index: np.roll(noise, index))
+    data = clip.read_bytes()
+    assert data.index(b"mdat") < data.index(b"moov")
+    result = piped("-", "-o", "out.mp4", data=data)
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert b"faststart MP4" in result.stderr
+
+
 def test_nothing_but_media_reaches_stdout(clip: Path, environment: dict[str, str], tmp_path: Path) -> None:
     script = (
         "import os\n"

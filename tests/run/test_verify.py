@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from clips import look, make_clip
 
@@ -84,6 +85,46 @@ def test_a_late_start_passes(streamv2v: Run, tmp_path: Path) -> None:
     for extension in ("mp4", "mkv", "ts", "nut"):
         result = streamv2v("run", clip, "--translator", "passthrough", "-o", f"out.{extension}", "--verify")
         assert result.code == 0, result.err
+
+
+def with_text(path: Path, *times: tuple[int, int]) -> Path:
+    """A clip of 0.96 s in Matroska with text shown at these times, in milliseconds."""
+    clip, words = make_clip(path.with_suffix(".mp4")), path.with_suffix(".srt")
+    words.write_text(
+        "".join(f"1\n00:00:00,{begin:03} --> 00:00:0{end / 1000:.3f}\nText\n\n" for begin, end in times)
+    )
+    with av.open(str(clip)) as video, av.open(str(words)) as text, av.open(str(path), "w") as output:
+        streams = [output.add_stream_from_template(container.streams[0]) for container in (video, text)]
+        for container, stream in zip((video, text), streams, strict=True):
+            for packet in container.demux():
+                if packet.size:
+                    packet.stream = stream
+                    output.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("extension", ["mp4", "mov", "mkv"])
+def test_text_with_pauses_and_text_that_stays_longer_than_the_picture_pass(
+    extension: str, streamv2v: Run, tmp_path: Path
+) -> None:
+    clip = with_text(tmp_path / "clip.mkv", (0, 300), (500, 4000))
+    result = streamv2v("run", clip, "--translator", "passthrough", "-o", f"out.{extension}", "--verify")
+    assert result.code == 0, result.err
+    assert len(shown(tmp_path / f"out.{extension}")) == 2
+
+
+def test_text_from_mp4_passes(streamv2v: Run, tmp_path: Path) -> None:
+    clip = with_text(tmp_path / "clip.mkv", (100, 300), (500, 4000))
+    for source, name in ((clip, "text.mp4"), ("text.mp4", "again.mp4"), ("text.mp4", "out.mkv")):
+        result = streamv2v("run", source, "--translator", "passthrough", "-o", name, "--verify")
+        assert result.code == 0, result.err
+        assert len(shown(tmp_path / name)) == 2
+
+
+def shown(path: Path) -> list[bytes]:
+    """The packets that have text."""
+    with av.open(str(path)) as container:
+        return [data for packet in container.demux(subtitles=0) if any(data := bytes(packet))]
 
 
 LOSES_A_FRAME = """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .configuration import VIDEO_EXTENSIONS
 from .errors import SinkError, SourceError, UsageError
+from .media.address import Url
 from .media.sequence import WRITTEN_IMAGES
 from .settings_text import read_document
 
@@ -63,7 +64,7 @@ def collect(
     """
     found: list[tuple[Path, Path]] = []
     for name in inputs:
-        path = Path(name)
+        path = _path_of(name, "The input")
         if path.is_dir():
             files = [(file, file.relative_to(path)) for file in _files(path, folder, pattern, recursive)]
         elif path.exists():
@@ -81,6 +82,15 @@ def collect(
             raise SourceError(f"{what}.", remedy)
         found += files
     return found
+
+
+def _path_of(name: str, what: str) -> Path:
+    """The path of an input; a UsageError, in which no password stands, if it is a URL."""
+    if url := Url.of(name):
+        raise UsageError(
+            f"{what} '{url}' is no file.", "A batch takes files only: use streamv2v run for a URL."
+        )
+    return Path(name)
 
 
 def _files(path: Path, folder: Path, pattern: str | None, recursive: bool) -> list[Path]:
@@ -158,7 +168,7 @@ def tasks_of(
     ]
     for row in read_manifest(manifest) if manifest else ():
         assert manifest is not None
-        source = manifest.parent / row["input"]
+        source = manifest.parent / _path_of(row["input"], f"--manifest {manifest}: the input")
         output = Path(row["output"]) if "output" in row else _renamed(Path(source.name), suffix)
         if output.is_absolute() or ".." in output.parts:
             raise UsageError(f"--manifest {manifest}: the output '{output}' is not below the folder of -o.")

@@ -88,7 +88,8 @@ class FileSink:
             if isinstance(error, BrokenPipeError) and address is None:
                 raise BrokenPipeError(errno.EPIPE, describe(error)) from error
             reason = describe_connection(hide_password(error), address) if address else describe(error)
-            raise SinkError(f"The output '{plan.name}' cannot be written: {reason}.") from error
+            where = plan.name if plan.descriptor is not None else f"The output '{plan.name}'"
+            raise SinkError(f"{where[0].upper()}{where[1:]} cannot be written: {reason}.") from error
 
     def _add_video(self) -> Any:
         encoder = self._plan.encoder
@@ -278,7 +279,9 @@ class FileSink:
             return SinkError(f"Sending to '{self.destination.name}' failed: {reason}.")
         if isinstance(error, BrokenPipeError):
             return BrokenPipeError(errno.EPIPE, describe(error))
+        kept = self.destination.kept
+        where = f"'{kept}'" if kept else self.destination.name
         return SinkError(
-            f"Writing '{self.destination.name}' failed: {describe(error)}.",
+            f"Writing {where} failed: {describe(error)}.",
             "Free some space and run again." if getattr(error, "errno", None) == 28 else "",
         )

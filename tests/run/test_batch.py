@@ -80,6 +80,7 @@ def test_outputs_inside_the_folder_are_no_inputs(tree: Path, batch: Run) -> None
         (("clips", "-o", "clips"), 2, "is an input"),
         (("clips", "-o", "clips/notes.txt"), 2, "is not a folder"),
         (("--manifest", "none.yaml", "-o", "out"), 2, "cannot be read"),
+        (("rtsp://joe:hush@127.0.0.1:9/x", "-o", "out"), 2, "'rtsp://joe:***@127.0.0.1:9/x' is no file"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_done(
@@ -89,6 +90,7 @@ def test_mistakes_are_told_before_anything_is_done(
     result = batch(*arguments)
     assert (result.code, result.out) == (code, "")
     assert words in result.err
+    assert "hush" not in result.err
     assert names(tmp_path) == before
 
 

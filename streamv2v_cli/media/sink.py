@@ -279,9 +279,9 @@ class FileSink:
             return SinkError(f"Sending to '{self.destination.name}' failed: {reason}.")
         if isinstance(error, BrokenPipeError):
             return BrokenPipeError(errno.EPIPE, describe(error))
-        kept = self.destination.kept
-        where = f"'{kept}'" if kept else self.destination.name
+        where = f"'{self.destination.name}'" if self.destination.seekable else self.destination.name
+        reason = "somebody removed it" if isinstance(error, FileNotFoundError) else describe(error)
         return SinkError(
-            f"Writing {where} failed: {describe(error)}.",
+            f"Writing {where} failed: {reason}.",
             "Free some space and run again." if getattr(error, "errno", None) == 28 else "",
         )

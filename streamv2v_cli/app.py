@@ -36,9 +36,9 @@ COMMANDS = {
 """Name of each command -> where in `commands/` it is: a function, or a Typer app with subcommands."""
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 failed; 2 wrong usage or settings; 3 finished, but the input was damaged "
-    "or some of a batch failed; 130 interrupted, 143 terminated, with what was finished saved; 141 the reader "
-    "of the output went away."
+    "Exit codes: 0 done; 1 failed; 2 wrong usage or settings; 3 finished, but the input was damaged or "
+    "lost, or some of a batch failed; 130 interrupted, 143 terminated, with what was finished saved; 141 the "
+    "reader of the output went away."
 )
 
 _DEBUG = "streamv2v.debug"

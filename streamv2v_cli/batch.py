@@ -6,7 +6,7 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .configuration import VIDEO_EXTENSIONS
 from .errors import SinkError, SourceError, UsageError
+from .media.address import Url
 from .media.sequence import WRITTEN_IMAGES
 from .settings_text import read_document
 
@@ -63,7 +64,7 @@ def collect(
     """
     found: list[tuple[Path, Path]] = []
     for name in inputs:
-        path = Path(name)
+        path = _path_of(name, "The input")
         if path.is_dir():
             files = [(file, file.relative_to(path)) for file in _files(path, folder, pattern, recursive)]
         elif path.exists():
@@ -81,6 +82,15 @@ def collect(
             raise SourceError(f"{what}.", remedy)
         found += files
     return found
+
+
+def _path_of(name: str, what: str) -> Path:
+    """The path of an input; a UsageError, in which no password stands, if it is a URL."""
+    if url := Url.of(name):
+        raise UsageError(
+            f"{what} '{url}' is no file.", "A batch takes files only: use streamv2v run for a URL."
+        )
+    return Path(name)
 
 
 def _files(path: Path, folder: Path, pattern: str | None, recursive: bool) -> list[Path]:
@@ -158,7 +168,7 @@ def tasks_of(
     ]
     for row in read_manifest(manifest) if manifest else ():
         assert manifest is not None
-        source = manifest.parent / row["input"]
+        source = manifest.parent / _path_of(row["input"], f"--manifest {manifest}: the input")
         output = Path(row["output"]) if "output" in row else _renamed(Path(source.name), suffix)
         if output.is_absolute() or ".." in output.parts:
             raise UsageError(f"--manifest {manifest}: the output '{output}' is not below the folder of -o.")
@@ -220,17 +230,16 @@ class Ledger:
         """Whether this program wrote the output, finished or not."""
         return str(task.output) in self.entries
 
-    def has_finished(self, task: Task, settings: Settings, frames: int | None) -> bool:
+    def has_finished(self, task: Task, made_by: Mapping[str, Any]) -> bool:
         """Whether the output is there as it would be made now."""
         entry, output = self.entries.get(str(task.output)), self.folder / task.output
         if entry is None or not entry.get("complete") or not output.is_file():
             return False
-        return entry.get("bytes") == output.stat().st_size and entry.get("made_of") == _origin(
-            task, settings, frames
-        )
+        made_of = _origin(task, made_by)
+        return entry.get("bytes") == output.stat().st_size and entry.get("made_of") == made_of
 
-    def note(self, task: Task, settings: Settings, frames: int | None, *, complete: bool) -> None:
-        """Write down that an output was made.
+    def note(self, task: Task, made_by: Mapping[str, Any], *, complete: bool) -> None:
+        """Write down that an output was made, and by which settings.
 
         Raises:
             SinkError: the ledger cannot be written.
@@ -238,7 +247,7 @@ class Ledger:
         self.entries[str(task.output)] = {
             "complete": complete,
             "bytes": (self.folder / task.output).stat().st_size,
-            "made_of": _origin(task, settings, frames),
+            "made_of": _origin(task, made_by),
         }
         text = json.dumps({"outputs": self.entries}, indent=1, ensure_ascii=False)
         temporary = self.folder / f"{LEDGER}.part"
@@ -249,10 +258,10 @@ class Ledger:
             raise SinkError(f"'{self.folder / LEDGER}' cannot be written: {error.strerror}.") from error
 
 
-def _origin(task: Task, settings: Settings, frames: int | None) -> dict[str, Any]:
+def _origin(task: Task, made_by: Mapping[str, Any]) -> dict[str, Any]:
     """What an output depends on."""
     state = task.source.stat()
-    content = json.dumps([settings.model_dump(mode="json"), frames], sort_keys=True)
+    content = json.dumps(made_by, sort_keys=True)
     return {
         "input": os.path.realpath(task.source),
         "bytes": state.st_size,

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .batch import Ledger, Task
     from .batch_events import FileEvents
     from .configuration import Resolved
+    from .prompting.script import PromptScript
+    from .settings import Settings
 
 __all__ = ["Begin", "Orders", "Result", "first_line", "perform", "perform_one_by_one"]
 
@@ -34,6 +36,7 @@ class Orders:
         verify: read each output back.
         quiet: print no summaries.
         progress: show the progress.
+        prompts: what changes while a file runs, the same for each from its own beginning.
     """
 
     folder: Path
@@ -44,12 +47,29 @@ class Orders:
     verify: bool = False
     quiet: bool = False
     progress: bool = True
+    prompts: PromptScript | None = None
+
+    def settings_of(self, task: Task) -> tuple[Settings, PromptScript | None]:
+        """The settings that a file begins with, and what changes while it runs."""
+        from .prompting.look import Look
+
+        settings = task.settings(self.resolved.settings)
+        if self.prompts is None:
+            return settings, None
+        prompts = self.prompts.based_on(Look.of(settings))
+        return prompts.first.applied_to(settings), prompts
+
+    def made_by(self, task: Task) -> dict[str, Any]:
+        """All that makes an output what it is, but for the input."""
+        settings, prompts = self.settings_of(task)
+        record = {} if prompts is None else {"prompts": prompts.record()}
+        return {"settings": settings.model_dump(mode="json"), "frames": self.frames, **record}
 
     def is_finished(self, task: Task, ledger: Ledger) -> bool:
         """Whether there is nothing to do for a file."""
         if not self.resume or not task.source.exists():
             return False
-        return ledger.has_finished(task, task.settings(self.resolved.settings), self.frames)
+        return ledger.has_finished(task, self.made_by(task))
 
     def may_replace(self, task: Task, ledger: Ledger) -> bool:
         """Whether an output that exists is replaced."""
@@ -126,8 +146,9 @@ def perform(orders: Orders, task: Task, translator: Any, events: FileEvents, *, 
 def _restyle(orders: Orders, task: Task, translator: Any, events: FileEvents, overwrite: bool) -> Any:
     from .job import open_job
     from .media.trim import Trim
+    from .prompting import PromptedTranslator
 
-    settings = task.settings(orders.resolved.settings)
+    settings, prompts = orders.settings_of(task)
     path = orders.folder / task.output
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,8 +161,15 @@ def _restyle(orders: Orders, task: Task, translator: Any, events: FileEvents, ov
             logging.getLogger(__name__).warning("%s", note)
         translator.reset()
         translator.set_prompt(settings.prompt, settings.negative_prompt)
+        if prompts is not None:
+            translator = PromptedTranslator(translator, prompts, events.write)
         return job.perform(
-            translator, quiet=orders.quiet, progress=orders.progress, verify=orders.verify, events=events
+            translator,
+            quiet=orders.quiet,
+            progress=orders.progress,
+            verify=orders.verify,
+            events=events,
+            prompts=None if prompts is None else prompts.record(),
         )
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .media.inputs import InputOptions
     from .media.live import LiveSource
     from .media.output import OutputPlan
+    from .media.patience import PatientSink
     from .media.sequence_sink import ImageSink
     from .media.sink import FileSink
     from .media.source import FileSource
@@ -271,12 +272,13 @@ def open_job(
         yield Job(opened, plan, settings, trim)
 
 
-def _open_sink(plan: OutputPlan, verify: bool) -> FileSink | ImageSink:
+def _open_sink(plan: OutputPlan, verify: bool) -> FileSink | ImageSink | PatientSink:
     """Create the output; while a server does not answer, Ctrl-C and SIGTERM end the process at once.
 
     FFmpeg lets no other thread run then, so that Python's own handlers would wait as well.
     """
     from .media.address import Url
+    from .media.patience import PatientSink
     from .media.sequence_output import ImagePlan
     from .media.sink import FileSink
 
@@ -289,7 +291,7 @@ def _open_sink(plan: OutputPlan, verify: bool) -> FileSink | ImageSink:
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
     try:
-        return FileSink(plan, verify=verify)
+        return PatientSink(FileSink(plan, verify=verify))
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)

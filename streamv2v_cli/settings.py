@@ -133,8 +133,9 @@ def _one_or_more(value: Any) -> Any:
 
 
 def _on_or_off(value: Any) -> Any:
-    """Let on and off be words, which YAML reads as true and false."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+    """Let true and yes stand for `on`, false and no for `off`: to YAML and to people they are the same."""
+    word = str(value).strip().lower()
+    return {"true": "on", "yes": "on", "false": "off", "no": "off"}.get(word, word)
 
 
 class Guidance(Section):
@@ -313,7 +314,7 @@ class Input(Section):
         description="HDR and BT.2020 inputs become SDR BT.709 with highlights compressed (tonemap) or cut off "
         "above SDR white (clip), or stay as they are with their tags (keep).",
     )
-    deinterlace: Literal["auto", "on", "off"] = Field(
+    deinterlace: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = Field(
         "auto",
         description="Deinterlace frames that are marked as interlaced (auto), all of them (on) or none (off).",
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .errors import StreamV2VError
+
 if TYPE_CHECKING:
     from .configuration import Resolved
     from .prompting.look import Prompts
@@ -74,7 +76,18 @@ def _reading_reasons(settings: Settings, source: str | None) -> list[tuple[str, 
         reasons.append(("input.timeout", "the input comes over no network and from no camera"))
     if not live or not address.can_return:
         reasons.append(("input.reconnect", "the input is not live"))
+    if address.is_file and _consists_of_images(source or ""):
+        reasons.append(("input.deinterlace", "the input consists of images, which are not interlaced"))
     return reasons
+
+
+def _consists_of_images(source: str) -> bool:
+    from .media.sequence import find_images
+
+    try:
+        return find_images(source) is not None
+    except StreamV2VError:
+        return False
 
 
 def _reasons(settings: Settings) -> list[tuple[str, str]]:

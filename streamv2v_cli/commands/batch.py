@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..batch_events import BatchEvents, FileEvents
     from ..batch_run import Orders, Result
     from ..configuration import Resolved
+    from ..prompting.script import PromptScript
 
 __all__ = ["batch"]
 
@@ -47,6 +48,16 @@ def batch(
             help="A list of files with prompts of their own: YAML, JSON or CSV with input, output, prompt and "
             "negative_prompt.",
             show_default=False,
+        ),
+    ] = None,
+    prompt_script: Annotated[
+        str | None,
+        typer.Option(
+            "--prompts",
+            metavar="FILE",
+            help="Prompts and strengths over time, as for run; each file follows them from its own beginning.",
+            show_default=False,
+            rich_help_panel="What it looks like",
         ),
     ] = None,
     recursive: Annotated[
@@ -114,7 +125,7 @@ def batch(
     from ..batch_run import Orders
     from ..logs import log_to_stderr
     from ..models.locate import recommended_settings
-    from ..unused import unused_settings
+    from ..unused import unused_prompts, unused_settings
 
     only_events = json_events == "-"
     log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
@@ -130,7 +141,7 @@ def batch(
         recursive=recursive,
         suffix=suffix,
     )
-    _check_prompts(tasks, resolved)
+    prompts = _open_prompts(prompt_script, tasks, resolved)
     orders = Orders(
         target,
         resolved,
@@ -140,15 +151,19 @@ def batch(
         verify,
         quiet=quiet or only_events,
         progress=not no_progress,
+        prompts=prompts,
     )
+    _check_prompts(orders, tasks)
     ledger = Ledger.open(target)
-    notes = unused_settings(resolved)
+    notes = [*unused_settings(resolved), *unused_prompts(resolved, prompts)]
     for note in notes:
         logging.getLogger(__name__).warning("%s", note)
     if dry_run:
         for task in tasks:
             remark = " (finished)" if orders.is_finished(task, ledger) else ""
             print(f"{task.source} -> {target / task.output}{remark}")
+        if prompts is not None:
+            print("\n".join([prompts.option, *(f"  {line}" for line in prompts.describe())]))
         return
     files = [path for task in tasks for path in (task.source, target / task.output)]
     with BatchEvents(json_events, besides=tuple(files)) as events:
@@ -159,11 +174,28 @@ def batch(
         raise typer.Exit(exit_code)
 
 
-def _check_prompts(tasks: list[Task], resolved: Resolved) -> None:
-    if resolved.settings.translator != "diffusion":
+def _open_prompts(script: str | None, tasks: list[Task], resolved: Resolved) -> PromptScript | None:
+    """What --prompts names; the files of a manifest may have other prompts than its first only if it has none."""
+    if script is None:
+        return None
+    from ..prompting.look import Look
+    from ..prompting.reader import read_script
+
+    prompts = read_script(Path(script), tasks[0].settings(resolved.settings))
+    for task in tasks:
+        if task.prompt is not None and prompts.begins_with_a_prompt:
+            raise UsageError(
+                f"Both the manifest and --prompts {script} say what '{task.source}' looks like at its beginning.",
+                "Leave out one of the two prompts.",
+            )
+    return prompts.based_on(Look.of(resolved.settings))
+
+
+def _check_prompts(orders: Orders, tasks: list[Task]) -> None:
+    if orders.resolved.settings.translator != "diffusion":
         return
     for task in tasks:
-        if not task.settings(resolved.settings).prompt.strip():
+        if not orders.settings_of(task)[0].prompt.strip():
             raise UsageError(
                 f"There is no prompt for '{task.source}'.",
                 "Give one for all with --prompt, or in the manifest.",
@@ -206,8 +238,7 @@ def _settle(result: Result, orders: Orders, ledger: Ledger, tells_failures: bool
     """Note and tell what became of a file."""
     output = orders.folder / result.task.output
     if result.saved:
-        settings = result.task.settings(orders.resolved.settings)
-        ledger.note(result.task, settings, orders.frames, complete=result.state != "interrupted")
+        ledger.note(result.task, orders.made_by(result.task), complete=result.state != "interrupted")
     if result.state in ("done", "damaged"):
         print(output, flush=True)
     elif result.state == "failed" and tells_failures:

@@ -23,7 +23,7 @@ import typer
 from ..configuration import Resolved, preset_names, resolve
 from ..settings_tree import Key, keys
 
-__all__ = ["FLAGS", "Flag", "SettingsRequest", "takes_settings"]
+__all__ = ["FLAGS", "Flag", "SettingsRequest", "setting_option", "takes_settings"]
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,15 @@ def _settings_parameters() -> dict[str, inspect.Parameter]:
 
 
 def _flag_parameter(key: Key, flag: Flag) -> inspect.Parameter:
-    option = typer.Option(
+    option = setting_option(key.name)
+    kind: Any = bool | None if key.is_switch else list[str] | None if flag.repeatable else str | None
+    return _parameter(_parameter_name(key.name), kind, option)
+
+
+def setting_option(name: str) -> Any:
+    """The flag of a setting as a Typer option, for a command that takes a few settings only."""
+    key, flag = keys()[name], FLAGS[name]
+    return typer.Option(
         *flag.names,
         metavar=None if key.is_switch else flag.metavar or ("NAME" if key.choices else "NUMBER"),
         help=_help(key, flag),
@@ -198,8 +206,6 @@ def _flag_parameter(key: Key, flag: Flag) -> inspect.Parameter:
         autocompletion=_completer(key.choices) if key.choices else None,
         rich_help_panel=flag.panel,
     )
-    kind: Any = bool | None if key.is_switch else list[str] | None if flag.repeatable else str | None
-    return _parameter(_parameter_name(key.name), kind, option)
 
 
 def _parameter(name: str, kind: Any, option: Any) -> inspect.Parameter:

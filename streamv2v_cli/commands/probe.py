@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .options import setting_option
+from .reading import InputFormat, InputPixFmt, InputRate, InputSize, rate_of_input
+
 if TYPE_CHECKING:
     from ..media.probe import Probe
 
@@ -22,6 +25,12 @@ def probe(
         bool,
         typer.Option("--scan", help="Decode all of it: count the frames and look for damage."),
     ] = False,
+    input_format: InputFormat = None,
+    input_size: InputSize = None,
+    input_rate: InputRate = None,
+    input_pix_fmt: InputPixFmt = None,
+    rtsp_transport: Annotated[str | None, setting_option("input.rtsp_transport")] = None,
+    timeout: Annotated[str | None, setting_option("input.timeout")] = None,
 ) -> None:
     """Show what is understood of a source: streams, pictures, colours, times, and what was assumed.
 
@@ -29,13 +38,21 @@ def probe(
 
     Example: streamv2v probe clip.mp4 --json | jq .video.rate
     """
+    from ..configuration import resolve
     from ..interruption import noticing_interrupt
     from ..logs import log_to_stderr
+    from ..media.inputs import InputOptions
     from ..media.probe import probe_file
 
     log_to_stderr("error")
+    given = {
+        "input.rtsp_transport": ("--rtsp-transport", rtsp_transport),
+        "input.timeout": ("--timeout", timeout),
+    }
+    reading = resolve(flags={key: flag for key, flag in given.items() if flag[1] is not None}).settings.input
+    options = InputOptions(input_format, input_size, rate_of_input(input_rate), input_pix_fmt, reading)
     with noticing_interrupt():
-        found = probe_file(source, scan=scan)
+        found = probe_file(source, scan=scan, options=options)
     print(json.dumps(found.as_dict(), indent=2) if as_json else _text(found))
     if found.damage:
         raise typer.Exit(3)

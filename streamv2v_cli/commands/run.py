@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..errors import UsageError
-from ..rates import rate_of
 from .options import SettingsRequest, takes_settings
+from .reading import InputFormat, InputPixFmt, InputRate, InputSize, rate_of_input
 from .verbosity import LogLevelOption, NoProgress, Quiet, Verbose, message_level
 
 __all__ = ["run"]
 
-_INPUT, _PICTURE = "Input", "What it looks like"
+_PICTURE = "What it looks like"
 
 
 @takes_settings
@@ -71,48 +70,10 @@ def run(
         str | None,
         typer.Option("--end", metavar="TIME", help="Stop before the frame at this time.", show_default=False),
     ] = None,
-    input_format: Annotated[
-        str | None,
-        typer.Option(
-            "--input-format",
-            metavar="NAME",
-            help="Container of the input by its FFmpeg name, where it is not recognised; rawvideo needs the "
-            "next three.",
-            show_default=False,
-            rich_help_panel=_INPUT,
-        ),
-    ] = None,
-    input_size: Annotated[
-        str | None,
-        typer.Option(
-            "--input-size",
-            metavar="WIDTHxHEIGHT",
-            help="Size of raw video, or what a camera is asked for.",
-            show_default=False,
-            rich_help_panel=_INPUT,
-        ),
-    ] = None,
-    input_rate: Annotated[
-        str | None,
-        typer.Option(
-            "--input-rate",
-            metavar="FPS",
-            help="Frames a second of raw video and of images (25 if not said), or what a camera is asked for, such "
-            "as 25 or 30000/1001.",
-            show_default=False,
-            rich_help_panel=_INPUT,
-        ),
-    ] = None,
-    input_pix_fmt: Annotated[
-        str | None,
-        typer.Option(
-            "--input-pix-fmt",
-            metavar="NAME",
-            help="Pixel format of raw video, or what a camera is asked for.",
-            show_default=False,
-            rich_help_panel=_INPUT,
-        ),
-    ] = None,
+    input_format: InputFormat = None,
+    input_size: InputSize = None,
+    input_rate: InputRate = None,
+    input_pix_fmt: InputPixFmt = None,
     prompt_script: Annotated[
         str | None,
         typer.Option(
@@ -195,7 +156,7 @@ def run(
             f'Say what the video should look like: streamv2v run {masked(source)} --prompt "oil painting"',
         )
     trim = Trim.parse(start, duration, end, frames)
-    options = InputOptions(input_format, input_size, _rate(input_rate), input_pix_fmt)
+    options = InputOptions(input_format, input_size, rate_of_input(input_rate), input_pix_fmt)
     path: Path | Url
     if output in ("-", "pipe:", "pipe:1"):
         path = STDOUT
@@ -238,10 +199,3 @@ def run(
         print(path)
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
-
-
-def _rate(text: str | None) -> Fraction | None:
-    try:
-        return None if text is None else rate_of(text)
-    except ValueError as error:
-        raise UsageError(f"--input-rate {text}: {error}.") from None

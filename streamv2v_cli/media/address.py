@@ -14,6 +14,11 @@ __all__ = ["Address", "Url", "masked"]
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=://)([^/?#\s@:]*):[^/?#\s]*(?=@)")
+_QUERY = re.compile(r"(?<=://)[^\s?']*\?[^\s']*")
+_SECRET = re.compile(
+    r"([?&;](?:password|passwd|passphrase|pwd|pass|token|secret|key)=)[^&;#]+", re.IGNORECASE
+)
+"""A password by the names that cameras and servers give it."""
 _CAMERA_FILE = re.compile(r"/dev/(video\d+|v4l/.+)")
 
 _INPUTS = {
@@ -26,8 +31,9 @@ _PLATFORM_CAMERAS = {"darwin": "avfoundation", "win32": "dshow"}
 
 
 def masked(text: str) -> str:
-    """The text with the password of every URL in it hidden."""
-    return _PASSWORD.sub(r"\1:***", text)
+    """The text with the passwords of every URL in it hidden."""
+    text = _PASSWORD.sub(r"\1:***", text)
+    return _QUERY.sub(lambda query: _SECRET.sub(r"\1***", query[0]), text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,6 @@ class Destination(Protocol):
     Attributes:
         url: what FFmpeg opens.
         name: what messages call it while it is written.
-        kept: where finished frames are after a failure; None if they are gone.
         seekable: the muxer can go back and change what it has written.
         address: of the server, if it is one.
     """
@@ -42,8 +41,11 @@ class Destination(Protocol):
     address: Url | None
     url: str
     name: str
-    kept: str | None
     seekable: bool
+
+    @property
+    def kept(self) -> str | None:
+        """Where finished frames are after a failure; None if they are gone."""
 
     def await_delivery(self) -> None:
         """Wait before the output is closed, where closing would lose what was written last."""
@@ -66,7 +68,10 @@ class FileDestination:
         # The prefix keeps a name such as `a:b.mp4` from being taken for a protocol.
         self.url = f"file:{part}"
         self.name = str(part)
-        self.kept: str | None = str(part)
+
+    @property
+    def kept(self) -> str | None:  # noqa: D102
+        return str(self._part) if self._part.exists() else None
 
     def await_delivery(self) -> None:  # noqa: D102
         pass

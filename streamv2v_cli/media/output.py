@@ -167,6 +167,11 @@ def check_output_path(
         return check_image_path(path, str(source), overwrite=overwrite)
     if path == STDOUT or isinstance(path, Url):
         return path
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(
+            f"The output '{path}' is a device or a pipe, which no file replaces.",
+            f"Write to it through the standard output: -o - > {path}",
+        )
     target = Path(os.path.realpath(path))
     for candidate in (target, target.with_name(target.name + ".part")):
         if candidate.exists() and _is_same(candidate, source):

@@ -15,7 +15,7 @@ from ..frame import Frame
 from .address import Address
 from .colour import HD_LINES
 from .info import SourceInfo
-from .inputs import interruptibly
+from .inputs import InputOptions, interruptibly
 from .orientation import UPRIGHT
 from .source import FileSource
 
@@ -98,19 +98,22 @@ class Probe:
         }
 
 
-def probe_file(name: str, *, scan: bool = False) -> Probe:
+def probe_file(name: str, *, scan: bool = False, options: InputOptions | None = None) -> Probe:
     """Look at a video file.
 
     Args:
         name: path of the file, `-`, a URL or a camera.
         scan: decode all of it, to count its frames and find damage; otherwise only its beginning is read.
+        options: what the input does not say itself, and how it is read.
 
     Raises:
-        UsageError: it is live and shall be scanned.
+        UsageError: it is live and shall be scanned, or `options` contradict it.
         SourceError: it cannot be opened, has no video stream, or not one frame can be decoded.
     """
-    with FileSource(name) as source:
-        address = Address.of(name)
+    options = options or InputOptions()
+    options.check(name)
+    with FileSource(name, options=options) as source:
+        address = Address.of(name, options.format)
         if scan and address.is_live:
             raise UsageError(
                 f"The input '{address.name}' is live and has no end to count to.", "Leave out --scan."
@@ -120,7 +123,7 @@ def probe_file(name: str, *, scan: bool = False) -> Probe:
             counted, damage = len(times), _damage(source)
         elif source.images:
             times, counted, damage = list(range(min(len(source.images.paths), LOOK_AHEAD))), None, ()
-        elif address.is_file:
+        elif address.is_file and options.format is None:
             times, counted, damage = _first_times(name), None, ()
         else:
             times, counted, damage = _times_of(source), None, ()

@@ -88,7 +88,8 @@ class FileSink:
             if isinstance(error, BrokenPipeError) and address is None:
                 raise BrokenPipeError(errno.EPIPE, describe(error)) from error
             reason = describe_connection(hide_password(error), address) if address else describe(error)
-            raise SinkError(f"The output '{plan.name}' cannot be written: {reason}.") from error
+            where = plan.name if plan.descriptor is not None else f"The output '{plan.name}'"
+            raise SinkError(f"{where[0].upper()}{where[1:]} cannot be written: {reason}.") from error
 
     def _add_video(self) -> Any:
         encoder = self._plan.encoder
@@ -278,7 +279,9 @@ class FileSink:
             return SinkError(f"Sending to '{self.destination.name}' failed: {reason}.")
         if isinstance(error, BrokenPipeError):
             return BrokenPipeError(errno.EPIPE, describe(error))
+        where = f"'{self.destination.name}'" if self.destination.seekable else self.destination.name
+        reason = "somebody removed it" if isinstance(error, FileNotFoundError) else describe(error)
         return SinkError(
-            f"Writing '{self.destination.name}' failed: {describe(error)}.",
+            f"Writing {where} failed: {reason}.",
             "Free some space and run again." if getattr(error, "errno", None) == 28 else "",
         )

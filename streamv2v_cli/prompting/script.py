@@ -69,6 +69,7 @@ class PromptScript:
     """
 
     def __init__(self, path: Path, unit: Unit, entries: list[Entry], base: Look) -> None:
+        self._path = path
         self.option = f"--prompts {path}"
         self.negative_given = any(entry.negative_prompt is not None for entry in entries)
         self._unit = unit
@@ -90,6 +91,15 @@ class PromptScript:
             if entry.strength is not None:
                 self._strength_legs.append(_Leg(*span, strength, entry.strength))
                 strength = entry.strength
+
+    def based_on(self, base: Look) -> PromptScript:
+        """The same entries after another beginning."""
+        return PromptScript(self._path, self._unit, self._entries, base)
+
+    @property
+    def begins_with_a_prompt(self) -> bool:
+        """Whether it says what a video looks like before anything changes, whatever else does."""
+        return len(self._changes) < len(self._entries) and self._entries[0].prompt is not None
 
     def at(self, number: int, seconds: Fraction) -> Look:
         """The look of a frame, see `Prompts`."""

@@ -81,6 +81,36 @@ def test_an_interruption_ends_the_wait_for_a_mute_server(start: Start) -> None:
             assert run.signalled(signal.SIGINT)[0] in (130, -signal.SIGINT)
 
 
+@pytest.mark.parametrize("signals", [0, 2])
+def test_a_server_that_takes_nothing_any_more(signals: int, start: Start) -> None:
+    """FFmpeg waits for ever; the run ends with an error, or by the second Ctrl-C at once."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"tcp://127.0.0.1:{mute.getsockname()[1]}"
+        large = "lavfi:testsrc2=size=1280x720:rate=100"
+        run = start(
+            large, "--codec", "ffv1", "--crf", "none", "--preset", "none", "-o", url, "--format", "nut"
+        )
+        connection, _ = mute.accept()
+        with connection:
+            run.wait_for_frames(1)
+            if not signals:
+                code, _, err = run.end()
+                assert code == 1
+                assert f"error: Sending to '{url}' failed: the other side took nothing within 15 s." in err
+                assert run.summary["status"] == "failed"
+                return
+            run.wait_for(lambda: stands(run))
+            run.process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            assert run.signalled(signal.SIGINT)[0] == 130
+
+
+def stands(run: Any) -> bool:
+    """Whether no frame was written from one event to the next."""
+    written = [event["frames_out"] for event in run.of("progress")]
+    return len(written) > 2 and written[-1] == written[-2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -41,6 +41,10 @@ def test_kinds_of_inputs(name: str, kind: str, live: bool, seeks: bool) -> None:
         ("rtsp://:pass@host", "rtsp://:***@host"),
         ("rtsp://joe@host/a:b@c", "rtsp://joe@host/a:b@c"),
         ("http://host/x", "http://host/x"),
+        ("http://host/x?user=joe&pwd=hush&n=1&Token=a%20b", "http://host/x?user=joe&pwd=***&n=1&Token=***"),
+        ("'http://h/x?password=hush': refused, n=1", "'http://h/x?password=***': refused, n=1"),
+        ("http://host/key=1?monkey=2", "http://host/key=1?monkey=2"),
+        ("is it a?key=1", "is it a?key=1"),
         ("cannot open 'http://a:b@c/': http://d:e@f", "cannot open 'http://a:***@c/': http://d:***@f"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -158,6 +159,19 @@ def test_an_output_must_be_a_free_name_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
         check_output_path(tmp_path / "folder.mp4", source, overwrite=True)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", pts=(0,))
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "pipe.mp4")
+    for name in ("pipe.mp4", "link.mp4"):
+        with pytest.raises(UsageError, match="is a device or a pipe") as error:
+            check_output_path(tmp_path / name, source, overwrite=True)
+        assert f"-o - > {tmp_path / name}" in error.value.remedy
+    with pytest.raises(UsageError, match="is a device or a pipe"):
+        check_output_path(Path("/dev/null"), source, overwrite=True, format="matroska")
 
 
 def test_the_input_is_never_overwritten(tmp_path: Path) -> None:

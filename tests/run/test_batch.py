@@ -80,6 +80,7 @@ def test_outputs_inside_the_folder_are_no_inputs(tree: Path, batch: Run) -> None
         (("clips", "-o", "clips"), 2, "is an input"),
         (("clips", "-o", "clips/notes.txt"), 2, "is not a folder"),
         (("--manifest", "none.yaml", "-o", "out"), 2, "cannot be read"),
+        (("rtsp://joe:hush@127.0.0.1:9/x", "-o", "out"), 2, "'rtsp://joe:***@127.0.0.1:9/x' is no file"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_done(
@@ -89,6 +90,7 @@ def test_mistakes_are_told_before_anything_is_done(
     result = batch(*arguments)
     assert (result.code, result.out) == (code, "")
     assert words in result.err
+    assert "hush" not in result.err
     assert names(tmp_path) == before
 
 
@@ -230,6 +232,56 @@ def test_one_model_for_all_gives_what_single_runs_give(
         )
         assert single.exit_code == 0, single.output
         assert (out / f"{output}.mkv").read_bytes() == alone.read_bytes(), output
+
+
+SCRIPT = "- {time: 0.04, prompt: pixel art, strength: 0.6}\n- {time: 9, prompt: neon}\n"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_file_follows_the_prompts_from_its_own_beginning(
+    jobs: int, tree: Path, streamv2v: Run, tmp_path: Path
+) -> None:
+    """Bit for bit as a run each; what an earlier file came to does not reach the next one."""
+    flags = ["--model", str(make_tiny_pipeline(tmp_path / "tiny")), "--size", "64x64", "--lcm-lora", "none"]
+    flags += ["--codec", "ffv1", "--steps", "1", "--prompts", "p.yaml"]
+    (tmp_path / "p.yaml").write_text(SCRIPT)
+    make_clip(tree / "c.mkv", pts=SHORT)
+    (tree / "jobs.yaml").write_text("- {input: b.mkv, prompt: ink}\n- {input: c.mkv}\n")
+    command = ["batch", "--manifest", "clips/jobs.yaml", "-o", "out", "--prompt", "sea", *flags, "-j", jobs]
+    result = streamv2v(*command, "--json", "events")
+    assert result.code == 0, result.err
+    assert "entry 2 lies beyond the end" in result.err
+    events = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    told = [
+        (event["input"], event["frame"], event["prompt"], event["strength"])
+        for event in events
+        if event["event"] == "prompt"
+    ]
+    assert sorted(told) == [("clips/b.mkv", 1, "pixel art", 0.6), ("clips/c.mkv", 1, "pixel art", 0.6)]
+    for name, prompt in (("b.mkv", "ink"), ("c.mkv", "sea")):
+        assert streamv2v("run", tree / name, "--prompt", prompt, "-o", name, *flags).code == 0
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / name).read_bytes()
+        metadata = {key.lower(): value for key, value in look(tmp_path / "out" / name).metadata.items()}
+        assert json.loads(metadata["comment"])["prompts"][0]["time"] == 0.04
+
+
+def test_resume_and_prompts_over_time(tree: Path, batch: Run, tmp_path: Path) -> None:
+    command = ["clips", "-o", "out", "--prompt", "sea", "--prompts", "p.yaml", "--resume"]
+    (tmp_path / "p.yaml").write_text(SCRIPT)
+    assert batch(*command).out == "out/a.mp4\nout/b.mkv\n"
+    assert batch(*command).out == ""
+    (tmp_path / "p.yaml").write_text(SCRIPT.replace("neon", "ink"))
+    assert batch(*command).out == "out/a.mp4\nout/b.mkv\n"
+    assert batch(*command[:5], "--resume").out == "out/a.mp4\nout/b.mkv\n"
+    assert batch(*command, "--dry-run").out.endswith("  9 s: 'ink'\n")
+
+
+def test_a_manifest_and_a_script_that_contradict_each_other(tree: Path, batch: Run, tmp_path: Path) -> None:
+    (tree / "jobs.yaml").write_text("- {input: b.mkv, prompt: ink}\n")
+    (tmp_path / "p.yaml").write_text("- {time: 0, prompt: pixel art}\n")
+    result = batch("--manifest", "clips/jobs.yaml", "-o", "out", "--prompts", "p.yaml")
+    assert result.code == 2
+    assert "Both the manifest and --prompts p.yaml say what 'clips/b.mkv' looks like" in result.err
 
 
 def test_a_file_finds_nothing_of_a_failed_one(

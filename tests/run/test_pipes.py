@@ -341,3 +341,5 @@ def test_a_full_device_is_one_sentence(
     assert done.stderr.startswith("error: Writing ")
     assert "unexpected" not in done.stderr
     assert "Exception ignored" not in done.stderr
+    if "-o" in arguments:
+        assert "Writing the standard output failed: the disk is full." in done.stderr

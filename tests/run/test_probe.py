@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -123,3 +124,34 @@ def test_what_is_no_video(streamv2v: Run, tmp_path: Path) -> None:
     assert "no such file" in result.err
     (tmp_path / "text.mp4").write_text("hello")
     assert streamv2v("probe", "text.mp4").code == 1
+
+
+def test_an_input_that_says_nothing_itself(streamv2v: Run, tmp_path: Path) -> None:
+    (tmp_path / "clip.raw").write_bytes(bytes(64 * 48 * 3 * 10))
+    raw = [
+        "--input-format",
+        "rawvideo",
+        "--input-size",
+        "64x48",
+        "--input-rate",
+        "10",
+        "--input-pix-fmt",
+        "rgb24",
+    ]
+    found = probed(streamv2v, "clip.raw", *raw, "--scan")
+    assert (found["video"]["width"], found["video"]["rate"]) == (64, "10/1")
+    assert found["video"]["frames_counted"] == 10
+    assert probed(streamv2v, "clip.raw", *raw)["video"]["variable_rate"] is False
+    result = streamv2v("probe", "clip.raw", "--input-size", "64x48")
+    assert (result.code, "--input-size has no meaning" in result.err) == (2, True)
+
+
+def test_a_mute_server_is_waited_for_as_long_as_asked(streamv2v: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        url = f"rtsp://joe:hush@127.0.0.1:{mute.getsockname()[1]}/x"
+        result = streamv2v("probe", url, "--timeout", 1, "--rtsp-transport", "tcp")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.endswith("cannot be opened: nothing came within 1 s.\n")
+    assert "hush" not in result.err
+    result = streamv2v("probe", url, "--rtsp-transport", "carrier")
+    assert (result.code, "must be one of tcp" in result.err) == (2, True)

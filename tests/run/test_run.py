@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,11 @@ from typing import Any
 
 import pytest
 from clips import look, make_clip, mosaic
+from typer.testing import CliRunner
+
+from streamv2v_cli.app import app
+from streamv2v_cli.frame import Frame
+from streamv2v_cli.passthrough import PassthroughTranslator
 
 Run = Callable[..., Any]
 
@@ -163,6 +169,25 @@ def test_a_full_disk_does_not_claim_that_all_frames_are_saved(
     assert "the file grew too large" in result.err
     assert "finished; those that could be written are in " in result.err
     assert not (tmp_path / "out.mkv").exists()
+
+
+def test_an_output_that_somebody_removes_is_not_said_to_be_there(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    push = PassthroughTranslator.push
+
+    def push_and_remove(self: PassthroughTranslator, frame: Frame) -> list[Frame]:
+        shutil.rmtree(folder, ignore_errors=True)
+        return push(self, frame)
+
+    monkeypatch.setattr(PassthroughTranslator, "push", push_and_remove)
+    command = ["run", str(clip), "--translator", "passthrough", "-o", str(folder / "out.mp4")]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1
+    assert f"error: Writing '{folder / 'out.mp4.part'}' failed: somebody removed it." in result.stderr
+    assert "are in" not in result.stderr
 
 
 def test_quiet_and_verbose(clip: Path, passthrough: Run) -> None:

@@ -63,6 +63,18 @@ def test_what_has_no_meaning_for_an_input_is_named(source: str, sets: list[str],
     assert sorted(note.split(" has")[0].removeprefix("input.") for note in found) == unused
 
 
+def test_images_are_not_interlaced(tmp_path: Path) -> None:
+    (tmp_path / "1.png").touch()
+    (tmp_path / "clip.mp4").touch()
+    resolved = resolve(sets=["input.deinterlace=on"])
+    for name in (".", "1.png", "%d.png", "*.png"):
+        (note,) = unused_settings(resolved, str(tmp_path / name))
+        assert note.startswith("input.deinterlace has no effect: the input consists of images")
+    for name in ("clip.mp4", "none", "none/%d.png"):
+        assert unused_settings(resolved, str(tmp_path / name)) == []
+    assert unused_settings(resolved) == []
+
+
 def test_the_reason_is_given() -> None:
     (note,) = unused_settings(resolve(sets=["lookahead=16"]))
     assert note == "lookahead has no effect: frames wait for the bank; 4 (bank.interval) is the most."

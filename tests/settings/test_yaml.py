@@ -8,7 +8,7 @@ import pytest
 
 from streamv2v_cli.configuration import resolve
 from streamv2v_cli.errors import ConfigError
-from streamv2v_cli.settings import Lora
+from streamv2v_cli.settings import Input, Lora
 
 TEXTS = [
     "123", "1.50", "007", "0x10", "1e5", "12:30:00", "2024-01-01", "on", "off", "yes", "no", "true", "none",
@@ -62,6 +62,28 @@ def test_switches_take_the_usual_words_for_on(word):
 @pytest.mark.parametrize("word", ["false", "False", "off", "no", "0"])
 def test_switches_take_the_usual_words_for_off(word):
     assert resolve(sets=[f"diffusion.add_noise={word}"]).settings.diffusion.add_noise is False
+
+
+@pytest.mark.parametrize("key", ["live", "deinterlace"])
+def test_choices_of_on_and_off_take_the_words_of_switches(tmp_path, key):
+    for word, meaning in {
+        "on": "on",
+        "true": "on",
+        "Yes": "on",
+        "off": "off",
+        "False": "off",
+        "auto": "auto",
+    }.items():
+        config = tmp_path / "mine.yaml"
+        config.write_text(f"input:\n  {key}: {word}\n")
+        for settings in (
+            resolve(configs=[str(config)]).settings,
+            resolve(sets=[f"input.{key}={word}"]).settings,
+        ):
+            assert getattr(settings.input, key) == meaning
+    assert getattr(Input(**{key: True}), key) == "on"
+    with pytest.raises(ConfigError, match="must be one of auto, on, off, not 'maybe'"):
+        resolve(sets=[f"input.{key}=maybe"])
 
 
 @pytest.mark.parametrize("written", ["4e-1", ".4", "0.40", " 0.4 "])

@@ -1,8 +1,20 @@
-"""`python -m streamv2v_cli` is the same as `streamv2v`."""
+"""The program's entry: `streamv2v`, and `python -m streamv2v_cli`, which is the same."""
 
 from __future__ import annotations
 
-from .app import main
+import os
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run a command and exit with its code; an interruption before it can be understood ends without a word."""
+    try:
+        from .app import main as run
+    except KeyboardInterrupt:
+        os._exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

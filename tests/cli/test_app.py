@@ -241,7 +241,7 @@ def test_the_console_script_is_installed():
     from importlib.metadata import entry_points
 
     (script,) = entry_points(group="console_scripts", name="streamv2v")
-    assert script.value == "streamv2v_cli.app:main"
+    assert script.value == "streamv2v_cli.__main__:main"
 
 
 def test_an_error_in_a_process_of_its_own(streamv2v):

@@ -16,7 +16,10 @@ _OFFLINE = Path(__file__).parent / "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_OFFLINE), os.environ.get("PYTHONPATH")]))
 _workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, min(8, (os.cpu_count() or 1) // _workers))))
+# xdist's workers inherit what this file set in the process that starts them, which does not know of them yet.
+if "OMP_NUM_THREADS" not in os.environ or "STREAMV2V_TEST_THREADS" in os.environ:
+    _threads = str(max(1, min(8, (os.cpu_count() or 1) // _workers)))
+    os.environ.update(OMP_NUM_THREADS=_threads, STREAMV2V_TEST_THREADS=_threads)
 
 
 def _refuse_network() -> None:

@@ -20,7 +20,7 @@ from .interruption import Interruption
 from .pipeline import run_pipeline
 from .progress import Progress
 from .rates import rate_of
-from .report import damage_text, plan_text, summary_text
+from .report import damage_text, plan_text, repaired_text, summary_text
 from .sizes import model_frame_size, output_frame_size
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class Job:
         source = self.source
         for message in filter(
             None,
-            (damage_text(source), source.dropped_text(), source.repaired_text(), source.resampled_text()),
+            (damage_text(source), source.dropped_text(), repaired_text(source), source.resampled_text()),
         ):
             log.warning("%s", message)
         if not quiet:

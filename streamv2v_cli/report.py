@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .pipeline import Statistics, Translator
     from .settings import Settings
 
-__all__ = ["damage_text", "plan_text", "summary_text"]
+__all__ = ["damage_text", "plan_text", "repaired_text", "summary_text"]
 
 
 def plan_text(
@@ -100,6 +100,12 @@ def summary_text(plan: OutputPlan, statistics: Statistics, settings: Settings, t
     elif frames and plan.file is not None and plan.file.is_file():
         lines.append(f"{plan.file}: {bytes_text(plan.file.stat().st_size)}")
     return "\n".join(lines)
+
+
+def repaired_text(source: FileSource | LiveSource) -> str:
+    """A sentence on timestamps that had to be moved; empty if there were none."""
+    count = source.repaired_timestamps
+    return f"{count} timestamps of the input did not increase and were moved by a tick." if count else ""
 
 
 def damage_text(source: FileSource | LiveSource) -> str:

@@ -68,13 +68,12 @@ def _reading_reasons(settings: Settings, source: str | None) -> list[tuple[str, 
     from .media.address import Address
 
     address = Address.of(source or "")
-    live = address.is_live if settings.input.live == "auto" else settings.input.live == "on"
     reasons = []
     if address.kind not in ("rtsp", "rtsps"):
         reasons.append(("input.rtsp_transport", "the input is no RTSP stream"))
-    if not address.is_remote and address.kind != "camera":
+    if not address.may_fall_silent:
         reasons.append(("input.timeout", "the input comes over no network and from no camera"))
-    if not live or not address.can_return:
+    if not address.is_read_live(settings.input.live) or not address.can_return:
         reasons.append(("input.reconnect", "the input is not live"))
     if address.is_file and _consists_of_images(source or ""):
         reasons.append(("input.deinterlace", "the input consists of images, which are not interlaced"))

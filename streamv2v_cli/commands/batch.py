@@ -14,7 +14,7 @@ import typer
 
 from ..errors import StreamV2VError, UsageError
 from .options import SettingsRequest, takes_settings
-from .verbosity import LogLevelOption, NoProgress, Quiet, Verbose, message_level
+from .verbosity import JsonEvents, LogLevelOption, NoProgress, Quiet, Verbose, message_level
 
 if TYPE_CHECKING:
     from ..batch import Ledger, Task
@@ -103,15 +103,7 @@ def batch(
     verbose: Verbose = False,
     no_progress: NoProgress = False,
     log_level: LogLevelOption = None,
-    json_events: Annotated[
-        str | None,
-        typer.Option(
-            "--json",
-            metavar="FILE|-",
-            help="Write what happens as lines of JSON to a file, or to stderr, which then shows nothing else.",
-            show_default=False,
-        ),
-    ] = None,
+    json_events: JsonEvents = None,
 ) -> None:
     """Restyle many files with one model, which is loaded once; one that fails does not stop the others.
 

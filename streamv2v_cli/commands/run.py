@@ -12,7 +12,7 @@ import typer
 from ..errors import UsageError
 from .options import SettingsRequest, takes_settings
 from .reading import InputFormat, InputPixFmt, InputRate, InputSize, rate_of_input
-from .verbosity import LogLevelOption, NoProgress, Quiet, Verbose, message_level
+from .verbosity import JsonEvents, LogLevelOption, NoProgress, Quiet, Verbose, message_level
 
 __all__ = ["run"]
 
@@ -111,15 +111,7 @@ def run(
     verbose: Verbose = False,
     no_progress: NoProgress = False,
     log_level: LogLevelOption = None,
-    json_events: Annotated[
-        str | None,
-        typer.Option(
-            "--json",
-            metavar="FILE|-",
-            help="Write what happens as lines of JSON to a file, or to stderr, which then shows nothing else.",
-            show_default=False,
-        ),
-    ] = None,
+    json_events: JsonEvents = None,
 ) -> None:
     """Restyle a video by a prompt: as many frames as before, each at its own time, with the sound.
 

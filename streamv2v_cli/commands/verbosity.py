@@ -1,4 +1,4 @@
-"""How much a command says on stderr: the options that `run` and `batch` share."""
+"""What a command says and where, on stderr or as events: the options that `run` and `batch` share."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ from typing import Annotated, Literal
 
 import typer
 
-__all__ = ["LogLevel", "LogLevelOption", "NoProgress", "Quiet", "Verbose", "message_level"]
+__all__ = ["JsonEvents", "LogLevel", "LogLevelOption", "NoProgress", "Quiet", "Verbose", "message_level"]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress.")]
+JsonEvents = Annotated[
+    str | None,
+    typer.Option(
+        "--json",
+        metavar="FILE|-",
+        help="Write what happens as lines of JSON to a file, or to stderr, which then shows nothing else.",
+        show_default=False,
+    ),
+]
 LogLevelOption = Annotated[
     LogLevel | None,
     typer.Option(

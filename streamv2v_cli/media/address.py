@@ -139,6 +139,19 @@ class Address:
         return self.kind in _INPUTS or self.kind == "sdp"
 
     @property
+    def may_fall_silent(self) -> bool:
+        """Reading it can wait for data that never come, so that a time-out applies."""
+        return self.is_remote or self.kind == "camera"
+
+    def is_read_live(self, choice: str) -> bool:
+        """Whether it is read as one that does not wait.
+
+        Args:
+            choice: `auto`, `on` or `off`, as in `input.live`.
+        """
+        return self.is_live if choice == "auto" else choice == "on"
+
+    @property
     def is_file(self) -> bool:
         """It is a file on this machine."""
         return self.kind == "file"

@@ -214,7 +214,7 @@ class Demuxer:
                 return
             except av.error.FFmpegError as error:
                 errors += 1
-                if self._waits and not isinstance(error, av.error.InvalidDataError):
+                if self.address.may_fall_silent and not isinstance(error, av.error.InvalidDataError):
                     self.lost = describe_connection(error, self.address, self._options.reading.timeout)
                     return
                 self.damaged_packets += 1
@@ -231,10 +231,6 @@ class Demuxer:
             if packet is None or self.stopped:
                 return
             yield packet
-
-    @property
-    def _waits(self) -> bool:
-        return self.address.is_remote or self.address.kind == "camera"
 
     def end_and_promise(self) -> tuple[float, float] | None:
         """Where the input ended and where its header says it does, in seconds; None if it says nothing."""

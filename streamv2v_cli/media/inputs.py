@@ -103,7 +103,7 @@ class InputOptions:
 
     def is_live(self, address: Address) -> bool:
         """Whether the input is read as one that does not wait."""
-        return address.is_live if self.reading.live == "auto" else self.reading.live == "on"
+        return address.is_read_live(self.reading.live)
 
     def for_ffmpeg(self, address: Address) -> dict[str, str]:
         """The options of the demuxer and the protocol."""
@@ -157,7 +157,7 @@ def open_input(address: Address, options: InputOptions, reader: StdinReader | No
     file: Any = reader or address.target
     if address.kind == "stdin" and reader is None:
         file = os.fdopen(os.dup(0), "rb")
-    waits = address.is_remote or address.kind == "camera"
+    waits = address.may_fall_silent
     started = time.monotonic()
     try:
         container = av.open(

@@ -146,11 +146,6 @@ class LiveSource:
             parts.append(f"{backlog.packets_dropped} packets of sound were dropped")
         return f"The input was faster than the output: {' and '.join(parts)}." if parts else ""
 
-    def repaired_text(self) -> str:
-        """A sentence on timestamps that had to be moved; empty if there were none."""
-        count = self.repaired_timestamps
-        return f"{count} timestamps of the input did not increase and were moved by a tick." if count else ""
-
     def resampled_text(self) -> str:
         """A sentence on frames that were repeated or left out although nobody asked for it; empty if none were."""
         return self._resampled

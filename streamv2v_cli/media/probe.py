@@ -188,9 +188,9 @@ def _assumptions(info: SourceInfo) -> tuple[str, ...]:
 
 
 def _damage(source: FileSource) -> tuple[str, ...]:
-    from ..report import damage_text
+    from ..report import damage_text, repaired_text
 
-    return tuple(filter(None, (damage_text(source), source.repaired_text())))
+    return tuple(filter(None, (damage_text(source), repaired_text(source))))
 
 
 def _ratio(value: Fraction | None) -> str | None:

@@ -236,11 +236,6 @@ class FileSource:
         """What was dropped, as one sentence: nothing, since a file waits."""
         return ""
 
-    def repaired_text(self) -> str:
-        """A sentence on timestamps that had to be moved; empty if there were none."""
-        count = self.repaired_timestamps
-        return f"{count} timestamps of the input did not increase and were moved by a tick." if count else ""
-
     def resampled_text(self) -> str:
         """A sentence on frames that were repeated or left out although nobody asked for it; empty if none were."""
         if self._rate is not None or self._resampler is None or not self._resampler.changed:

@@ -30,6 +30,7 @@ COMMANDS = {
     "run": "run:run",
     "batch": "batch:batch",
     "probe": "probe:probe",
+    "styles": "styles:styles",
     "config": "config:app",
     "doctor": "doctor:doctor",
 }

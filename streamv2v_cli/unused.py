@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from .errors import StreamV2VError
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from .prompting.look import Prompts
     from .settings import Settings
 
-__all__ = ["unused_prompts", "unused_settings"]
+__all__ = ["unknown_styles", "unused_prompts", "unused_settings"]
 
 
 def unused_settings(resolved: Resolved, source: str | None = None) -> list[str]:
@@ -34,6 +35,26 @@ def unused_settings(resolved: Resolved, source: str | None = None) -> list[str]:
         if reason:
             notes.append(f"{key} has no effect: {reason}.")
     return notes
+
+
+def unknown_styles(
+    settings: Settings, prompts: Prompts | None = None, others: Iterable[str] = ()
+) -> list[str]:
+    """A sentence if a prompt names no style of a model that knows only certain ones.
+
+    Args:
+        settings: the whole configuration, with the first prompt.
+        prompts: what --prompts or --prompt-file says, if one of them was given.
+        others: further prompts of the same run.
+    """
+    if settings.translator == "passthrough":
+        return []
+    from .models.styles import unknown_style_note
+
+    later = (prompts.record() if prompts else None) or []
+    texts = [settings.prompt, *(str(row.get("prompt", "")) for row in later), *others]
+    note = unknown_style_note(settings.model, texts)
+    return [note] if note else []
 
 
 def unused_prompts(resolved: Resolved, prompts: Prompts | None) -> list[str]:

@@ -117,7 +117,7 @@ def batch(
     from ..batch_run import Orders
     from ..logs import log_to_stderr
     from ..models.locate import recommended_settings
-    from ..unused import unused_prompts, unused_settings
+    from ..unused import unknown_styles, unused_prompts, unused_settings
 
     only_events = json_events == "-"
     log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
@@ -148,6 +148,7 @@ def batch(
     _check_prompts(orders, tasks)
     ledger = Ledger.open(target)
     notes = [*unused_settings(resolved), *unused_prompts(resolved, prompts)]
+    notes += unknown_styles(resolved.settings, prompts, (task.prompt for task in tasks if task.prompt))
     for note in notes:
         logging.getLogger(__name__).warning("%s", note)
     if dry_run:

@@ -133,7 +133,7 @@ def run(
     from ..media.trim import Trim
     from ..models.locate import recommended_settings
     from ..prompting import PromptedTranslator, open_prompts, with_prompts
-    from ..unused import unused_prompts, unused_settings
+    from ..unused import unknown_styles, unused_prompts, unused_settings
 
     only_events = json_events == "-"
     log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
@@ -142,6 +142,7 @@ def run(
     notes = [*unused_settings(resolved, source), *unused_prompts(resolved, prompts)]
     resolved = with_prompts(resolved, prompts)
     settings = resolved.settings
+    notes += unknown_styles(settings, prompts)
     if settings.translator == "diffusion" and not settings.prompt.strip():
         raise UsageError(
             "No prompt was given.",

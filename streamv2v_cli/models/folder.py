@@ -13,6 +13,7 @@ __all__ = ["CONFIG_FILES", "choose_files", "holds_files", "names_below", "weight
 CONFIG_FILES = (
     "model_index.json",
     "streamv2v.yaml",
+    "styles.yaml",
     "scheduler/scheduler_config.json",
     "tokenizer/*.json",
     "tokenizer/merges.txt",

@@ -1,0 +1,122 @@
+"""`streamv2v styles`: what the model can do, as a list or as pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+from .options import SettingsRequest, takes_settings
+
+if TYPE_CHECKING:
+    from ..configuration import Resolved
+    from ..models.styles import StyleBook
+
+__all__ = ["styles"]
+
+
+@takes_settings
+def styles(
+    request: SettingsRequest,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[INPUT]", help="A video or image to show every style on, with -o.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE.png",
+            help="A picture of a frame of INPUT in every style, labelled.",
+            show_default=False,
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--start", metavar="TIME", help="Take the first frame from this time on.", show_default=False
+        ),
+    ] = None,
+    columns: Annotated[int, typer.Option("--columns", min=1, help="Pictures in a row of the sheet.")] = 5,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite/--no-clobber", "-y/-n", help="Replace an existing output, or refuse to."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the styles that the model knows, or show a frame of a video in each of them.
+
+    Example: streamv2v styles
+
+    Example: streamv2v styles clip.mp4 --start 2 -o styles.png
+    """
+    from ..logs import log_to_stderr
+    from ..models.choices import find_model
+    from ..models.locate import recommended_settings
+    from ..models.styles import read_styles
+
+    log_to_stderr("warning")
+    resolved = request.resolve(recommended_settings)
+    model = resolved.settings.model
+    find_model(model)
+    book = read_styles(model)
+    if book is None:
+        raise UsageError(
+            f"The model {model} has no list of styles: it takes any prompt.",
+            "Describe what the video should look like with --prompt.",
+        )
+    if (source is None) != (output is None):
+        raise UsageError(
+            "A sheet of pictures needs both an input and -o FILE.png.",
+            "For example: streamv2v styles clip.mp4 -o styles.png",
+        )
+    if source is not None and output is not None:
+        _make_sheet(resolved, book, source, Path(output), start, columns, overwrite=overwrite)
+        return
+    if as_json:
+        print(json.dumps({"model": model, "styles": [style.model_dump() for style in book.styles]}, indent=2))
+        return
+    _print_table(book)
+
+
+def _print_table(book: StyleBook) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("style", "what it looks like", "also", box=None, pad_edge=False)
+    for style in book.styles:
+        others = ", ".join(phrase for phrase in style.phrases if phrase != style.name)
+        table.add_row(style.name, style.about, others)
+    Console().print(table)
+
+
+def _make_sheet(
+    resolved: Resolved,
+    book: StyleBook,
+    source: str,
+    path: Path,
+    start: str | None,
+    columns: int,
+    *,
+    overwrite: bool,
+) -> None:
+    from ..frame import Frame
+    from ..interruption import noticing_interrupt
+    from ..media.sequence_output import check_image_path
+    from ..media.source import FileSource
+    from ..media.trim import Trim
+    from ..style_sheet import make_sheet
+
+    target = check_image_path(path, source, overwrite=overwrite)
+    trim, reading = Trim.parse(start, None, None, 1), resolved.settings.input
+    with noticing_interrupt():
+        with FileSource(source, trim=trim, copied=(), settings=reading) as reader:
+            frame = next(item for item in reader if isinstance(item, Frame))
+        make_sheet(frame, book, resolved.settings, target, columns)
+    print(path)

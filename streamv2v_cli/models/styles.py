@@ -1,0 +1,118 @@
+"""The vocabulary of a model that knows certain styles and nothing else: `styles.yaml` beside its weights.
+
+Imports no torch: `streamv2v styles` and the check of a prompt need no weights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from streamv2v_cli.errors import ModelError
+from streamv2v_cli.models.choices import find_model
+
+__all__ = ["STYLES_FILE", "Style", "StyleBook", "read_styles", "unknown_style_note"]
+
+STYLES_FILE = "styles.yaml"
+_WORD = re.compile(r"[^\W_]+")
+
+
+class Style(BaseModel):
+    """One style that a model knows.
+
+    Attributes:
+        name: its canonical phrasing.
+        phrases: every phrasing that asks for it, the name among them.
+        about: what it looks like, in a sentence.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1)
+    phrases: tuple[str, ...] = Field(min_length=1)
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class StyleBook:
+    """All styles of one model.
+
+    Attributes:
+        styles: in the order of the file.
+    """
+
+    styles: tuple[Style, ...]
+
+    def named_in(self, prompt: str) -> list[Style]:
+        """The styles of which a phrasing is in the prompt as whole words, whatever the case and hyphens."""
+        padded = _padded(prompt)
+        return [style for style in self.styles if any(_padded(phrase) in padded for phrase in style.phrases)]
+
+    def nearest(self, prompt: str, count: int = 3) -> list[Style]:
+        """The styles with a word that is spelt much like one of the prompt, the nearest first."""
+        owners: dict[str, list[Style]] = {}
+        for style in self.styles:
+            for word in {word for phrase in style.phrases for word in _words(phrase)}:
+                owners.setdefault(word, []).append(style)
+        near: dict[str, Style] = {}
+        for cutoff in (0.8, 0.65):  # every word's best guess before any word's second
+            for word in _words(prompt):
+                for close in get_close_matches(word, owners, n=2, cutoff=cutoff) if len(word) > 3 else ():
+                    near |= {style.name: style for style in owners[close] if style.name not in near}
+        return list(near.values())[:count]
+
+
+def read_styles(model: str) -> StyleBook | None:
+    """The styles of the model that is called so; None if it lists none or is not on this machine.
+
+    Raises:
+        ModelError: its list cannot be read.
+    """
+    try:
+        source, _ = find_model(model)
+    except ModelError:
+        return None
+    path = source.path
+    if path is None:
+        return None
+    file = (path.parent if source.kind == "file" else path) / STYLES_FILE
+    return _read(file) if file.is_file() else None
+
+
+def unknown_style_note(model: str, prompts: Iterable[str]) -> str | None:
+    """A sentence on the first of the prompts that names no style of a model that knows only certain ones."""
+    book = read_styles(model)
+    if book is None:
+        return None
+    prompt = next((text for text in prompts if text.strip() and not book.named_in(text)), None)
+    if prompt is None:
+        return None
+    near = book.nearest(prompt)
+    known = ", ".join(f"'{style.name}'" for style in near or book.styles)
+    return (
+        f"'{prompt}' names none of the {len(book.styles)} styles that the model {model} knows, so the picture will "
+        f"hardly change; {'near to it' if near else 'known'}: {known} (`streamv2v styles` describes them all)."
+    )
+
+
+def _read(file: Path) -> StyleBook:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return StyleBook(tuple(Style.model_validate(row) for row in content["styles"]))
+    except (OSError, yaml.YAMLError, ValidationError, KeyError, TypeError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"'{file}' is no list of styles: {reason}", "Correct or remove it.") from error
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _padded(text: str) -> str:
+    return f" {' '.join(_words(text))} "

@@ -1,0 +1,95 @@
+"""A contact sheet: one frame in every style that a model knows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageFont
+
+from .errors import SinkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .frame import Frame
+    from .models.styles import StyleBook
+    from .settings import Settings
+
+__all__ = ["make_sheet", "save_picture", "tiled"]
+
+TILE = 320  #: width of a picture in px
+CAPTION = 22  #: height of the line above it
+_MARGIN = 5
+
+
+def make_sheet(frame: Frame, book: StyleBook, settings: Settings, path: Path, columns: int) -> None:
+    """Write a picture of the frame as it is and in every style.
+
+    Args:
+        frame: what is restyled.
+        book: the styles.
+        settings: the whole configuration; its prompt is not used.
+        path: of the picture, checked; its extension says the format.
+        columns: pictures in a row.
+
+    Raises:
+        StreamV2VError: the model cannot be loaded, or the picture cannot be written.
+    """
+    from .models import load_model
+
+    model = load_model(settings)
+    # Imported last, so that a model that is not there is reported without waiting for it.
+    from .diffusion import Translator
+
+    translator = Translator(model, settings)
+    pictures = [("source", Image.fromarray(frame.pixels))]
+    for style in book.styles:
+        translator.set_prompt(style.name)
+        (restyled,) = [*translator.push(frame), *translator.flush()]
+        pictures.append((style.name, Image.fromarray(restyled.pixels)))
+    translator.close()
+    save_picture(tiled(pictures, columns), path)
+
+
+def tiled(pictures: Iterable[tuple[str, Image.Image]], columns: int, width: int = TILE) -> Image.Image:
+    """Labelled pictures in rows, from left to right and top to bottom; each becomes `width` px wide."""
+    tiles = [_labelled(text, picture, width) for text, picture in pictures]
+    columns = min(columns, len(tiles))
+    rows = [tiles[at : at + columns] for at in range(0, len(tiles), columns)]
+    height = max(tile.height for tile in tiles)
+    sheet = Image.new("RGB", (columns * width, len(rows) * height), "white")
+    for y, row in enumerate(rows):
+        for x, tile in enumerate(row):
+            sheet.paste(tile, (x * width, y * height))
+    return sheet
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a picture under a temporary name first, so that no half of one is ever seen.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        raise SinkError(
+            f"'{path}' is no kind of picture that can be written.", "Name it .png, .jpg or .webp."
+        )
+    try:
+        picture.save(part, format=kind, quality=90)
+        os.replace(part, path)
+    except OSError as error:
+        raise SinkError(f"'{path}' cannot be written: {error.strerror or error}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _labelled(text: str, picture: Image.Image, width: int) -> Image.Image:
+    height = max(1, round(picture.height * width / picture.width))
+    tile = Image.new("RGB", (width, CAPTION + height), "white")
+    tile.paste(picture.resize((width, height), Image.Resampling.LANCZOS), (0, CAPTION))
+    ImageDraw.Draw(tile).text((_MARGIN, 3), text, "black", ImageFont.load_default(14))
+    return tile

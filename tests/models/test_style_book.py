@@ -1,0 +1,83 @@
+"""The vocabulary beside a model's weights: which styles a prompt names, and which are near to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streamv2v_cli.errors import ModelError
+from streamv2v_cli.models.styles import STYLES_FILE, Style, StyleBook, read_styles, unknown_style_note
+
+BOOK = StyleBook(
+    (
+        Style(name="pencil sketch", phrases=("pencil sketch", "sketch"), about="Lines."),
+        Style(name="pixel art", phrases=("pixel art", "8-bit game")),
+        Style(name="oil painting", phrases=("oil painting", "oil")),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "names"),
+    [
+        ("A Pencil-Sketch of a dog", ["pencil sketch"]),
+        ("8 bit game", ["pixel art"]),
+        ("in the style of oil, sketch", ["pencil sketch", "oil painting"]),
+        ("boiled sketches", []),  # whole words only
+        ("", []),
+    ],
+)
+def test_a_prompt_names_styles_by_whole_phrases(prompt: str, names: list[str]) -> None:
+    assert [style.name for style in BOOK.named_in(prompt)] == names
+
+
+def test_misspelt_words_find_the_style_that_was_meant() -> None:
+    assert BOOK.nearest("a pencl drawing")[0].name == "pencil sketch"
+    assert BOOK.nearest("pixle game")[0].name == "pixel art"
+    assert BOOK.nearest("van gogh") == []
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A folder that passes for a model with three styles."""
+    (tmp_path / "model_index.json").write_text("{}")
+    rows = "".join(f"- {{name: {style.name}, phrases: {list(style.phrases)}}}\n" for style in BOOK.styles)
+    (tmp_path / STYLES_FILE).write_text(f"styles:\n{rows}")
+    return tmp_path
+
+
+def test_the_note_is_about_the_first_prompt_that_names_no_style(model: Path) -> None:
+    note = unknown_style_note(str(model), ["oil", "", "pencl", "gogh"])
+    assert note is not None
+    assert note.startswith("'pencl' names none of the 3 styles")
+    assert "near to it: 'pencil sketch' (" in note
+    far = unknown_style_note(str(model), ["gogh"])
+    assert far is not None
+    assert "known: 'pencil sketch', 'pixel art', 'oil painting' (" in far
+    assert unknown_style_note(str(model), ["oil", "  "]) is None
+
+
+def test_models_without_a_list_take_any_prompt(model: Path) -> None:
+    (model / STYLES_FILE).unlink()
+    assert read_styles(str(model)) is None
+    assert unknown_style_note(str(model), ["gogh"]) is None
+    assert unknown_style_note("somebody/else", ["gogh"]) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["styles: 3", "[", "styles: [{name: a}]", "styles: [{name: a, phrases: []}]"]
+)
+def test_a_list_that_cannot_be_read_is_named(model: Path, text: str) -> None:
+    (model / STYLES_FILE).write_text(text)
+    with pytest.raises(ModelError, match=r"styles\.yaml' is no list of styles"):
+        read_styles(str(model))
+
+
+def test_the_embedded_model_lists_what_its_training_taught() -> None:
+    from tools.train_mini.prompts import PHRASES
+
+    book = read_styles("mini")
+    assert book is not None
+    assert {style.name: list(style.phrases) for style in book.styles} == PHRASES
+    assert all(style.about.endswith(".") for style in book.styles)

@@ -52,8 +52,8 @@ bench: setup ## measure; prints the machine and versions beside the numbers
 train-mini: setup ## train the embedded model anew (hours)
 	@$(BIN)/python -m tools.train_mini all
 
-eval-mini: setup ## measure the embedded model after training
-	@$(BIN)/python -m tools.train_mini eval sheet
+eval-mini: setup ## measure the embedded model, write its card; or CLIPS="a.mp4 ..." to only measure it on those
+	@$(BIN)/python -m tools.train_mini $(if $(CLIPS),clips --clips $(CLIPS),eval clips card sheets)
 
 demo-sheet: setup ## make docs/demo.jpg anew
 	@$(BIN)/python -m tools.demo_sheet

@@ -7,7 +7,19 @@ from pathlib import Path
 
 import torch
 
-STAGES = ("data", "tokenizer", "autoencoder", "targets", "unet", "adapt", "eval", "export", "sheet")
+STAGES = (
+    "data",
+    "tokenizer",
+    "targets",
+    "autoencoder",
+    "unet",
+    "adapt",
+    "export",
+    "eval",
+    "clips",
+    "card",
+    "sheets",
+)
 
 
 def main() -> None:
@@ -19,10 +31,13 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for torch's choice")
-    parser.add_argument("--decoder-minutes", type=float, default=20.0, help="time for the decoder, in all")
+    parser.add_argument("--decoder-minutes", type=float, default=8.0, help="time for the decoder, in all")
     parser.add_argument("--adapt-minutes", type=float, default=8.0, help="more for it, on the UNet's outputs")
-    parser.add_argument("--unet-minutes", type=float, default=75.0, help="time for the UNet, in all")
-    parser.add_argument("--batch", type=int, default=16, help="crops of 128 px in a batch of the UNet")
+    parser.add_argument("--unet-minutes", type=float, default=90.0, help="time for the UNet, in all")
+    parser.add_argument("--batch", type=int, default=16, help="windows of 128 px in a batch of the UNet")
+    parser.add_argument(
+        "--clips", type=Path, nargs="*", default=[], help="videos to evaluate on, instead of our own"
+    )
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -71,10 +86,18 @@ def run_stage(stage: str, options: argparse.Namespace) -> None:
         from .export import export_model
 
         export_model(work)
-    else:
-        from .evaluate import contact_sheet
+    elif stage == "clips":
+        from .motion import measure_clips
 
-        contact_sheet(work, Path("docs/mini-styles.png"), ("chelsea", "china"))
+        measure_clips(work, options.clips)
+    elif stage == "card":
+        from .card import write_card
+
+        write_card(work)
+    else:
+        from .sheets import make_sheets
+
+        make_sheets(work)
 
 
 main()

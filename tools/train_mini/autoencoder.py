@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import numpy as np
@@ -10,37 +9,39 @@ import torch
 from diffusers import AutoencoderTiny
 from torch.nn import functional as F
 
+from .data import SIZES
 from .model import LATENT_CHANNELS, PATCH, RAW_DEVIATION, build_vae, load_pca
-from .styles import STYLES, stylise
 
-__all__ = ["fit_pca", "load_vae", "mixed_batch", "psnr", "reconstruct", "to_patches", "to_tensor"]
+__all__ = ["fit_pca", "load_vae", "mixed_windows", "psnr", "reconstruct", "to_patches", "to_tensor"]
 
 
 def to_patches(pictures: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) uint8 to (N, H / 8, W / 8, 192) float32 in [0, 1], patches in (y, x, channel) order."""
+    """(N, H, W, 3) uint8 to (N, H / 4, W / 4, 48) float32 in [0, 1], patches in (y, x, channel) order."""
     n, height, width, _ = pictures.shape
     grid = pictures.reshape(n, height // PATCH, PATCH, width // PATCH, PATCH, 3).swapaxes(2, 3)
     return grid.reshape(n, height // PATCH, width // PATCH, PATCH * PATCH * 3).astype(np.float32) / 255.0
 
 
-def mixed_batch(crops: np.ndarray, rng: random.Random, count: int) -> np.ndarray:
-    """(count, 128, 128, 3) uint8: one third plain crops, the rest in random styles."""
-    names = list(STYLES)
-    batch = []
-    for _ in range(count):
-        crop = crops[rng.randrange(len(crops))]
-        batch.append(crop if rng.random() < 0.33 else stylise(rng.choice(names), crop))
-    return np.stack(batch)
+def mixed_windows(styled: np.ndarray, rng: np.random.Generator, count: int, size: int) -> np.ndarray:
+    """(count, size, size, 3) uint8 windows of the styled pictures: a quarter plain, the rest in random styles."""
+    number, styles, side = styled.shape[:3]
+    windows = np.empty((count, size, size, 3), np.uint8)
+    for window in windows:
+        y, x = rng.integers(side - size + 1, size=2)
+        style = 1 if rng.random() < 0.25 else rng.integers(1, styles)
+        window[:] = styled[rng.integers(number), style, y : y + size, x : x + size]
+    return windows
 
 
 def fit_pca(work: Path, count: int = 1500) -> None:
-    """Write `pca.npz` (basis (24, 192), mean (192,)): the leading components of plain and stylised patches.
+    """Write `pca.npz` (basis (24, 48), mean (48,)): the leading components of plain and stylised patches.
 
     Each component is scaled by its deviation to the power -1/2: between none, which drowns fine detail in the
     noise of the diffusion, and whitening, which makes it as loud as the rest.
     """
-    crops = np.load(work / "crops128.npy", mmap_mode="r")
-    patches = to_patches(mixed_batch(crops, random.Random(0), count)).reshape(-1, PATCH * PATCH * 3)
+    styled = np.load(work / f"styled{SIZES[0]}.npy", mmap_mode="r")
+    windows = mixed_windows(styled, np.random.default_rng(0), count, 128)
+    patches = to_patches(windows).reshape(-1, PATCH * PATCH * 3)
     mean = patches.mean(axis=0)
     values, vectors = np.linalg.eigh(np.cov((patches - mean).T))
     values, vectors = values[::-1][:LATENT_CHANNELS], vectors[:, ::-1][:, :LATENT_CHANNELS]
@@ -50,7 +51,7 @@ def fit_pca(work: Path, count: int = 1500) -> None:
     basis = (vectors * gain).T
     np.savez(work / "pca.npz", basis=basis.astype(np.float32), mean=mean.astype(np.float32))
     print(
-        f"PCA keeps {kept:.1%} of the variance; latents deviate by {np.round(np.sqrt(values) * gain, 2)}",
+        f"PCA keeps {kept:.2%} of the variance; latents deviate by {np.round(np.sqrt(values) * gain, 2)}",
         flush=True,
     )
 

@@ -16,9 +16,11 @@ import numpy as np
 from .rcc import read_rcc
 from .scenes import scene
 
-__all__ = ["MANIFEST", "degrade", "make_crops", "read_manifest"]
+__all__ = ["MANIFEST", "SIZES", "degrade", "fetch", "held_out", "make_crops", "read_manifest"]
 
 MANIFEST = Path(__file__).with_name("pictures.csv")
+#: Sides of the crops in px; training sees windows of 128 and 256 px of them.
+SIZES = (176, 288)
 BIG = 4  #: weight of a picture above 500 px, against 1 for a small one
 
 
@@ -138,29 +140,34 @@ def _crops(pictures: list[np.ndarray], weights: np.ndarray, count: int, size: in
     return crops
 
 
-def make_crops(work: Path, small: int = 3600, large: int = 320) -> None:
-    """Write `crops128.npy`, `crops256.npy`, and the held-out `test256.npy`, `test_names.txt`, to `work`."""
+def make_crops(work: Path, small: int = 2400, large: int = 260) -> None:
+    """Write `crops176.npy` and `crops288.npy` to `work`, from the pictures that are not held out."""
     work.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     train: list[np.ndarray] = []
     weights: list[float] = []
-    test: list[np.ndarray] = []
-    names: list[str] = []
     for row in read_manifest():
+        if row["split"] != "train":
+            continue
         pictures = load_pictures(row, work / "packages")
-        if row["split"] == "train":
-            train += pictures
-            share = BIG * 2 if len(pictures) > 1 else BIG if min(pictures[0].shape[:2]) > 360 else 1
-            weights += [share / len(pictures)] * len(pictures)
-        else:
-            test += pictures
-            names.append(row["name"])
-    print(f"{len(train)} training pictures, {len(test)} held out", flush=True)
+        train += pictures
+        share = BIG * 2 if len(pictures) > 1 else BIG if min(pictures[0].shape[:2]) > 360 else 1
+        weights += [share / len(pictures)] * len(pictures)
+    print(f"{len(train)} training pictures", flush=True)
     chances = np.array(weights) / sum(weights)
-    np.save(work / "crops128.npy", _crops(train, chances, small, 128, seed=1))
-    np.save(work / "crops256.npy", _crops(train, chances, large, 256, seed=2))
-    np.save(work / "test256.npy", np.stack([centre_crop(picture, 256) for picture in test]))
-    (work / "test_names.txt").write_text("\n".join(names) + "\n")
+    for size, count in zip(SIZES, (small, large), strict=True):
+        np.save(work / f"crops{size}.npy", _crops(train, chances, count, size, seed=size))
+
+
+def held_out(work: Path) -> tuple[np.ndarray, list[str]]:
+    """The pictures that training never sees, (N, 256, 256, 3) uint8, and their names."""
+    rows = [row for row in read_manifest() if row["split"] == "test"]
+    file = work / "test256.npy"
+    if not file.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        pictures = [load_pictures(row, work / "packages")[0] for row in rows]
+        np.save(file, np.stack([centre_crop(picture, 256) for picture in pictures]))
+    return np.load(file), [row["name"] for row in rows]
 
 
 def centre_crop(picture: np.ndarray, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Stage `export`: write the model in diffusers' layout, as float16 safetensors, with card and settings."""
+"""Stage `export`: write the model in diffusers' layout, as float16 safetensors, with settings and vocabulary."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from pathlib import Path
 
 import diffusers
 import torch
+import yaml
 from transformers import CLIPTokenizer
 
 from .autoencoder import load_vae
-from .card import model_card
 from .model import build_scheduler
+from .prompts import PHRASES
+from .styles import STYLES
 from .unet import load_restyler
 
 __all__ = ["MODEL_DIR", "export_model"]
@@ -46,6 +48,17 @@ bank:
 """
 
 
+def style_list() -> str:
+    """The vocabulary as YAML, for `streamv2v styles` and for the check of prompts."""
+    rows = [
+        {"name": name, "about": (function.__doc__ or "").splitlines()[0], "phrases": PHRASES[name]}
+        for name, function in STYLES.items()
+    ]
+    return "# What the model knows; any other word changes hardly anything.\n" + yaml.safe_dump(
+        {"styles": rows}, sort_keys=False, allow_unicode=True, width=110
+    )
+
+
 def drop_key(path: Path, key: str) -> None:
     """Remove from a JSON file a key that diffusers writes but warns of when it reads it."""
     content = json.loads(path.read_text())
@@ -72,9 +85,8 @@ def export_model(work: Path, target: Path = MODEL_DIR) -> None:
         shutil.copy(work / "tokenizer" / name, partial / "tokenizer" / name)
     (partial / "model_index.json").write_text(json.dumps(_INDEX, indent=2) + "\n")
     (partial / "streamv2v.yaml").write_text(_SETTINGS)
+    (partial / "styles.yaml").write_text(style_list(), encoding="utf-8")
     size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file()) / 1e6
-    report = json.loads((work / "report.json").read_text()) if (work / "report.json").exists() else None
-    (partial / "MODEL_CARD.md").write_text(model_card(report, size))
     for file in sorted(partial.rglob("*")):
         if file.is_file():
             file.chmod(0o644)

@@ -3,7 +3,8 @@
 Each is a pure function from a float32 RGB picture (H, W, 3) in [0, 1], H and W multiples of 16, to one of the
 same shape and range. They are local, deterministic and bold, so that they survive a small model, and every
 stroke follows from the picture: no hatching, dots or grids in flat areas, since a network without a notion of
-absolute position cannot place them. (Blocks of one latent cell, 8 px, are the exception: they need none.)
+absolute position cannot place them. (Blocks of 8 px are the exception: they are cells of a lower level of the
+UNet.) Lines are soft: what a line loses to a small model is its finest grain.
 Add one with `@style("name")`; its phrasings live in `prompts.py`.
 """
 
@@ -28,10 +29,12 @@ from .filters import (
     smoothstep,
 )
 
-__all__ = ["STYLES", "stylise"]
+__all__ = ["ON_GRID", "STYLES", "stylise"]
 
 Styliser = Callable[[np.ndarray], np.ndarray]
 STYLES: dict[str, Styliser] = {}
+#: Styles whose strokes sit on a grid that begins in the corner of the picture: a window has one of its own.
+ON_GRID = ("pixel art",)
 
 
 def style(name: str) -> Callable[[Styliser], Styliser]:
@@ -52,19 +55,19 @@ def stylise(name: str, picture: np.ndarray) -> np.ndarray:
 
 @style("photo")
 def photo(rgb: np.ndarray) -> np.ndarray:
-    """The identity."""
+    """The picture as it is."""
     return rgb
 
 
 @style("pencil sketch")
 def pencil_sketch(rgb: np.ndarray) -> np.ndarray:
     """Graphite on off-white paper: contours by colour dodge, grey shading in two soft tones."""
-    grey = blur(luminance(rgb), 0.8)
+    grey = blur(luminance(rgb), 1.1)
     contour = np.clip(grey / (blur(grey, 5.0) + 0.02), 0.0, 1.0) ** 3.0
-    line = np.maximum(1.0 - contour, 0.9 * edges(rgb, 1.0, 0.03, 0.13))
-    tone = blur(grey, 1.5)
-    shade = 0.26 * smoothstep(0.50, 0.40, tone) + 0.26 * smoothstep(0.27, 0.17, tone)
-    ink = 1.0 - (1.0 - 0.92 * line) * (1.0 - shade)
+    line = np.maximum(1.0 - contour, 0.9 * edges(rgb, 1.4, 0.025, 0.10))
+    tone = blur(grey, 1.6)
+    shade = 0.26 * smoothstep(0.52, 0.38, tone) + 0.26 * smoothstep(0.29, 0.15, tone)
+    ink = 1.0 - (1.0 - 0.95 * blur(line, 0.6)) * (1.0 - shade)
     return mix((0.97, 0.96, 0.93), (0.16, 0.16, 0.18), ink)
 
 
@@ -80,12 +83,12 @@ def charcoal(rgb: np.ndarray) -> np.ndarray:
 
 @style("comic")
 def comic(rgb: np.ndarray) -> np.ndarray:
-    """Comic book: flat saturated colours in four tones, heavy black outlines."""
+    """A comic book: flat saturated colours in four tones, heavy black outlines."""
     flat = kuwahara(blur(rgb, 0.8), 4)
     tone = luminance(flat)
     target = posterise(contrast(tone, 1.35, 0.42), 4, 0.3) * 0.92 + 0.08
     flat = saturate(np.clip(flat * (target / (tone + 0.05))[..., None], 0, 1), 1.9)
-    return mix(flat, (0.02, 0.02, 0.04), edges(rgb, 1.3, 0.035, 0.09))
+    return mix(flat, (0.02, 0.02, 0.04), blur(edges(rgb, 1.6, 0.03, 0.08), 0.7))
 
 
 @style("pixel art")
@@ -139,23 +142,21 @@ def black_and_white(rgb: np.ndarray) -> np.ndarray:
 def blueprint(rgb: np.ndarray) -> np.ndarray:
     """White contours on Prussian blue."""
     ground = mix((0.03, 0.13, 0.42), (0.12, 0.33, 0.68), blur(luminance(rgb), 2.0))
-    return mix(ground, (0.95, 0.98, 1.0), edges(rgb, 1.2, 0.025, 0.09))
+    return mix(ground, (0.95, 0.98, 1.0), blur(edges(rgb, 1.5, 0.022, 0.075), 0.7))
 
 
 @style("night")
 def night(rgb: np.ndarray) -> np.ndarray:
     """Moonlight: dark, blue, with cold highlights."""
-    tone = luminance(rgb) ** 1.5
-    moon = palette_ramp(
-        tone, [(0.0, (0.01, 0.02, 0.07)), (0.5, (0.09, 0.17, 0.42)), (1.0, (0.55, 0.72, 0.95))]
-    )
-    return np.clip(0.85 * moon + 0.15 * rgb * np.array([0.3, 0.4, 0.7], np.float32), 0.0, 1.0)
+    tone = luminance(rgb)
+    moon = palette_ramp(tone, [(0.0, (0.0, 0.01, 0.06)), (0.5, (0.14, 0.29, 0.60)), (1.0, (0.42, 0.66, 1.0))])
+    return np.clip(0.85 * moon + 0.15 * rgb * np.array([0.5, 0.6, 0.9], np.float32), 0.0, 1.0)
 
 
 @style("neon")
 def neon(rgb: np.ndarray) -> np.ndarray:
     """Glowing tubes of magenta and cyan along the contours, near-black elsewhere."""
-    tube = edges(rgb, 1.4, 0.02, 0.08)
+    tube = blur(edges(rgb, 1.7, 0.018, 0.07), 0.7)
     glow = np.maximum(tube, 0.9 * blur(tube, 5.0))
     side = smoothstep(0.25, 0.65, blur(luminance(rgb), 3.0))
     colour = mix((1.0, 0.08, 0.75), (0.05, 0.95, 1.0), side)
@@ -201,14 +202,14 @@ def winter(rgb: np.ndarray) -> np.ndarray:
     tone = luminance(rgb)
     snow = np.maximum(smoothstep(0.0, 0.12, g - 0.5 * (r + b) + 0.03), smoothstep(0.55, 0.85, tone))
     cold = np.clip(saturate(rgb, 0.35) * np.array([0.92, 1.0, 1.12], np.float32) * 0.85 + 0.10, 0.0, 1.0)
-    lit = palette_ramp(tone, [(0.0, (0.32, 0.42, 0.55)), (0.35, (0.80, 0.87, 0.95)), (1.0, (1.0, 1.0, 1.0))])
+    lit = palette_ramp(tone, [(0.0, (0.25, 0.34, 0.46)), (0.4, (0.72, 0.80, 0.90)), (1.0, (1.0, 1.0, 1.0))])
     return mix(cold, lit, snow)
 
 
 @style("thermal")
 def thermal(rgb: np.ndarray) -> np.ndarray:
     """A thermal camera: blurred luminance from black and violet through red and yellow to white."""
-    tone = contrast(blur(luminance(rgb), 1.2), 1.2, 0.48)
+    tone = contrast(blur(luminance(rgb), 0.7), 1.15, 0.48)
     stops = [
         (0.0, (0.02, 0.0, 0.10)),
         (0.22, (0.28, 0.0, 0.55)),
@@ -224,10 +225,10 @@ def thermal(rgb: np.ndarray) -> np.ndarray:
 def woodcut(rgb: np.ndarray) -> np.ndarray:
     """Black and cream only: masses by tone against the surroundings, and thick contours."""
     grey = luminance(rgb)
-    tone = blur(grey, 1.6)
+    tone = blur(grey, 2.0)
     limit = 0.18 + 0.6 * blur(grey, 12.0)
-    ink = np.maximum(smoothstep(0.05, -0.05, tone - limit), edges(rgb, 1.4, 0.03, 0.09))
-    return mix((0.96, 0.92, 0.82), (0.07, 0.06, 0.06), ink)
+    ink = np.maximum(smoothstep(0.05, -0.05, tone - limit), edges(rgb, 1.7, 0.025, 0.08))
+    return mix((0.96, 0.92, 0.82), (0.07, 0.06, 0.06), blur(ink, 0.7))
 
 
 @style("pop art")
@@ -240,4 +241,4 @@ def pop_art(rgb: np.ndarray) -> np.ndarray:
         (2 / 3, (1.0, 0.83, 0.10)),
         (1.0, (0.80, 0.95, 1.0)),
     ]
-    return palette_ramp(posterise(tone, 4, 0.25), stops)
+    return blur(palette_ramp(posterise(tone, 4, 0.3), stops), 0.7)

@@ -1,35 +1,37 @@
-"""Stage `unet`: train the UNet and the text encoder together on cached latents, with rollout."""
+"""Stage `unet`: train the UNet and the text encoder together, on pairs of frames, with rollout."""
 
 from __future__ import annotations
 
 import math
+import random
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
+from .attention import PairAttention
 from .checkpoint import Progress
-from .model import build_scheduler, build_text_encoder, build_unet
+from .data import SIZES
+from .model import PATCH, build_scheduler, build_text_encoder, build_unet
 from .muon import Muon, split_parameters
-from .rollout import PromptBank, Rollout
+from .rollout import BLOCK, PromptBank, Rollout
 from .sampling import x0_from_v
 
-__all__ = ["Restyler", "load_restyler", "train_unet"]
+__all__ = ["Restyler", "drift", "load_restyler", "train_unet"]
+
+COARSE = 3  #: the first components: the mean colour of a cell
 
 
 class Restyler(nn.Module):
-    """UNet and text encoder as one module: (noised, timesteps, ids) -> v."""
+    """UNet and text encoder, which are trained and saved together."""
 
     def __init__(self, vocab_size: int) -> None:
         super().__init__()
         self.unet = build_unet()
         self.text = build_text_encoder(vocab_size)
-
-    def forward(self, noised: torch.Tensor, timesteps: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        """(B, C, h, w), (B,), (B, 32) -> (B, C, h, w)."""
-        return self.unet(noised, timesteps, encoder_hidden_states=self.text(ids)[0]).sample
 
 
 def load_restyler(work: Path, averaged: bool = True) -> Restyler:
@@ -49,48 +51,98 @@ def learning_rate(done: float, step: int, peak: float) -> float:
 
 
 def restyling_loss(x0: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Charbonnier, which keeps edges and palettes crisp, and some squared error, on scaled latents."""
+    """The loss of each picture, (B,), from latents (B, C, h, w).
+
+    Charbonnier, which keeps edges and palettes crisp, some squared error, and the strength of detail. That compares
+    how strongly the detail channels deviate in windows of 16 px: the mean of all that is likely is too flat, and
+    this makes up for it where the model knows what kind of detail belongs there.
+    """
     square = (x0 - target).square()
-    return 0.5 * square.mean() + (square + 1e-4).sqrt().mean()
+    fine, wanted = (F.avg_pool2d(z[:, COARSE:].square(), 4, 2).add(1e-3).sqrt() for z in (x0, target))
+    every = (1, 2, 3)
+    return (
+        0.5 * square.mean(every)
+        + (square + 1e-4).sqrt().mean(every)
+        + 0.3 * (fine - wanted).abs().mean(every)
+    )
+
+
+def drift(outputs: torch.Tensor, shifts: list[tuple[int, int]]) -> torch.Tensor:
+    """Mean absolute difference of the two outputs of a pair where they show the same place.
+
+    Args:
+        outputs: (2, pairs, C, h, w) latents.
+        shifts: how far the second window lies from the first, in px; only whole blocks of 8 px count.
+    """
+    total, count = outputs.new_zeros(()), 0
+    for first, second, shift in zip(*outputs, shifts, strict=True):
+        if any(step % BLOCK for step in shift):
+            continue
+        for dim, step in zip((1, 2), shift, strict=True):
+            cells, length = step // PATCH, first.shape[dim]
+            first = first.narrow(dim, max(cells, 0), length - abs(cells))
+            second = second.narrow(dim, max(-cells, 0), length - abs(cells))
+        total, count = total + (first - second).abs().mean(), count + 1
+    return total / max(count, 1)
 
 
 class Trainer:
     """The model, its data and its noise; `step()` runs one batch forward and backward."""
 
-    def __init__(self, work: Path, model: Restyler, device: str, batch: int, seed: int) -> None:
+    def __init__(self, work: Path, model: Restyler, device: str, pairs: int, seed: int) -> None:
         self.model, self.device = model, device
+        self.attention = PairAttention()
+        model.unet.set_attn_processor(self.attention)
         self.alphas = build_scheduler().alphas_cumprod.to(device)
+        self.noise = (1 - self.alphas).sqrt()
         prompts = PromptBank(CLIPTokenizer.from_pretrained(work / "tokenizer"))
-        latents = {size: np.load(work / f"latents{size}.npy", mmap_mode="r") for size in (128, 256)}
-        self.small = Rollout(latents[128], prompts, batch, seed=5 + seed)
-        self.large = Rollout(latents[256], prompts, max(1, batch // 4), seed=6 + seed)
+        small, large = SIZES
+        self.small = Rollout(work, small, 128, prompts, pairs, seed=5 + seed)
+        self.large = Rollout(work, large, 256, prompts, max(1, pairs // 4), seed=6 + seed)
+        self.rng = random.Random(7 + seed)
         self.generator = torch.Generator(device).manual_seed(7 + seed)
 
-    def step(self, large: bool) -> float:
-        """One batch, of 256 px crops if `large`; leaves the gradients in the model and returns the loss."""
+    def step(self, large: bool) -> tuple[float, float, float]:
+        """One batch, of 256 px windows if `large`; leaves the gradients in the model.
+
+        Returns:
+            The loss, how far the two frames of a pair drift apart, and by how much looking back lowers the loss.
+        """
         source = self.large if large else self.small
         items, targets = source.draw()
-        x0 = torch.stack([item.x0 for item in items]).to(self.device)
+        x0 = torch.stack([item.x0 for item in items], 1).to(self.device)  # (2, pairs, C, h, w)
         times = torch.tensor([item.plan[0] for item in items], device=self.device)
         ids = torch.stack([item.prompt for item in items]).to(self.device)
-        alpha_bar = self.alphas[times].reshape(-1, 1, 1, 1)
-        noise = torch.randn(x0.shape, generator=self.generator, device=self.device)
+        alpha_bar = self.alphas[times].reshape(1, -1, 1, 1, 1)
+        noise = torch.randn(x0.shape[1:], generator=self.generator, device=self.device)
         noised = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
+        self.attention.choose(self.rng)
         with torch.autocast(self.device, torch.bfloat16):
-            v = self.model(noised, times, ids)
-        output = x0_from_v(v.float(), noised, alpha_bar)
-        loss = restyling_loss(output, targets.to(self.device))
+            text = self.model.text(ids)[0].repeat(2, 1, 1)
+            v = self.model.unet(noised.flatten(0, 1), times.repeat(2), encoder_hidden_states=text).sample
+        output = x0_from_v(v.float(), noised.flatten(0, 1), alpha_bar.flatten().repeat(2))
+        # What the model says weighs less the less noise there is; else it would hardly learn the later steps.
+        weights = (self.noise[399] / self.noise[times]).clamp(1, 3).repeat(2)
+        losses = weights * restyling_loss(output, targets.flatten(0, 1).to(self.device))
+        loss, (first, second) = losses.mean(), losses.detach().chunk(2)
+        gain = (
+            (first.mean() - second.mean()).item() / first.mean().item()
+            if self.attention.looks_back
+            else math.nan
+        )
+        output = output.unflatten(0, (2, -1))
+        apart = drift(output, [item.shift for item in items])
         self.model.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + 0.25 * apart).backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         source.advance(items, output)
-        return loss.item()
+        return loss.item(), apart.item(), gain
 
 
 def train_unet(
-    work: Path, minutes: float = 75.0, device: str = "cpu", batch: int = 16, peak: float = 1.5e-3
+    work: Path, minutes: float = 80.0, device: str = "cpu", batch: int = 16, peak: float = 1.5e-3
 ) -> None:
-    """Train for `minutes` in all, resuming from `unet.pt`; every eighth batch has crops of 256 px."""
+    """Train for `minutes` in all, resuming from `unet.pt`; every eighth batch has windows of 256 px."""
     torch.manual_seed(2)
     model = load_restyler(work, averaged=False).to(device).train()
     convolutions, others = split_parameters(model)
@@ -99,16 +151,19 @@ def train_unet(
         torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=1e-3),
     ]
     progress = Progress(work / "unet.pt", model, optimizers, minutes, decay=0.999)
-    trainer = Trainer(work, model, device, batch, seed=progress.step)
-    losses: list[float] = []
+    trainer = Trainer(work, model, device, batch // 2, seed=progress.step)
+    losses: list[tuple[float, float, float]] = []
     print(f"training from step {progress.step}, {progress.minutes:.1f} of {minutes:.0f} min", flush=True)
     while progress.done < 1:
         progress.set_rate(learning_rate(progress.done, progress.step, peak))
         losses.append(trainer.step(large=progress.step % 8 == 7))
         progress.tick(average_every=4)
         if progress.step % 50 == 0:
+            loss, apart, gain = np.nanmean(losses, axis=0)
             print(
-                f"unet step {progress.step} {progress.minutes:.1f} min loss {np.mean(losses):.4f}", flush=True
+                f"unet step {progress.step} {progress.minutes:.1f} min loss {loss:.4f} drift {apart:.4f} "
+                f"gain by looking back {gain:.2%}",
+                flush=True,
             )
             losses.clear()
         if progress.step % 500 == 0 or progress.done >= 1:

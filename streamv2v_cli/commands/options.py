@@ -81,6 +81,7 @@ FLAGS: Mapping[str, Flag] = {
     "input.rtsp_transport": Flag(("--rtsp-transport",), _INPUT),
     "input.timeout": Flag(("--timeout",), _INPUT, "SECONDS"),
     "input.reconnect": Flag(("--reconnect",), _INPUT, "N"),
+    "input.on_error": Flag(("--on-error",), _INPUT),
     "input.references": Flag(("--references",), _INPUT),
     "output.codec": Flag(("--codec",), _ENCODING, "NAME"),
     "output.crf": Flag(("--crf",), _ENCODING),

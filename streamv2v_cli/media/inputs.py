@@ -174,6 +174,10 @@ def open_input(address: Address, options: InputOptions, reader: StdinReader | No
     except (av.error.FFmpegError, OSError, ValueError) as error:
         _check_reference(address, references)
         remedy, reason = "", describe(error)
+        unclear = not isinstance(error, av.error.InvalidDataError | MemoryError)
+        if unclear and address.is_file and os.access(address.name, os.R_OK):
+            # FFmpeg takes what damaged files make it do for faults of the disk, of its arguments and so on.
+            reason = "it is damaged or cut off"
         if waits:
             seconds = time.monotonic() - started
             reason = describe_connection(hide_password(error), address, options.reading.timeout, seconds)

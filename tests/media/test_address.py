@@ -51,7 +51,10 @@ def test_kinds_of_inputs(name: str, kind: str, live: bool, seeks: bool) -> None:
         ("rtmp://host/live/KEY-1?sub=KEY-2", "rtmp://host/live/***"),
         ("RTMPS://joe:pass@host:443/a/b/c 'x'", "RTMPS://joe:***@host:443/a/*** 'x'"),
         ("rtmp://host/app", "rtmp://host/app"),
-        ("https://h/x?X-Amz-Signature=a&access_token=b&q=1", "https://h/x?X-Amz-Signature=***&access_token=***&q=1"),
+        (
+            "https://h/x?X-Amz-Signature=a&access_token=b&q=1",
+            "https://h/x?X-Amz-Signature=***&access_token=***&q=1",
+        ),
         ("https://glpat_0123456789abcdef0123@host/x", "https://***@host/x"),
     ],
 )

@@ -92,7 +92,10 @@ def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(
 
 def test_the_same_output_is_not_written_twice_at_once(clip: Path, tmp_path: Path) -> None:
     with writing(clip, tmp_path / "out.mp4") as first:
-        with pytest.raises(SinkError, match="being written by another run"), writing(clip, tmp_path / "out.mp4"):
+        with (
+            pytest.raises(SinkError, match="being written by another run"),
+            writing(clip, tmp_path / "out.mp4"),
+        ):
             pass
         first.finish()
     assert len(look(tmp_path / "out.mp4").times) == 3

@@ -17,7 +17,7 @@ def restyle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ra
 
     def restyle(source: str | Path, *arguments: str, output: str = "out.mkv") -> Ran:
         target = tmp_path / output
-        part = target.with_name(f"{output}.part")
+        part = Path(f"{target}.part")
         for old in (target, part):
             old.unlink(missing_ok=True)
         common = ["--translator", "passthrough", "--no-progress"]

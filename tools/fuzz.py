@@ -3,9 +3,9 @@
 python -m tools.fuzz settings --seconds 60
 python -m tools.fuzz y4m media --seconds 60 --corpus corpus
 
-With atheris (`pip install 'streamv2v[fuzz]'`) the search is guided by coverage of this package's Python code; FFmpeg itself
-is a ready-made library and gives none. Without it inputs are mutated at random from a seed. Anything but success or
-a `StreamV2VError` is a finding: its input is written to the corpus folder as `crash-...`, and the exit code is 1.
+With atheris (`pip install 'streamv2v[fuzz]'`) the search is guided by coverage of this package's Python code; FFmpeg
+itself is a ready-made library and gives none. Without it inputs are mutated at random from a seed. Anything but
+success or a `StreamV2VError` is a finding: its input is written to the corpus folder as `crash-...`, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LARGEST = 100_000
-FOUND = 77
-"""Exit code of libFuzzer and of ours when something was found."""
+AWKWARD = [b"\0", b"\n", b"-1", b"9" * 30, b"\xff" * 8, b"%s", b"{", b"["]
 
 
 def fuzz_settings(data: bytes) -> None:
@@ -120,7 +119,7 @@ def guided(target: str, seconds: int, corpus: Path) -> None:
 
     arguments = [f"-max_total_time={seconds}", f"-max_len={LARGEST}", "-timeout=60", "-rss_limit_mb=4096"]
     prefix = f"-artifact_prefix={corpus}/"
-    atheris.Setup([sys.argv[0], *arguments, prefix, "-verbosity=0", str(corpus)], TARGETS[target])
+    atheris.Setup([sys.argv[0], *arguments, prefix, str(corpus)], TARGETS[target])
     atheris.Fuzz()
 
 
@@ -140,9 +139,7 @@ def unguided(target: str, seconds: int, corpus: Path, seed: int) -> int:
                 case 2:
                     del data[place : place + chance.randrange(1, 64)]
                 case _:
-                    data[place:place] = chance.choice(
-                        [b"\0", b"\n", b"-1", b"9" * 30, b"\xff" * 8, b"%s", b"{", b"["]
-                    )
+                    data[place:place] = chance.choice(AWKWARD)
         tried += 1
         try:
             TARGETS[target](bytes(data))

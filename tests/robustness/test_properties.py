@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import string
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from streamv2v_cli.app import app
 from streamv2v_cli.batch import read_manifest
 from streamv2v_cli.commands.options import FLAGS
 from streamv2v_cli.configuration import preset_names, resolve, to_yaml
-from streamv2v_cli.errors import ConfigError, StreamV2VError, UsageError
+from streamv2v_cli.errors import StreamV2VError, UsageError
 from streamv2v_cli.media.address import Address, Url, masked
 from streamv2v_cli.media.output import default_output_path
 from streamv2v_cli.media.sequence import Numbered
@@ -64,14 +65,22 @@ PLAIN = st.recursive(
 )
 
 
-def settled(**layers: Any) -> Settings | None:
-    """The settings; None for a clean error, which says something in few lines."""
+def clean(call: Callable[[], Any]) -> Any:
+    """What the call gives; None for an error that is meant for the user."""
+    caught: StreamV2VError | None = None
     try:
-        return resolve(**layers).settings
-    except ConfigError as error:
-        assert error.message.strip()
-        assert error.exit_code == 2
-        return None
+        return call()
+    except StreamV2VError as error:
+        caught = error
+    assert caught.message.strip()
+    assert caught.exit_code == 2
+    return None
+
+
+def settled(**layers: Any) -> Settings | None:
+    """The settings; None for a clean error."""
+    resolved = clean(lambda: resolve(**layers))
+    return None if resolved is None else resolved.settings
 
 
 @given(st.text(max_size=80))
@@ -125,10 +134,7 @@ def test_any_document(tmp_path: Path, content: Any) -> None:
     path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
     settled(configs=[str(path)])
     for read in (read_manifest, lambda path: read_script(path, Settings())):
-        try:
-            read(path)
-        except StreamV2VError as error:
-            assert error.message.strip()
+        clean(lambda read=read: read(path))
 
 
 @given(
@@ -157,9 +163,10 @@ def test_any_times(start: str | None, duration: str | None, end: str | None) -> 
 @given(WORDS)
 def test_any_rate(text: str) -> None:
     try:
-        assert 0 < rate_of(text) <= 1000
-    except ValueError as error:
-        assert "such as" in str(error)
+        rate = rate_of(text)
+    except ValueError:
+        return
+    assert 0 < rate <= 1000
 
 
 NAMES = st.one_of(

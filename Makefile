@@ -1,6 +1,7 @@
 # `make` alone lists the targets.
 PYTHON ?= python3
 WORKERS ?= 2
+SECONDS ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -10,7 +11,7 @@ DEMO_PROMPT ?= pencil sketch
 DEMO_OUTPUT ?= demo_pencil.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format docs bench train-mini eval-mini demo-sheet clean
+.PHONY: help setup demo test check format docs bench soak faults fuzz train-mini eval-mini demo-sheet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +49,16 @@ bench: setup ## measure; prints the machine and versions beside the numbers
 	@$(BIN)/python -m benchmarks.memory
 	@$(BIN)/python -m benchmarks.memory --translator passthrough --frames 500 5000 --clip 1280x720
 	@$(BIN)/python -m benchmarks.transcode
+
+soak: setup ## long runs: memory, speed, sound against picture, sharpness (an hour or so)
+	@$(BIN)/python -m benchmarks.soak
+	@$(BIN)/python -m benchmarks.soak --translator diffusion --frames 5000
+
+faults: setup ## signals at fifty random moments, and all other faults
+	@STREAMV2V_SIGNAL_RUNS=50 $(BIN)/python -m pytest -q tests/robustness/test_faults.py
+
+fuzz: setup ## search for inputs that break it; SECONDS=600 for each target
+	@$(BIN)/python -m tools.fuzz --seconds $(SECONDS)
 
 train-mini: setup ## train the embedded model anew (hours)
 	@$(BIN)/python -m tools.train_mini all

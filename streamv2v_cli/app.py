@@ -23,6 +23,7 @@ from typer.main import get_command, get_group
 
 from . import __version__
 from .errors import StreamV2VError
+from .media.address import masked
 
 __all__ = ["app", "main"]
 
@@ -100,7 +101,11 @@ class _Root(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, typer.TyperException):
+        except (typer.Exit, typer.Abort):
+            raise
+        except typer.TyperException as error:
+            # It repeats arguments, such as the URL of a camera.
+            error.message = masked(error.message)
             raise
         except BaseException as error:
             exit_code = _report(error, debug=bool(ctx.meta.get(_DEBUG)))
@@ -132,9 +137,9 @@ def _report(error: BaseException, *, debug: bool) -> int | None:
         case _:
             return None
     if debug and lines:
-        traceback.print_exception(error, file=sys.stderr)
+        print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     for line in filter(None, lines):
-        print(line, file=sys.stderr)
+        print(masked(line), file=sys.stderr)
     return exit_code
 
 

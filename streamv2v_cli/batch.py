@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .configuration import VIDEO_EXTENSIONS
 from .errors import SinkError, SourceError, UsageError
 from .media.address import Url
+from .media.destination import create_anew
 from .media.sequence import WRITTEN_IMAGES
 from .settings_text import read_document
 
@@ -252,7 +253,8 @@ class Ledger:
         text = json.dumps({"outputs": self.entries}, indent=1, ensure_ascii=False)
         temporary = self.folder / f"{LEDGER}.part"
         try:
-            temporary.write_text(text, encoding="utf-8")
+            with open(create_anew(temporary), "w", encoding="utf-8") as file:
+                file.write(text)
             temporary.replace(self.folder / LEDGER)
         except OSError as error:
             raise SinkError(f"'{self.folder / LEDGER}' cannot be written: {error.strerror}.") from error

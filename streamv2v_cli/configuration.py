@@ -6,6 +6,8 @@ dedicated flags.
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -23,6 +25,18 @@ from .settings_tree import flatten, keys, nest, wording
 
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".nut", ".ts", ".mts")
 """Files that --config does not read as YAML."""
+
+_NEVER_FROM_A_VIDEO = ("weights.allow_pickle", "input.references")
+"""What only the user allows: a video may come from a stranger."""
+_HARMLESS_OPTION = re.compile(r"(?![\w-]*(?:stats|params|opts|file|log|csv|dump))[\w-]+=[\w.+-]+")
+"""An option of an encoder that cannot name a file, as `x264-params=stats=...` does."""
+_NEVER_FROM_A_MODEL = (
+    *("output.", "input.", "compute.", "translator"),
+    *("weights.allow_pickle", "weights.config"),
+)
+"""What has nothing to do with how a model is used at its best."""
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Resolved", "preset_description", "preset_names", "resolve", "to_yaml"]
 
@@ -105,10 +119,15 @@ def _video_layer(name: str) -> dict[str, Any]:
 
     defaults = flatten(Settings().model_dump(mode="json"), "defaults")
     layer = flatten(read_comment(name)["settings"], name)
+    options = layer.get("output.encoder_opt")
+    if isinstance(options, list):
+        layer["output.encoder_opt"] = [pair for pair in options if _HARMLESS_OPTION.fullmatch(str(pair))]
+        if layer["output.encoder_opt"] != options:
+            log.warning("--config %s: encoder options that can name files are not taken from a video.", name)
     return {
         key: value
         for key, value in layer.items()
-        if not (key.startswith("output.") and defaults.get(key) == value)
+        if key not in _NEVER_FROM_A_VIDEO and not (key.startswith("output.") and defaults.get(key) == value)
     }
 
 
@@ -129,6 +148,9 @@ def _model_layer(values: Mapping[str, Any], recommend: Callable[[str], Mapping[s
     layer = flatten(recommend(model), f"recommendations of the model {model}")
     if "model" in layer:
         raise ConfigError(f"recommendations of the model {model}: they cannot name another model.")
+    for key in layer:
+        if key.startswith(_NEVER_FROM_A_MODEL):
+            raise ConfigError(f"recommendations of the model {model}: they cannot set {key}.")
     return layer
 
 

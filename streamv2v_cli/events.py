@@ -8,11 +8,13 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TextIO
 
 from .errors import SinkError, StreamV2VError, UsageError
+from .media.address import masked
 from .progress import resident_bytes
 
 if TYPE_CHECKING:
@@ -279,7 +281,8 @@ class EventLog(logging.Handler):
         """Write an object; when that fails, say so once and write no more: the video matters more."""
         if self._file is None:
             return
-        line = json.dumps(content, ensure_ascii=False)
+        shown = {key: masked(value) if isinstance(value, str) else value for key, value in content.items()}
+        line = json.dumps(shown, ensure_ascii=False)
         with self._writing:
             try:
                 self._file.write(line + "\n")
@@ -294,14 +297,20 @@ def _open(target: str | None, besides: tuple[str | Path | Url, ...]) -> TextIO |
         return None
     if target == "-":
         return sys.stderr
-    path = os.path.realpath(target)
     for other in besides:
-        if path in (os.path.realpath(str(other)), os.path.realpath(f"{other}.part")):
-            raise UsageError(f"--json {target} would overwrite '{other}'.", "Give another name.")
+        if _is_same(target, str(other)) or _is_same(target, f"{other}.part"):
+            raise UsageError(f"--json {target} would overwrite '{masked(str(other))}'.", "Give another name.")
     try:
         return open(target, "w", encoding="utf-8")
     except OSError as error:
         raise SinkError(f"--json {target} cannot be written: {error.strerror or error}.") from error
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two names mean the same file, also by a link."""
+    with suppress(OSError):
+        return os.path.samefile(one, other)
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _rounded(value: float | None) -> Any:

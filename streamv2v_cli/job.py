@@ -269,7 +269,7 @@ def open_job(
         plan = plan_output(
             opened, path, size, settings.output, explicit=explicit, trim=trim, descriptor=descriptor
         )
-        yield Job(opened, plan, settings, trim)
+        yield Job(opened, replace(plan, overwrite=overwrite), settings, trim)
 
 
 def _open_sink(plan: OutputPlan, verify: bool) -> FileSink | ImageSink | PatientSink:

@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import Any
 
+from .media.address import masked
+
 __all__ = ["LEVELS", "log_to_stderr"]
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -30,7 +32,7 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        return level + record.getMessage()
+        return level + masked(record.getMessage())
 
 
 def log_to_stderr(level: str | None) -> None:

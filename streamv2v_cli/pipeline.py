@@ -222,6 +222,11 @@ class Channel:
             if self._aborted:
                 raise Closed
 
+    @property
+    def aborted(self) -> bool:
+        """Whether what waited was dropped."""
+        return self._aborted
+
     def end(self) -> None:
         """No more items will be put; those that wait can still be taken."""
         with self._changed:
@@ -268,10 +273,14 @@ class _Run:
         except BaseException as error:
             with self._lock:
                 self.error = self.error or error
+            if stage == self.read:
+                # What was read before is finished.
+                self.to_translator.end()
+                return
             self.to_translator.abort()
             if stage == self.translate:
                 self.to_sink.end()
-            elif stage == self.write:
+            else:
                 self.to_sink.abort()
 
     def read(self) -> None:
@@ -315,11 +324,11 @@ class _Run:
                 self.translator.start_segment()
             self._frames_seen += 1
             self._deliver(self.translator.push(frame))
-        if self.error is None and not self.stop.is_set():
+        if not self.to_translator.aborted and not self.stop.is_set():
             self._deliver(self.translator.flush())
             if self._due:
                 raise StreamV2VError(f"The translator kept {len(self._due)} frames back.")
-            self.complete = True
+            self.complete = self.error is None
         self.to_translator.abort()
         self.to_sink.end()
 

@@ -287,6 +287,11 @@ class Weights(Section):
     config: Annotated[str | None, BeforeValidator(_none_by_name)] = Field(
         None, description="Folder with the diffusers configs and tokenizer of a single-file model."
     )
+    allow_pickle: bool = Field(
+        False,
+        description="Read .ckpt, .pt and .pth files as well, of which only tensors are taken; safetensors need no "
+        "trust.",
+    )
 
 
 class Compute(Section):
@@ -342,6 +347,16 @@ class Input(Section):
         description="How often in a row to try to reach a live source again that ended or fell silent, after "
         "0.5 s, 1 s, 2 s and so on up to 30 s; 0 takes its end for the end. A frame that arrives starts the count "
         "anew.",
+    )
+    on_error: Literal["skip", "stop"] = Field(
+        "skip",
+        description="Packets that cannot be read or decoded are left out and counted (skip), or end the run with "
+        "what came before them saved (stop).",
+    )
+    references: Literal["none", "files", "all"] = Field(
+        "none",
+        description="What a playlist or another file may open by itself: nothing (none), files on this machine "
+        "(files), or addresses on the network as well (all).",
     )
 
 

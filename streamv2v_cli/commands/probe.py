@@ -31,6 +31,7 @@ def probe(
     input_pix_fmt: InputPixFmt = None,
     rtsp_transport: Annotated[str | None, setting_option("input.rtsp_transport")] = None,
     timeout: Annotated[str | None, setting_option("input.timeout")] = None,
+    references: Annotated[str | None, setting_option("input.references")] = None,
 ) -> None:
     """Show what is understood of a source: streams, pictures, colours, times, and what was assumed.
 
@@ -48,6 +49,7 @@ def probe(
     given = {
         "input.rtsp_transport": ("--rtsp-transport", rtsp_transport),
         "input.timeout": ("--timeout", timeout),
+        "input.references": ("--references", references),
     }
     reading = resolve(flags={key: flag for key, flag in given.items() if flag[1] is not None}).settings.input
     options = InputOptions(input_format, input_size, rate_of_input(input_rate), input_pix_fmt, reading)

@@ -14,11 +14,31 @@ __all__ = ["Address", "Url", "masked"]
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _PASSWORD = re.compile(r"(?<=://)([^/?#\s@:]*):[^/?#\s]*(?=@)")
+_ODD_PASSWORD = re.compile(r"(?<=://)([^/?#\s@:]*):(?!\*\*\*@|\d{1,5}[/?#])[^\s']*(?=@)")
+"""One with a slash in it, which belongs in no URL; what looks like a port is none."""
+_TOKEN_AS_USER = re.compile(r"(?<=://)[^/?#\s@:]{20,}(?=@)")
+_STREAM_KEY = re.compile(r"(?<![a-z])(rtmp[a-z]*://[^/\s']+/+[^/\s'?]+/+)[^\s']+", re.IGNORECASE)
+"""Who knows the last part of the address of an RTMP stream may publish it."""
 _QUERY = re.compile(r"(?<=://)[^\s?']*\?[^\s']*")
-_SECRET = re.compile(
-    r"([?&;](?:password|passwd|passphrase|pwd|pass|token|secret|key)=)[^&;#]+", re.IGNORECASE
-)
-"""A password by the names that cameras and servers give it."""
+_PARAMETER = re.compile(r"(?<=[?&;])([^=&;#]+)=([^&;#]+)")
+_SECRET_WORDS = {
+    *(
+        "key",
+        "pass",
+        "pwd",
+        "auth",
+        "sig",
+        "sid",
+        "jwt",
+        "hash",
+        "hmac",
+        "session",
+        "credential",
+        "credentials",
+    ),
+}
+_SECRET_PARTS = ("password", "passwd", "passphrase", "token", "secret", "signature", "apikey", "accesskey")
+"""A password by the names that cameras and servers give it: whole words of a name, and parts of one."""
 _CAMERA_FILE = re.compile(r"/dev/(video\d+|v4l/.+)")
 
 _INPUTS = {
@@ -31,9 +51,21 @@ _PLATFORM_CAMERAS = {"darwin": "avfoundation", "win32": "dshow"}
 
 
 def masked(text: str) -> str:
-    """The text with the passwords of every URL in it hidden."""
-    text = _PASSWORD.sub(r"\1:***", text)
-    return _QUERY.sub(lambda query: _SECRET.sub(r"\1***", query[0]), text)
+    """The text with the passwords of every URL in it hidden, and the stream keys of RTMP."""
+    if "://" not in text:
+        return text
+    text = _ODD_PASSWORD.sub(r"\1:***", _PASSWORD.sub(r"\1:***", text))
+    text = _TOKEN_AS_USER.sub("***", text)
+    text = _STREAM_KEY.sub(r"\1***", text)
+    return _QUERY.sub(lambda query: _PARAMETER.sub(_without_secret, query[0]), text)
+
+
+def _without_secret(parameter: re.Match[str]) -> str:
+    name = unquote(parameter[1]).lower()
+    is_secret = _SECRET_WORDS & set(re.split(r"[^a-z0-9]+", name)) or any(
+        part in name for part in _SECRET_PARTS
+    )
+    return f"{parameter[1]}=***" if is_secret else parameter[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +105,10 @@ class Url:
         try:
             parts = urlsplit(self.text)
             host = (parts.hostname or self.scheme).replace(".", "_")
-            last = unquote(parts.path).rstrip("/").rpartition("/")[2] or host
+            path = unquote(parts.path).strip("/")
+            if self.scheme.startswith("rtmp"):
+                path = path.partition("/")[0]  # what follows is the key
+            last = path.rpartition("/")[2] or host
         except ValueError:
             last = self.scheme
         return re.sub(r"[^\w.-]+", "_", last)
@@ -119,7 +154,7 @@ class Address:
         if url := Url.of(name):
             return _of_url(url, format)
         if format == "lavfi" or name.startswith("lavfi:"):
-            return Address(name, name.removeprefix("lavfi:"), "lavfi", "lavfi")
+            return Address(masked(name), name.removeprefix("lavfi:"), "lavfi", "lavfi")
         if name.startswith("camera:"):
             return _of_camera(name, name.removeprefix("camera:"), format)
         if _CAMERA_FILE.fullmatch(name):

@@ -12,6 +12,7 @@ import av
 from ..errors import ConfigError
 from .ffmpeg import describe
 from .image_comment import comment_in
+from .references import restrictions
 from .sequence import IMAGE_EXTENSIONS
 
 __all__ = ["comment_tags", "read_comment"]
@@ -71,5 +72,6 @@ def _pieces(metadata: dict[str, str]) -> Iterator[str]:
 
 
 def _metadata(name: str) -> dict[str, str]:
-    with av.open(f"file:{name}", "r", metadata_errors="surrogateescape") as container:
+    options = restrictions("file", "none")
+    with av.open(f"file:{name}", "r", options=options, metadata_errors="surrogateescape") as container:
         return {key.lower(): value for key, value in container.metadata.items()}

@@ -6,7 +6,10 @@ from typing import Any
 
 from av.codec.context import CodecContext
 
-__all__ = ["picture_decoder"]
+__all__ = ["MOST_PIXELS", "picture_decoder"]
+
+MOST_PIXELS = 1 << 27
+"""Of a picture, such as 16384x8192; a few damaged bytes must not ask for all the memory there is."""
 
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders of FFmpeg's own drop the alpha of these; the library keeps it."""
@@ -17,8 +20,11 @@ def picture_decoder(video: Any) -> Any:
     context = video.codec_context
     tags = {key.lower(): value for key, value in video.metadata.items()}
     name = _WITH_ALPHA.get(context.codec.canonical_name)
+    limit = {"max_pixels": str(MOST_PIXELS)}
     if name is None or tags.get("alpha_mode") != "1":
+        context.options = {**context.options, **limit}
         return context
     decoder: Any = CodecContext.create(name, "r")
     decoder.extradata = context.extradata
+    decoder.options = limit
     return decoder

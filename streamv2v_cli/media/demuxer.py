@@ -21,6 +21,7 @@ from .deinterlace import Deinterlacer
 from .ffmpeg import describe
 from .inputs import InputOptions, open_input, stdin_reader
 from .rate import Timed
+from .strays import Strays
 from .tracks import is_cover
 
 __all__ = ["Demuxer", "time_of"]
@@ -45,7 +46,7 @@ class Demuxer:
         streams_to_copy: of the wanted kinds, and cover art.
         packets: what is left to read, not decoded.
         damaged_packets: skipped so far.
-        repaired_timestamps: moved so far, because they did not increase.
+        repaired_timestamps: moved so far, because they did not increase or were far from all others.
         lost: why the connection broke off; empty while it holds and after a regular end.
         reading: a thread is inside FFmpeg, which must not be closed under it.
 
@@ -71,8 +72,8 @@ class Demuxer:
         self.stopped = False
         self.container: Any = None
         self.video: Any = None
-        self.damaged_packets = 0
-        self.repaired_timestamps = 0
+        self._undecodable = self._unordered = 0
+        self._strays: Strays | None = None
         self._end_seen = Fraction(0)
 
     def open(self) -> None:
@@ -92,6 +93,19 @@ class Demuxer:
             if stream is not self.video and stream not in self.streams_to_copy:
                 stream.discard = Discard.all
         self._restart()
+
+    @property
+    def rest(self) -> Iterator[Packet[Any]]:
+        """What is left to read, not decoded, without what goes back in time."""
+        return self._strays.increasing(self.packets) if self._strays else self.packets
+
+    @property
+    def damaged_packets(self) -> int:  # noqa: D102 - see above
+        return self._undecodable + (self._strays.left_out if self._strays else 0)
+
+    @property
+    def repaired_timestamps(self) -> int:  # noqa: D102
+        return self._unordered + (self._strays.moved if self._strays else 0)
 
     def extra_videos(self) -> int:
         """How many video streams there are beside the one that is used."""
@@ -115,9 +129,13 @@ class Demuxer:
         self._decoder = picture_decoder(self.video)
         self._deinterlacer.restart()
         decoded = self._decode()
+        clock = self.video.time_base, self.ticks_a_frame() * self.video.time_base, time_of
+        continuity = Continuity(*clock, live=self._live)
         if self._live:
-            usual = self.ticks_a_frame() * self.video.time_base
-            decoded = Continuity(self.video.time_base, usual, time_of)(decoded)
+            decoded = continuity(decoded)
+        else:
+            self._strays = Strays(*clock)
+            decoded = self._strays.increasing(continuity(self._strays.settled(decoded)))
         self.items = self._stamp(decoded)
 
     def seek(self, time: Fraction, earliest: Fraction) -> list[Timed | Packet[Any]]:
@@ -126,7 +144,7 @@ class Demuxer:
         Returns:
             What was read on the way, of which the last is a picture that is not later than `time`.
         """
-        before = self.damaged_packets, self.repaired_timestamps
+        before = self._undecodable, self._unordered
         subtitled = any(stream.type == "subtitle" for stream in self.streams_to_copy)
         for earlier in _SEEK_EARLIER[1:] if subtitled else _SEEK_EARLIER:
             target = time - earlier
@@ -140,7 +158,7 @@ class Demuxer:
             self._restart()
             read = self.read_picture()
             # A decoder that starts in the middle may complain about frames that are not wanted.
-            self.damaged_packets, self.repaired_timestamps = before
+            self._undecodable, self._unordered = before
             if read and isinstance(read[-1], Timed) and read[-1].pts * self.video.time_base <= time:
                 return read
         self.container.close()
@@ -171,7 +189,7 @@ class Demuxer:
                 continue
             pts = next_pts if item.pts is None else item.pts
             if last_pts is not None and pts <= last_pts:
-                self.repaired_timestamps += 1
+                self._unordered += 1
                 pts = last_pts + 1
             duration = item.duration or usual
             next_pts, last_pts = pts + duration, pts
@@ -186,8 +204,7 @@ class Demuxer:
             try:
                 frames = self._decoder.decode(packet)
             except av.error.FFmpegError as error:
-                self.damaged_packets += 1
-                log.info("Skipped a damaged packet at %.3f s: %s.", float(time_of(packet)), describe(error))
+                self._note_damage(f"a packet of video at {float(time_of(packet)):.3f} s", error)
                 continue
             for frame in frames:
                 yield from self._deinterlacer.push(frame)
@@ -195,7 +212,7 @@ class Demuxer:
             for frame in self._decoder.decode(None):
                 yield from self._deinterlacer.push(frame)
         except av.error.FFmpegError as error:
-            log.info("The decoder lost frames at the end: %s.", describe(error))
+            self._note_damage("the end of the video", error)
         yield from self._deinterlacer.flush()
 
     def _demux(self) -> Iterator[Packet[Any]]:
@@ -217,8 +234,21 @@ class Demuxer:
                 if self.address.may_fall_silent and not isinstance(error, av.error.InvalidDataError):
                     self.lost = describe_connection(error, self.address, self._options.reading.timeout)
                     return
-                self.damaged_packets += 1
-                log.info("Reading failed: %s.", describe(error))
+                self._note_damage(f"what follows {float(self._end_seen):.3f} s", error)
+
+    def _note_damage(self, what: str, error: Exception) -> None:
+        """Count what cannot be read, and go on or give up as `input.on_error` says.
+
+        Raises:
+            SourceError: it says so.
+        """
+        if self._options.reading.on_error == "stop":
+            raise SourceError(
+                f"The input '{self._name}' is damaged: {what} cannot be read: {describe(error)}.",
+                "--on-error skip leaves it out and goes on.",
+            ) from error
+        self._undecodable += 1
+        log.info("Left out %s, which cannot be read: %s.", what, describe(error))
 
     def _received(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
         """The packets, with a note of when this thread waits for one."""

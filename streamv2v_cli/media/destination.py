@@ -6,11 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..errors import UsageError
+from ..errors import SinkError, UsageError
+
+if sys.platform != "win32":
+    import fcntl
 
 if TYPE_CHECKING:
     from .address import Url
@@ -21,7 +24,9 @@ __all__ = [
     "FileDestination",
     "PipeDestination",
     "UrlDestination",
+    "create_anew",
     "stdout_for_media",
+    "take_name",
 ]
 
 STDOUT = Path("-")
@@ -47,6 +52,9 @@ class Destination(Protocol):
     def kept(self) -> str | None:
         """Where finished frames are after a failure; None if they are gone."""
 
+    def prepare(self) -> None:
+        """Make it ready to be opened."""
+
     def await_delivery(self) -> None:
         """Wait before the output is closed, where closing would lose what was written last."""
 
@@ -56,15 +64,81 @@ class Destination(Protocol):
     def discard(self) -> None:
         """Leave nothing behind."""
 
+    def release(self) -> None:
+        """Nothing will be written any more; what there is stays."""
+
+
+def create_anew(path: Path) -> int:
+    """Make an empty file in the place of whatever has its name, and open it for writing.
+
+    What is there, such as the rest of a run that was killed, is removed and not written into: it may be a link that
+    somebody else put there.
+
+    Raises:
+        SinkError: another run is writing the file.
+        OSError: it cannot be made.
+    """
+    if path.exists() and _is_locked(path):
+        raise SinkError(f"'{path}' is being written by another run.", "Give another name with -o.")
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    if sys.platform != "win32":
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def _is_locked(path: Path) -> bool:
+    if sys.platform != "win32":
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+    return False
+
+
+def take_name(part: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a complete file its final name.
+
+    Raises:
+        SinkError: there is a file of that name by now, and it may not be overwritten.
+        OSError: it cannot be renamed.
+    """
+    if overwrite:
+        part.replace(path)
+        return
+    try:
+        os.link(part, path)
+    except FileExistsError as error:
+        raise SinkError(
+            f"The output '{path}' has come into being meanwhile, and is not overwritten; this one is left as "
+            f"'{part}'.",
+            "Rename it, or run again with -y.",
+        ) from error
+    except OSError:  # a file system without hard links
+        part.replace(path)
+    else:
+        part.unlink()
+
 
 class FileDestination:
-    """A file with a temporary name until it is complete."""
+    """A file with a temporary name until it is complete.
+
+    Args:
+        path: its final name.
+        part: its temporary name.
+        overwrite: a file of the final name is replaced.
+    """
 
     seekable = True
     address: Url | None = None
 
-    def __init__(self, path: Path, part: Path) -> None:
-        self._path, self._part = path, part
+    def __init__(self, path: Path, part: Path, *, overwrite: bool = False) -> None:
+        self._path, self._part, self._overwrite = path, part, overwrite
+        self._descriptor: int | None = None
         # The prefix keeps a name such as `a:b.mp4` from being taken for a protocol.
         self.url = f"file:{part}"
         self.name = str(part)
@@ -73,14 +147,35 @@ class FileDestination:
     def kept(self) -> str | None:  # noqa: D102
         return str(self._part) if self._part.exists() else None
 
+    def prepare(self) -> None:
+        """Create the file; its lock, which shows that a run is writing it, is held until the end.
+
+        Raises:
+            SinkError: another run is writing it.
+            OSError: it cannot be made.
+        """
+        self._descriptor = create_anew(self._part)
+
     def await_delivery(self) -> None:  # noqa: D102
         pass
 
     def commit(self) -> None:  # noqa: D102
-        self._part.replace(self._path)
+        take_name(self._part, self._path, overwrite=self._overwrite)
+        self.release()
 
     def discard(self) -> None:  # noqa: D102
-        self._part.unlink(missing_ok=True)
+        if self._descriptor is not None:
+            self._part.unlink(missing_ok=True)
+        self.release()
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __del__(self) -> None:
+        self.release()
 
 
 class PipeDestination:
@@ -94,6 +189,9 @@ class PipeDestination:
         self.url = f"pipe:{descriptor}"
         self.name = "the standard output"
 
+    def prepare(self) -> None:  # noqa: D102
+        pass
+
     def await_delivery(self) -> None:  # noqa: D102
         pass
 
@@ -101,6 +199,9 @@ class PipeDestination:
         pass
 
     def discard(self) -> None:  # noqa: D102
+        pass
+
+    def release(self) -> None:  # noqa: D102
         pass
 
 
@@ -123,6 +224,9 @@ class UrlDestination:
         if address.scheme == "udp" and "pkt_size=" not in self.url:
             self.url += ("&" if "?" in self.url else "?") + _PACKETS_OF_UDP
 
+    def prepare(self) -> None:  # noqa: D102
+        pass
+
     def await_delivery(self) -> None:  # noqa: D102
         # FFmpeg closes without reading the server's last words; the system then throws away what is not yet sent.
         if self.address is not None and self.address.scheme.startswith("rtmp"):
@@ -132,6 +236,9 @@ class UrlDestination:
         pass
 
     def discard(self) -> None:  # noqa: D102
+        pass
+
+    def release(self) -> None:  # noqa: D102
         pass
 
 

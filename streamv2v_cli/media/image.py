@@ -9,6 +9,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from .colour import BT470BG, FULL, RGB, RgbReader, colour_of
+from .decoder import MOST_PIXELS
 from .exif import exif_orientation
 from .orientation import Orientation
 
@@ -75,7 +76,7 @@ class ImageDecoder:
         context = CodecContext.create(self.codec, "r")
         # More than one thread would hold the picture back until the next one comes.
         context.thread_count = 1
-        context.options = _OPTIONS.get(self.codec, {})
+        context.options = {"max_pixels": str(MOST_PIXELS), **_OPTIONS.get(self.codec, {})}
         return context
 
     def _plain(self, frame: VideoFrame, orientation: Orientation | None) -> VideoFrame:

@@ -24,6 +24,7 @@ from ..settings import Input
 from .address import Address
 from .connection import describe_connection, hide_password
 from .ffmpeg import describe
+from .references import refused_reference, restrictions
 from .stdin import STDIN, StdinReader
 
 __all__ = ["FROM_A_PIPE", "InputOptions", "interruptibly", "open_input", "stdin_reader"]
@@ -46,7 +47,6 @@ Not `nobuffer`: FFmpeg then throws away what it reads while it looks around, whi
 """
 _HTTP = {"reconnect": "1", "reconnect_max_retries": "2"}
 """A connection that breaks off is made again where it was, at once and after a second."""
-_SDP_PROTOCOLS = {"protocol_whitelist": "file,rtp,udp"}
 _RAW_TRANSPORT = {"analyzeduration": "1000000", "overrun_nonfatal": "1"}
 """Of streams that are joined in the middle and only show after a while what is in them."""
 
@@ -113,10 +113,10 @@ class InputOptions:
             case "rtsp" | "rtsps":
                 options |= _LOW_LATENCY | {"rtsp_transport": self.reading.rtsp_transport}
             case "udp" | "rtp" | "sdp":
-                options |= _RAW_TRANSPORT | (_SDP_PROTOCOLS if address.kind == "sdp" else {})
+                options |= _RAW_TRANSPORT
             case "http" | "https":
                 options |= _HTTP
-        return options
+        return options | restrictions(address.kind, self.reading.references)
 
 
 def _check_format(name: str) -> None:
@@ -154,6 +154,9 @@ def open_input(address: Address, options: InputOptions, reader: StdinReader | No
         raise SourceError(f"The input '{address.name}' is a folder.", "Give a video file.")
     if address.kind == "camera":
         _check_format(address.format or "")
+    references = options.reading.references
+    if address.kind == "sdp":
+        _check_reference(address, references)
     file: Any = reader or address.target
     if address.kind == "stdin" and reader is None:
         file = os.fdopen(os.dup(0), "rb")
@@ -169,7 +172,12 @@ def open_input(address: Address, options: InputOptions, reader: StdinReader | No
             metadata_errors="surrogateescape",
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
+        _check_reference(address, references)
         remedy, reason = "", describe(error)
+        unclear = not isinstance(error, av.error.InvalidDataError | MemoryError)
+        if unclear and address.is_file and os.access(address.name, os.R_OK):
+            # FFmpeg takes what damaged files make it do for faults of the disk, of its arguments and so on.
+            reason = "it is damaged or cut off"
         if waits:
             seconds = time.monotonic() - started
             reason = describe_connection(hide_password(error), address, options.reading.timeout, seconds)
@@ -184,6 +192,17 @@ def open_input(address: Address, options: InputOptions, reader: StdinReader | No
             f"If it really is one, say --input-format {kind}.",
         )
     return container
+
+
+def _check_reference(address: Address, references: str) -> None:
+    """Raise a SourceError if the file is one that opens others by itself, which it may not."""
+    if what := refused_reference(address, references):
+        wider = "" if address.kind == "sdp" else "--references files lets it open files on this machine, "
+        raise SourceError(
+            f"The input '{address.name}' is {what}, which opens other files or addresses by itself; it was not "
+            "followed.",
+            f"If you trust it: {wider}--references all the network{' as well' if wider else ''}.",
+        )
 
 
 def interruptibly(work: Callable[[], None], stop: Callable[[], None], patience: float = 5) -> None:

@@ -62,6 +62,7 @@ class OutputPlan:
         start: time of the first picture, in seconds.
         notes: sentences on what the output cannot take over from the input.
         descriptor: leads to the standard output, where `path` stands for that.
+        overwrite: a file of that name is replaced.
     """
 
     path: Path | Url
@@ -74,6 +75,7 @@ class OutputPlan:
     start: Fraction = Fraction(0)
     notes: tuple[str, ...] = ()
     descriptor: int | None = None
+    overwrite: bool = False
 
     @property
     def name(self) -> str:
@@ -92,7 +94,7 @@ class OutputPlan:
             return PipeDestination(self.descriptor)
         if isinstance(self.path, Url):
             return UrlDestination(self.path)
-        return FileDestination(self.path, self.part)
+        return FileDestination(self.path, self.part, overwrite=self.overwrite)
 
     @property
     def file(self) -> Path | None:
@@ -158,7 +160,8 @@ def check_output_path(
     """The path that is really written, absolute and with links followed; `STDOUT` and a URL as they are.
 
     Raises:
-        UsageError: it is the input, a folder, in no existing folder, or exists and may not be overwritten.
+        UsageError: it is the input, a folder, in no existing folder, a link that leads nowhere, or exists and may
+            not be overwritten.
     """
     if container_for(path, format).name == IMAGES:
         from .sequence_output import check_image_path
@@ -173,6 +176,11 @@ def check_output_path(
             f"Write to it through the standard output: -o - > {path}",
         )
     target = Path(os.path.realpath(path))
+    if path.is_symlink() and not path.exists():
+        raise UsageError(
+            f"The output '{path}' is a link to '{target}', which does not exist.",
+            "Remove the link, or give the name that it leads to.",
+        )
     for candidate in (target, target.with_name(target.name + ".part")):
         if candidate.exists() and _is_same(candidate, source):
             raise UsageError(f"The output '{path}' is the input.", "Give another name with -o.")

@@ -15,7 +15,7 @@ from ..frame import Frame
 from .address import Address
 from .colour import HD_LINES
 from .info import SourceInfo
-from .inputs import InputOptions, interruptibly
+from .inputs import InputOptions, interruptibly, open_input
 from .orientation import UPRIGHT
 from .source import FileSource
 
@@ -124,7 +124,7 @@ def probe_file(name: str, *, scan: bool = False, options: InputOptions | None = 
         elif source.images:
             times, counted, damage = list(range(min(len(source.images.paths), LOOK_AHEAD))), None, ()
         elif address.is_file and options.format is None:
-            times, counted, damage = _first_times(name), None, ()
+            times, counted, damage = _first_times(address, options), None, ()
         else:
             times, counted, damage = _times_of(source), None, ()
         start = float(times[0] * source.info.time_base) if times else None
@@ -149,10 +149,10 @@ def _times_of(source: FileSource) -> list[int]:
     return times
 
 
-def _first_times(name: str) -> list[int]:
+def _first_times(address: Address, options: InputOptions) -> list[int]:
     """Timestamps of the first video packets, in order, in ticks."""
     times: list[int] = []
-    with av.open(f"file:{name}", "r", metadata_errors="surrogateescape") as container:
+    with open_input(address, options, None) as container:
         video = container.streams.best("video")
         try:
             for packet in container.demux(video):

@@ -8,10 +8,14 @@ from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
 
+from ..errors import SourceError
+
 __all__ = ["ConstantRate", "Timed"]
 
 _FINEST = 1 << 31
 """Time bases with larger denominators than this are not used."""
+_MOST_REPEATED = 100_000
+"""Over an hour at 25 frames a second; a damaged timestamp would fill the disk."""
 _ROUNDED = Fraction(2, 1000)
 """By so many seconds the timestamps of a constant rate may be off, as in Matroska, which rounds them."""
 
@@ -78,6 +82,12 @@ class ConstantRate:
     def _repeated(self, item: Timed, until: int) -> Iterator[Timed]:
         """The picture for every index from its own up to `until`; none if the next one took its place."""
         first = self._index(item.pts)
+        if until - first > _MOST_REPEATED:
+            raise SourceError(
+                f"The time of the input jumps by {float((until - first) / self._rate):.0f} s, and at a constant rate "
+                f"one picture would be repeated {until - first} times.",
+                "Use an output that has timestamps, such as .mp4 or .mkv, and no --rate.",
+            )
         self.changed |= until != first + 1
         assert self._first is not None
         start = round(self._first * self._from / self.time_base)

@@ -62,10 +62,11 @@ class ImageDestination:
 
     Attributes:
         name, kept: the pattern.
+        overwrite: existing images are replaced.
     """
 
-    def __init__(self, path: Path, first_number: int) -> None:
-        self._path = path
+    def __init__(self, path: Path, first_number: int, *, overwrite: bool = False) -> None:
+        self._path, self.overwrite = path, overwrite
         self._pattern = Numbered.parse(path.name)
         self._first = first_number
         self.name = str(path)
@@ -124,7 +125,7 @@ class ImagePlan(OutputPlan):
     def images(self) -> ImageDestination:
         """Where they go."""
         assert isinstance(self.path, Path)
-        return ImageDestination(self.path, self.first_number)
+        return ImageDestination(self.path, self.first_number, overwrite=self.overwrite)
 
 
 def check_image_path(path: Path, source: str, *, overwrite: bool) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 import av
 from av.packet import Packet
 
-from ..errors import UsageError
+from ..errors import SourceError, UsageError
 from ..settings import Input
 from .address import Address
 from .deinterlace import Deinterlacer
@@ -57,7 +57,7 @@ def reader_for(
             log.warning("%s", note)
         if deinterlacer.wanted:
             log.warning("--deinterlace on has no effect: images are taken as they are.")
-        return ImageReader(address, images, options.rate)
+        return ImageReader(address, images, options.rate, stops=options.reading.on_error == "stop")
     if options.rate is not None and options.format != "rawvideo" and address.kind != "camera":
         raise UsageError(
             "--input-rate has no meaning for an input that says it itself.",
@@ -89,6 +89,7 @@ class ImageReader:
         address: what the user called them.
         images: which they are.
         rate: frames a second; None for 25.
+        stops: an image that cannot be decoded is an error.
     """
 
     seekable = True
@@ -96,14 +97,17 @@ class ImageReader:
     lost = ""
     streams_to_copy: tuple[Any, ...] = ()
     container = None
-    packets: tuple[Packet[Any], ...] = ()
+    rest: tuple[Packet[Any], ...] = ()
 
-    def __init__(self, address: Address, images: Images, rate: Fraction | None) -> None:
+    def __init__(
+        self, address: Address, images: Images, rate: Fraction | None, *, stops: bool = False
+    ) -> None:
         self.address = address
         self.images = images
         self.rate = rate or USUAL_RATE
         self.rate_assumed = rate is None
         self.video = _Clock(1 / self.rate)
+        self._stops = stops
         self.stopped = False
         self.damaged_packets = 0
         self._name = address.name
@@ -182,6 +186,11 @@ class ImageReader:
         try:
             picture = self._decode(Path(path).read_bytes())
         except (av.error.FFmpegError, OSError, ValueError) as error:
+            if self._stops:
+                raise SourceError(
+                    f"The image '{path}' cannot be read: {describe(error)}.",
+                    "--on-error skip leaves it out and goes on.",
+                ) from error
             self.damaged_packets += 1
             level = logging.WARNING if self.damaged_packets == 1 else logging.INFO
             log.log(level, "The image '%s' cannot be read and is left out: %s.", path, describe(error))

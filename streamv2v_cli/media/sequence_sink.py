@@ -15,6 +15,7 @@ from av.codec.context import CodecContext
 from ..errors import SinkError
 from ..frame import Frame
 from .colour import RgbReader, RgbWriter
+from .destination import create_anew, take_name
 from .encoder import configure
 from .ffmpeg import describe
 from .image import ImageDecoder
@@ -131,10 +132,11 @@ class ImageSink:
     def _save(self, path: Path, data: bytes, pixels: np.ndarray) -> None:
         part = path.with_name(path.name + ".part")
         try:
-            part.write_bytes(with_comment(data, self._comment) if self._comment else data)
+            with open(create_anew(part), "wb") as file:
+                file.write(with_comment(data, self._comment) if self._comment else data)
             if self._check is not None:
                 self._check(part, pixels)
-            part.replace(path)
+            take_name(part, path, overwrite=self.destination.overwrite)
         except OSError as error:
             part.unlink(missing_ok=True)
             raise SinkError(

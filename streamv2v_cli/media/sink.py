@@ -66,6 +66,7 @@ class FileSink:
         self._usual_duration = max(1, round(1 / (self._picture.rate * self._picture.time_base)))
         container = plan.container
         try:
+            self.destination.prepare()
             self._output = av.open(
                 self.destination.url,
                 "w",
@@ -165,13 +166,13 @@ class FileSink:
         if not self.frames_written:
             self.discard()
             return
-        if self._closed:
-            return
-        try:
-            self._drain(trim=True)
-        except (SinkError, BrokenPipeError) as error:
-            log.debug("%s", error)
-        self._close_quietly()
+        if not self._closed:
+            try:
+                self._drain(trim=True)
+            except (SinkError, BrokenPipeError) as error:
+                log.debug("%s", error)
+            self._close_quietly()
+        self.destination.release()
 
     def discard(self) -> None:
         """Close and delete the temporary file."""

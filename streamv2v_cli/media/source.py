@@ -312,7 +312,7 @@ class FileSource:
         """After the last wanted frame: what else belongs to its time, which may come later in the file."""
         demuxer = self._demuxer
         waiting = {stream.index for stream in demuxer.streams_to_copy if stream.type == "audio"}
-        for packet in demuxer.packets:
+        for packet in demuxer.rest:
             start = time_of(packet)
             if not waiting or (packet.stream is demuxer.video and start > end + _SEARCH_BEYOND_END):
                 return

@@ -10,7 +10,7 @@ from ..errors import UsageError
 
 __all__ = ["Trim", "seconds_of"]
 
-_TIME = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,2}):)?(\d+(?:\.\d*)?|\.\d+)")
+_TIME = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{0,12})?|\.\d{1,12})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,8 +140,8 @@ class FolderCheckpoint:
 class FileCheckpoint:
     """A single file in the layout of the original Stable Diffusion code, with configs from a folder."""
 
-    def __init__(self, path: Path, config: Path, *, config_given: bool) -> None:
-        self.path = path
+    def __init__(self, path: Path, config: Path, *, config_given: bool, allow_pickle: bool = False) -> None:
+        self.path, self._allow_pickle = path, allow_pickle
         self.config = config
         check_checkpoint(path, self._shapes, has_config=config_given)
         self.facts = self._with_time_condition(read_facts(config))
@@ -160,7 +160,7 @@ class FileCheckpoint:
     @cached_property
     def _tensors(self) -> dict[str, torch.Tensor]:
         _log.debug("reading %s", self.path)
-        return read_tensors(self.path)
+        return read_tensors(self.path, allow_pickle=self._allow_pickle)
 
     def _below(self, prefix: str) -> dict[str, torch.Tensor]:
         return {name: tensor for name, tensor in self._tensors.items() if name.startswith(prefix)}

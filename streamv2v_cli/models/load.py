@@ -20,12 +20,13 @@ from streamv2v_cli.models.obtain import obtain_lcm_lora, obtain_lora, obtain_mod
 from streamv2v_cli.models.quiet import quiet
 from streamv2v_cli.models.sources import Source
 from streamv2v_cli.models.vae import load_vae, vae_factor
+from streamv2v_cli.models.weights import check_pickle
 
 if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler
 
-    from streamv2v_cli.settings import Settings
+    from streamv2v_cli.settings import Settings, Weights
 
 __all__ = ["Model", "load_model", "make_scheduler"]
 
@@ -40,6 +41,7 @@ class _Parts:
     checkpoint: Checkpoint
     kind: Kind
     vae: Path | None
+    allow_pickle: bool
     vae_name: str
     loras: tuple[LoraRequest, ...]
     lcm_lora: str | None
@@ -79,43 +81,49 @@ def _gather(settings: Settings) -> _Parts:
     """Find every part and fetch what is only on the Hub: configs first, weights once those are accepted."""
     weights = settings.weights
     source, entry = find_model(settings.model)
-    checkpoint = _open(source, weights.config, ())
+    checkpoint = _open(source, weights, ())
     kind = (entry.kind if entry else None) or detect_kind(checkpoint.facts)
     vae = choose_vae(weights.vae, checkpoint.facts)
     lcm_lora = choose_lcm_lora(weights.lcm_lora, kind, checkpoint.facts)
-    loras = [LoraRequest(lora.source, obtain_lora(lora.source), lora.weight) for lora in weights.loras]
+    pickle = weights.allow_pickle
+    loras = [
+        LoraRequest(lora.source, obtain_lora(lora.source), lora.weight, pickle) for lora in weights.loras
+    ]
     if lcm_lora is not None:
-        loras.insert(0, LoraRequest(lcm_lora, obtain_lcm_lora(lcm_lora), 1.0))
+        loras.insert(0, LoraRequest(lcm_lora, obtain_lcm_lora(lcm_lora), 1.0, pickle))
     vae_path = None if vae is None else obtain_vae(vae)
+    for path in (vae_path, *(lora.path for lora in loras)):
+        if path is not None:
+            check_pickle(path, pickle)
     if source.kind == "hub":
         needed = ("unet", "text_encoder", "vae") if vae is None else ("unet", "text_encoder")
-        checkpoint = _open(source, weights.config, needed)
+        checkpoint = _open(source, weights, needed)
     own = f"the model's own {(checkpoint.facts.vae or {}).get('_class_name', 'VAE')}"
-    return _Parts(checkpoint, kind, vae_path, vae or own, tuple(loras), lcm_lora)
+    return _Parts(checkpoint, kind, vae_path, pickle, vae or own, tuple(loras), lcm_lora)
 
 
-def _open(source: Source, config: str | None, parts: tuple[str, ...]) -> Checkpoint:
+def _open(source: Source, weights: Weights, parts: tuple[str, ...]) -> Checkpoint:
     """The checkpoint; of one on the Hub, the configs and the weights of `parts` are fetched."""
     if source.kind == "file" and source.path is not None:
-        return _open_file(source.path, config)
-    if config is not None:
+        return _open_file(source.path, weights.config, weights.allow_pickle)
+    if weights.config is not None:
         raise ConfigError(
-            f"weights.config is {config!r}, but {source.text!r} is no single file: it has its own configs.",
+            f"weights.config is {weights.config!r}, but {source.text!r} is no single file: it has its own configs.",
             "Leave out --model-config.",
         )
     return FolderCheckpoint(obtain_model(source, parts))
 
 
-def _open_file(path: Path, config: str | None) -> FileCheckpoint:
+def _open_file(path: Path, config: str | None, allow_pickle: bool) -> FileCheckpoint:
     if config is None:
-        return FileCheckpoint(path, SD15_LAYOUT, config_given=False)
+        return FileCheckpoint(path, SD15_LAYOUT, config_given=False, allow_pickle=allow_pickle)
     folder = Path(config).expanduser()
     if not folder.is_dir():
         raise ModelError(
             f"The folder {config!r} given for the configs does not exist.",
             "Check the path given with --model-config.",
         )
-    return FileCheckpoint(path, folder, config_given=True)
+    return FileCheckpoint(path, folder, config_given=True, allow_pickle=allow_pickle)
 
 
 def _build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) -> Model:
@@ -124,7 +132,11 @@ def _build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) -
     facts = parts.checkpoint.facts
     # LoRAs are added in full precision, so that each weight is rounded only once.
     precise = torch.float32 if parts.loras else dtype
-    vae = parts.checkpoint.vae(dtype) if parts.vae is None else load_vae(parts.vae, dtype)
+    vae = (
+        parts.checkpoint.vae(dtype)
+        if parts.vae is None
+        else load_vae(parts.vae, dtype, allow_pickle=parts.allow_pickle)
+    )
     _check_vae(vae, facts, parts.vae_name)
     unet = parts.checkpoint.unet(precise)
     text_encoder = parts.checkpoint.text_encoder(precise)

@@ -17,11 +17,12 @@ from streamv2v_cli.models.folder import holds_files
 from streamv2v_cli.models.layout import check_checkpoint, read_header
 from streamv2v_cli.models.obtain import cached_lora, cached_vae
 from streamv2v_cli.models.sources import Source, find_source
+from streamv2v_cli.models.weights import check_pickle
 from streamv2v_cli.settings_text import read_mapping
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Kind
-    from streamv2v_cli.settings import Settings
+    from streamv2v_cli.settings import Settings, Weights
 
 __all__ = ["ModelPlan", "PlannedPart", "describe_model", "recommended_settings"]
 
@@ -101,16 +102,18 @@ def describe_model(settings: Settings) -> ModelPlan:
     except ModelError as error:
         return ModelPlan(settings.model, None, (_missing("model", settings.model, error),))
     try:
+        if source.kind == "file" and source.path is not None:
+            check_pickle(source.path, weights.allow_pickle)
         facts = _facts(source, weights.config)
     except ModelError as error:
         return ModelPlan(settings.model, None, (_missing("model", settings.model, error),))
     kind = (entry.kind if entry else None) or (detect_kind(facts) if facts else None)
-    vae = _vae_part(source, facts, weights.vae)
+    vae = _vae_part(source, facts, weights)
     parts = [
         _model_part(source, kind, own_vae=vae.source == OWN_VAE),
         vae,
-        *_lcm_parts(facts, kind, weights.lcm_lora),
-        *(_lora_part("LoRA", lora.source, f"weight {lora.weight:g}") for lora in weights.loras),
+        *_lcm_parts(facts, kind, weights),
+        *(_lora_part("LoRA", lora.source, f"weight {lora.weight:g}", weights) for lora in weights.loras),
     ]
     return ModelPlan(settings.model, kind, tuple(parts))
 
@@ -136,8 +139,9 @@ def _model_part(source: Source, kind: Kind | None, *, own_vae: bool) -> PlannedP
     return PlannedPart("model", source.hub_id or str(source.path), path, remark)
 
 
-def _vae_part(source: Source, facts: ModelFacts | None, wanted: str) -> PlannedPart:
+def _vae_part(source: Source, facts: ModelFacts | None, weights: Weights) -> PlannedPart:
     """The VAE; of a model that is not here, `auto` is most likely the tiny one."""
+    wanted = weights.vae
     try:
         likely = {"auto": SD_TINY_VAE, "own": None}.get(wanted, wanted)
         vae = choose_vae(wanted, facts) if facts else likely
@@ -145,24 +149,29 @@ def _vae_part(source: Source, facts: ModelFacts | None, wanted: str) -> PlannedP
             name = facts.vae.get("_class_name", "") if facts and facts.vae else ""
             return PlannedPart("VAE", OWN_VAE, source.path, str(name))
         path = cached_vae(find_source(vae, "VAE", "--vae"))
+        if path is not None:
+            check_pickle(path, weights.allow_pickle)
     except ModelError as error:
         return _missing("VAE", wanted, error)
     return PlannedPart("VAE", vae, path, "" if path else FETCHED)
 
 
-def _lcm_parts(facts: ModelFacts | None, kind: Kind | None, wanted: str) -> list[PlannedPart]:
+def _lcm_parts(facts: ModelFacts | None, kind: Kind | None, weights: Weights) -> list[PlannedPart]:
     """The LCM-LoRA, or nothing if none would be applied; of a model that is not here, the likely one."""
+    wanted = weights.lcm_lora
     guess = LCM_LORAS[768] if wanted == "auto" and kind in (None, "diffusion") else wanted
     lora = choose_lcm_lora(wanted, kind, facts) if facts and kind else guess
     if lora in (None, "auto", "none"):
         return []
     remark = "unless the model turns out to be distilled already" if wanted == "auto" and kind is None else ""
-    return [_lora_part("LCM-LoRA", str(lora), remark)]
+    return [_lora_part("LCM-LoRA", str(lora), remark, weights)]
 
 
-def _lora_part(role: str, text: str, remark: str) -> PlannedPart:
+def _lora_part(role: str, text: str, remark: str, weights: Weights) -> PlannedPart:
     try:
         path = cached_lora(find_source(text, role, f"--{role.lower()}"))
+        if path is not None:
+            check_pickle(path, weights.allow_pickle)
     except ModelError as error:
         return _missing(role, text, error)
     return PlannedPart(role, text, path, ", ".join(filter(None, [remark, "" if path else FETCHED])))

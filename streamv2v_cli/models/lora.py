@@ -28,11 +28,13 @@ class LoraRequest:
         source: what the user called it.
         path: the file.
         weight: factor on its updates.
+        allow_pickle: it may be a pickled file.
     """
 
     source: str
     path: Path
     weight: float
+    allow_pickle: bool = False
 
 
 def fuse_loras(unet: nn.Module, text_encoder: nn.Module, requests: Sequence[LoraRequest]) -> list[str]:
@@ -51,7 +53,7 @@ def fuse_loras(unet: nn.Module, text_encoder: nn.Module, requests: Sequence[Lora
     notes = {}
     for index in sorted(range(len(requests)), key=lambda i: (str(requests[i].path), requests[i].weight)):
         request = requests[index]
-        found = read_lora(request.path)
+        found = read_lora(request.path, allow_pickle=request.allow_pickle)
         matched = [(layer, update) for update in found if (layer := _find(layers, update)) is not None]
         if not matched:
             raise ModelError(

@@ -93,15 +93,15 @@ def choose_lora_file(names: Sequence[str], where: str) -> str:
     raise ModelError(f"The LoRA folder {where!r} has {found}.", "Give the path of one file with --lora PATH.")
 
 
-def read_lora(path: Path) -> list[LoraUpdate]:
+def read_lora(path: Path, *, allow_pickle: bool = False) -> list[LoraUpdate]:
     """All updates in a LoRA file, sorted by layer.
 
     Raises:
-        ModelError: it is damaged, incomplete, no LoRA, or made with another method.
+        ModelError: it is damaged, incomplete, no LoRA, made with another method, or pickled and not allowed.
     """
     pieces: dict[tuple[str, str], _Pieces] = {}
     unknown = []
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, allow_pickle=allow_pickle)
     _check_method(tensors, path)
     for key, tensor in tensors.items():
         if not _collect(pieces, key, tensor):

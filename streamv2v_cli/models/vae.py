@@ -23,7 +23,9 @@ _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", "
 _CLASSES = ("AutoencoderTiny", "AutoencoderKL")
 
 
-def load_vae(path: Path, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
+def load_vae(
+    path: Path, dtype: torch.dtype, *, allow_pickle: bool = False
+) -> AutoencoderKL | AutoencoderTiny:
     """An `AutoencoderTiny` or `AutoencoderKL` from a diffusers folder or a single file, on the CPU.
 
     A single file takes its config from `config.json` beside it; without one it must have the shape of TAESD
@@ -36,7 +38,7 @@ def load_vae(path: Path, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
         cls = _vae_class(read_json(path / "config.json"), path)
         module: AutoencoderKL | AutoencoderTiny = load_part(cls, path, "", dtype)
         return module
-    tensors = _plain_names(read_tensors(path))
+    tensors = _plain_names(read_tensors(path, allow_pickle=allow_pickle))
     beside = path.parent / "config.json"
     config = read_json(beside) if beside.is_file() else _guess_config(tensors, path)
     return _build(config, tensors, path, dtype)

@@ -1,4 +1,8 @@
-"""Reading tensors from files, without ever running code from them, and filling modules strictly."""
+"""Reading tensors from files, without ever running code from them, and filling modules strictly.
+
+Pickled files are read only where the user allows it, and then as plain data: the unpickler that is meant to run
+nothing is a large piece of code that has had holes before.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +16,44 @@ from streamv2v_cli.models.layout import damaged
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_loaded", "fill", "read_tensors"]
+__all__ = ["check_loaded", "check_pickle", "fill", "read_tensors"]
 
+PICKLED = (".ckpt", ".pt", ".pth")
 # Constants and training leftovers that modules of this kind do not have as parameters.
 _IGNORED = ("position_ids", "logit_scale", "text_projection", "num_batches_tracked")
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a .safetensors, .ckpt, .pt or .pth file, on the CPU.
+def check_pickle(path: Path, allow_pickle: bool) -> None:
+    """Raise a ModelError if the file is a pickled one and those are not allowed."""
+    if path.suffix.lower() in PICKLED and not allow_pickle:
+        raise ModelError(
+            f"{str(path)!r} is a pickled file, of a kind that can run code when it is read; it was not opened.",
+            "Get the .safetensors version, or say --allow-pickle if you trust who made it: even then only tensors "
+            "are read.",
+        )
+
+
+def read_tensors(path: Path, *, allow_pickle: bool = False) -> dict[str, torch.Tensor]:
+    """All tensors of a .safetensors file, or of a .ckpt, .pt or .pth file if those are allowed, on the CPU.
 
     Raises:
-        ModelError: the file is damaged, of another type, or holds more than tensors.
+        ModelError: the file is damaged, of another type, not allowed, or holds more than tensors.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     suffix = path.suffix.lower()
+    check_pickle(path, allow_pickle)
     if suffix == ".safetensors":
         try:
             tensors: dict[str, torch.Tensor] = load_file(path)
             return tensors
         except (SafetensorError, OSError, ValueError) as error:
             raise damaged(path, error) from error
-    if suffix not in (".ckpt", ".pt", ".pth"):
+    if suffix not in PICKLED:
         raise ModelError(
             f"{str(path)!r} is no weights file that can be read.",
-            "Supported are .safetensors, .ckpt, .pt and .pth.",
+            "Supported are .safetensors and, with --allow-pickle, .ckpt, .pt and .pth.",
         )
     return _tensors_only(_unpickle(path), path)
 

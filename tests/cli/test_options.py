@@ -24,6 +24,7 @@ SAMPLES = {
     "output.preset": "fast", "output.pix_fmt": "yuv444p", "output.audio": "none", "output.metadata": "none",
     "output.subtitles": "none",
     "input.live": "on", "input.rtsp_transport": "udp", "input.timeout": "3.5", "input.reconnect": "0",
+    "input.references": "files", "input.on_error": "stop",
     "output.format": "nut", "output.rate": "25", "output.bitrate": "4M",
     "output.keyint": "50", "input.hdr": "clip", "input.deinterlace": "on", "input.background": "red",
 }  # fmt: skip
@@ -61,6 +62,7 @@ def test_the_samples_cover_every_flag_with_a_value():
         "bank.reset_on_cut",
         "skip_similar.enabled",
         "weights.loras",
+        "weights.allow_pickle",
         "output.encoder_opt",
         "output.side_by_side",
     }

@@ -46,6 +46,16 @@ def test_kinds_of_inputs(name: str, kind: str, live: bool, seeks: bool) -> None:
         ("http://host/key=1?monkey=2", "http://host/key=1?monkey=2"),
         ("is it a?key=1", "is it a?key=1"),
         ("cannot open 'http://a:b@c/': http://d:e@f", "cannot open 'http://a:***@c/': http://d:***@f"),
+        ("rtsp://joe:pa/ss@host/x@2", "rtsp://joe:***@2"),
+        ("rtsp://host:554/x@2x", "rtsp://host:554/x@2x"),
+        ("rtmp://host/live/KEY-1?sub=KEY-2", "rtmp://host/live/***"),
+        ("RTMPS://joe:pass@host:443/a/b/c 'x'", "RTMPS://joe:***@host:443/a/*** 'x'"),
+        ("rtmp://host/app", "rtmp://host/app"),
+        (
+            "https://h/x?X-Amz-Signature=a&access_token=b&q=1",
+            "https://h/x?X-Amz-Signature=***&access_token=***&q=1",
+        ),
+        ("https://glpat_0123456789abcdef0123@host/x", "https://***@host/x"),
     ],
 )
 def test_passwords_are_hidden(text: str, shown: str) -> None:
@@ -59,6 +69,7 @@ def test_passwords_are_hidden(text: str, shown: str) -> None:
     ("source", "name"),
     [
         ("rtsp://joe:pass@10.0.0.1:554/cam/1", "1_ink.mp4"),
+        ("rtmp://host/live/KEY", "live_ink.mp4"),
         ("udp://239.0.0.1:5000", "239_0_0_1_ink.mp4"),
         ("http://host/some%20clip.mkv?token=1", "some_clip_ink.mkv"),
         ("camera:0", "camera_0_ink.mp4"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,9 @@ def opened(tmp_path: Path) -> Iterator[FileSource]:
         yield opened
 
 
-def make_sink(source: FileSource, path: Path) -> FileSink:
+def make_sink(source: FileSource, path: Path, *, overwrite: bool = False) -> FileSink:
     output = Output(preset="veryfast", crf=12)
-    return FileSink(plan_output(source, path, source.info.size, output))
+    return FileSink(replace(plan_output(source, path, source.info.size, output), overwrite=overwrite))
 
 
 def feed(sink: FileSink, source: FileSource, frames: int) -> None:
@@ -49,7 +50,7 @@ def feed(sink: FileSink, source: FileSource, frames: int) -> None:
 def test_the_file_has_its_name_only_when_it_is_complete(opened: FileSource, tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     path.write_text("the file that was there")
-    sink = make_sink(opened, path)
+    sink = make_sink(opened, path, overwrite=True)
     feed(sink, opened, 100)
     assert path.read_text() == "the file that was there"
     assert (tmp_path / "out.mp4.part").exists()
@@ -136,8 +137,12 @@ def test_a_full_disk_is_one_sentence(
     sink.abandon()
 
 
-def test_a_really_full_disk(opened: FileSource, tmp_path: Path) -> None:
-    (tmp_path / "out.mkv.part").symlink_to("/dev/full")
+def test_a_really_full_disk(opened: FileSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def into_nothing(part: Path) -> int:
+        part.symlink_to("/dev/full")
+        return os.open(os.devnull, os.O_WRONLY)
+
+    monkeypatch.setattr("streamv2v_cli.media.destination.create_anew", into_nothing)
     with pytest.raises(SinkError, match="the disk is full"):  # noqa: PT012 - any of these may notice it
         sink = make_sink(opened, tmp_path / "out.mkv")
         feed(sink, opened, 100)

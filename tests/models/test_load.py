@@ -14,7 +14,7 @@ from single_file import save_single_file, single_file_tensors
 from tiny import make_tiny_pipeline, tiny_model, tiny_scheduler, tiny_vae
 
 from streamv2v_cli.errors import ConfigError, DeviceError, ModelError, ModelNotFoundError
-from streamv2v_cli.models import load_model
+from streamv2v_cli.models import describe_model, load_model
 from streamv2v_cli.models.layout import recognise
 from streamv2v_cli.settings import Settings
 
@@ -61,7 +61,8 @@ def test_single_file_gives_the_same_weights(
 ) -> None:
     folder = tiny_folder(vae="kl", layers_per_block=2)
     file = save_single_file(folder, tmp_path / f"model{suffix}")
-    model, reference = load_model(settings(file, config=str(folder))), load_model(settings(folder))
+    model = load_model(settings(file, config=str(folder), allow_pickle=suffix == ".ckpt"))
+    reference = load_model(settings(folder))
     for part in ("unet", "vae", "text_encoder"):
         assert_same_weights(getattr(model, part), getattr(reference, part))
     assert model.tokenizer("a cat").input_ids == reference.tokenizer("a cat").input_ids
@@ -183,7 +184,7 @@ def test_damaged_files(own_folder: Folders, settings: SettingsOf, tmp_path: Path
     for name in ("model.safetensors", "model.ckpt"):
         (tmp_path / name).write_bytes(b"not weights at all" * 20)
         with pytest.raises(ModelError, match="damaged"):
-            load_model(settings(tmp_path / name))
+            load_model(settings(tmp_path / name, allow_pickle=True))
     folder = own_folder()
     weights = folder / "unet/diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
@@ -198,11 +199,33 @@ class Malicious:
         return exec, ("raise SystemExit('code was run')",)
 
 
-def test_pickled_code_is_not_run(settings: SettingsOf, tmp_path: Path) -> None:
+def test_pickled_code_is_not_run_even_where_pickles_are_allowed(settings: SettingsOf, tmp_path: Path) -> None:
     torch.save({"state_dict": {"weight": torch.zeros(1)}, "callbacks": Malicious()}, tmp_path / "model.ckpt")
     with pytest.raises(ModelError, match="could run code") as caught:
-        load_model(settings(tmp_path / "model.ckpt"))
+        load_model(settings(tmp_path / "model.ckpt", allow_pickle=True))
     assert ".safetensors" in caught.value.remedy
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".PTH"])
+@pytest.mark.parametrize("role", ["model", "vae", "lcm_lora", "loras"])
+def test_pickled_files_are_not_opened_unless_allowed(
+    tiny_folder: Folders,
+    settings: SettingsOf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    role: str,
+    suffix: str,
+) -> None:
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("it was opened"))
+    file = tmp_path / f"weights{suffix}"
+    file.write_bytes(b"not to be read")
+    wanted = settings(file) if role == "model" else settings(tiny_folder(), **{role: str(file)})
+    with pytest.raises(ModelError, match="pickled") as caught:
+        load_model(wanted)
+    assert "--allow-pickle" in caught.value.remedy
+    missing = [part for part in describe_model(wanted).parts if part.missing]
+    assert len(missing) == 1
+    assert "--allow-pickle" in missing[0].remark
 
 
 def test_folder_with_only_pickles(own_folder: Folders, settings: SettingsOf) -> None:

@@ -1,0 +1,302 @@
+"""Faults in the middle of a run: one line, the right exit code, what was finished saved, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from clips import look, make_clip
+from ran import Ran
+
+from streamv2v_cli.frame import Frame
+from streamv2v_cli.media.pictures import PictureReader
+from streamv2v_cli.media.sink import FileSink
+from streamv2v_cli.passthrough import PassthroughTranslator
+
+Restyle = Callable[..., Ran]
+ROOT = Path(__file__).parents[2]
+FRAMES = 60
+RUNS = int(os.environ.get("STREAMV2V_SIGNAL_RUNS", "4"))
+"""`make faults` asks for more."""
+SLOW = """
+import time
+from streamv2v_cli.passthrough import PassthroughTranslator
+from streamv2v_cli import app
+push = PassthroughTranslator.push
+def slow_push(self, frame):
+    time.sleep(0.01)
+    return push(self, frame)
+PassthroughTranslator.push = slow_push
+app.main()
+"""
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Sixty frames with sound."""
+    return make_clip(tmp_path / "clip.mp4", pts=range(0, 512 * FRAMES, 512), tones=(0.0,))
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running() -> Iterator[None]:
+    yield
+    for _ in range(100):
+        left = [thread.name for thread in threading.enumerate() if thread.name.startswith("streamv2v-")]
+        if not left:
+            return
+        time.sleep(0.05)
+    raise AssertionError(left)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a run that takes 10 ms for each frame."""
+    (tmp_path / "slow.py").write_text(textwrap.dedent(SLOW))
+    common = ["--translator", "passthrough", "--preset", "ultrafast", "-o", "out.mp4"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    started: list[subprocess.Popen[str]] = []
+
+    def start(source: Path, *arguments: str) -> subprocess.Popen[str]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "slow.py", "run", str(source), *common, *arguments],
+                cwd=tmp_path,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def await_frames(part: Path) -> None:
+    for _ in range(1200):
+        if part.exists() and part.stat().st_size > 500:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{part} did not appear")
+
+
+@pytest.mark.parametrize("run", range(RUNS))
+def test_a_signal_at_any_moment(run: int, start: Callable[..., Any], tmp_path: Path) -> None:
+    """Whatever the moment: nothing, or a whole file with every frame that was finished and no more sound."""
+    chance = random.Random(run)
+    number = (signal.SIGINT, signal.SIGTERM)[run % 2]
+    source = make_clip(tmp_path / "long.mp4", pts=range(0, 512 * 300, 512), tones=(0.0,))
+    process = start(source)
+    if run % 4 < 3:
+        await_frames(tmp_path / "out.mp4.part")
+    time.sleep(chance.uniform(0, 2))
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in err
+    output = tmp_path / "out.mp4"
+    if process.returncode == 0:
+        assert len(look(output).times) == 300, "the signal came after the end"
+        return
+    assert process.returncode == 128 + number or (process.returncode == -number and not output.exists()), err
+    assert not (tmp_path / "out.mp4.part").exists() or not output.exists()
+    if output.exists():
+        assert out == "out.mp4\n"
+        seen = look(output)
+        assert seen.numbers == list(range(len(seen.times)))
+        assert f"{len(seen.times)} frame" in err
+        assert seen.sounds[0][-1][0] < seen.times[-1] + 0.05
+
+
+def test_a_killed_run_leaves_no_broken_file_under_the_final_name(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
+    source = make_clip(tmp_path / "long.mp4", pts=range(0, 512 * 300, 512), tones=(0.0,))
+    process = start(source)
+    await_frames(tmp_path / "out.mp4.part")
+    process.kill()
+    process.communicate(timeout=10)
+    assert not (tmp_path / "out.mp4").exists()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"slow.py", "long.mp4", "out.mp4.part"}
+    # Its rest is in nobody's way.
+    again = start(source, "--frames", "3")
+    assert again.wait(60) == 0
+    assert len(look(tmp_path / "out.mp4").times) == 3
+    assert not (tmp_path / "out.mp4.part").exists()
+
+
+def saved(ran: Ran) -> list[int]:
+    assert ran.output is None
+    assert ran.part is not None
+    return look(ran.part).numbers
+
+
+def one_line(ran: Ran, *words: str) -> None:
+    assert ran.code == 1, ran
+    assert len(ran.errors) == 1, ran
+    assert "Traceback" not in ran.said
+    assert all(word in ran.errors[0] for word in words), ran
+
+
+def test_a_model_that_raises_at_frame_37(
+    clip: Path, restyle: Restyle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = PassthroughTranslator.push
+
+    def fail(self: PassthroughTranslator, frame: Frame) -> list[Frame]:
+        if frame.pts == 512 * 37:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore\nlines")
+        return push(self, frame)
+
+    monkeypatch.setattr(PassthroughTranslator, "push", fail)
+    ran = restyle(clip)
+    one_line(ran, "RuntimeError", "illegal memory access")
+    assert saved(ran) == list(range(37))
+    assert "The 37 finished frames are in" in ran.said
+    assert len(ran.said.splitlines()) == 2
+
+
+def test_a_decoder_thread_that_dies(clip: Path, restyle: Restyle, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, count = PictureReader.__call__, 0
+
+    def die(self: PictureReader, frame: Any) -> Any:
+        nonlocal count
+        count += 1
+        if count == 20:
+            raise MemoryError("no room for a picture")
+        return read(self, frame)
+
+    monkeypatch.setattr(PictureReader, "__call__", die)
+    ran = restyle(clip)
+    one_line(ran, "MemoryError", "no room for a picture")
+    assert saved(ran) == list(range(19))
+
+
+def test_an_encoder_that_refuses_a_frame(
+    clip: Path, restyle: Restyle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode = FileSink._encode
+
+    class Refusing:
+        def encode(self, _: Any) -> None:
+            raise av.error.ArgumentError(22, "Invalid argument")
+
+    def refuse(self: FileSink, picture: Any) -> None:
+        if picture is not None and self.frames_written == 11:
+            video, self._video = self._video, Refusing()
+            try:
+                encode(self, picture)
+            finally:
+                self._video = video
+        encode(self, picture)
+
+    monkeypatch.setattr(FileSink, "_encode", refuse)
+    ran = restyle(clip)
+    one_line(ran, "Writing", "failed")
+    assert saved(ran) == list(range(11))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_to(clip: Path, restyle: Restyle, tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    ran = restyle(clip, output="closed/out.mkv")
+    assert (ran.code, len(ran.errors)) == (2, 1)
+    assert "cannot be written to" in ran.said
+
+
+def test_an_output_that_becomes_read_only(
+    clip: Path, restyle: Restyle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("streamv2v_cli.media.destination.take_name", refuse)
+    ran = restyle(clip)
+    one_line(ran, "the disk is read-only")
+    assert saved(ran) == list(range(FRAMES))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB; only where the test may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    mount = shutil.which("mount")
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up(clip: Path, restyle: Restyle, small_disk: Path) -> None:
+    source = make_clip(clip.with_name("noisy.mkv"), pts=range(0, 512 * 200, 512), picture=_noise)
+    ran = restyle(source, output="disk/out.mkv")
+    one_line(ran, "the disk is full")
+    assert "Free some space and run again." in ran.said
+    numbers = len(look(small_disk / "out.mkv.part").times)
+    assert numbers > 5
+    assert "those that could be written are in" in ran.said
+
+
+def _noise(index: int) -> Any:
+    import numpy as np
+
+    return np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
+
+
+def test_workers_do_not_outlive_a_killed_batch(tmp_path: Path) -> None:
+    """They end with the pipe to the process that started them, however that ends."""
+    if not Path("/proc/self/cwd").exists():
+        pytest.skip("no /proc")
+    source = make_clip(tmp_path / "0.mp4", pts=range(0, 512 * 3000, 512))
+    for number in range(1, 4):
+        shutil.copy(source, tmp_path / f"{number}.mp4")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    arguments = ["--translator", "passthrough", "-j", "2", "-o", "out", "-q", *(f"{n}.mp4" for n in range(4))]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamv2v_cli", "batch", *arguments],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    for _ in range(1200):
+        if len(list(tmp_path.glob("out/*.part"))) == 2:
+            break
+        time.sleep(0.05)
+    assert len(_working_in(tmp_path)) >= 3
+    process.kill()
+    process.wait(10)
+    for _ in range(400):
+        if not _working_in(tmp_path):
+            return
+        time.sleep(0.05)
+    raise AssertionError(_working_in(tmp_path))
+
+
+def _working_in(folder: Path) -> list[str]:
+    """The processes whose current folder it is."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").resolve() == folder:
+                found.append((process / "cmdline").read_text())
+        except OSError:
+            continue
+    return found

@@ -1,0 +1,67 @@
+"""Passwords and stream keys in URLs reach neither stdout, nor stderr, nor files."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamv2v_cli.app import _report
+from streamv2v_cli.errors import SourceError
+from streamv2v_cli.logs import log_to_stderr
+
+SECRET = "hUsh4b1d"
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("rtsp://joe:{secret}@127.0.0.1:{port}/x",),
+        ("rtsp://joe:{secret}@127.0.0.1:{port}/x", "left", "over"),
+        ("left", "rtsp://joe:{secret}@127.0.0.1:{port}/x"),
+        ("http://127.0.0.1:{port}/x.mp4?access_token={secret}", "--timeout", "1"),
+        ("srt://joe:{secret}@127.0.0.1:{port}",),
+        ("lavfi:movie=rtsp\\\\://joe\\:{secret}@127.0.0.1/x,nothing=rtsp://joe:{secret}@h",),
+        ("lavfi:testsrc2", "-o", "rtmp://127.0.0.1:{port}/live/{secret}"),
+        ("lavfi:testsrc2", "-o", "rtmp://127.0.0.1:{port}/live/{secret}", "--dry-run"),
+        ("lavfi:testsrc2", "-o", "rtsp://joe:{secret}@127.0.0.1:{port}/x", "--verify"),
+        ("lavfi:testsrc2", "--json", "rtsp://joe:{secret}@h/x"),
+        ("lavfi:testsrc2", "--config", "rtsp://joe:{secret}@h/x"),
+        ("lavfi:testsrc2", "--translator", "diffusion", "-p", "x", "--model", "https://joe:{secret}@h/x"),
+    ],
+)
+def test_no_secret_is_shown(
+    streamv2v: Callable[..., Any], tmp_path: Path, closed_port: int, arguments: tuple[str, ...]
+) -> None:
+    filled = [argument.format(secret=SECRET, port=closed_port) for argument in arguments]
+    common = ["--translator", "passthrough", "--frames", "2"]
+    events = [] if "--json" in arguments else ["--json", "events.ndjson"]
+    result = streamv2v("--debug", "run", *common, *filled, *events, "--log-level", "debug")
+    written = "".join(path.read_text() for path in tmp_path.iterdir() if path.is_file())
+    assert SECRET not in result.out + result.err + written
+    assert SECRET not in "".join(path.name for path in tmp_path.iterdir())
+    assert result.code in ((0,) if "--dry-run" in arguments else (1, 2)), result.err
+
+
+def test_what_slips_through_is_hidden_at_the_edge(capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"rtsp://joe:{SECRET}@host/x"
+    cause = OSError(f"cannot open {url}")
+    error = SourceError(f"No way to {url}.", f"Try {url}?token={SECRET}.")
+    error.__cause__ = cause
+    assert _report(error, debug=True) == 1
+    log_to_stderr("info")
+    logging.getLogger("streamv2v_cli.test").warning("lost %s", url)
+    shown = capsys.readouterr().err
+    assert SECRET not in shown
+    assert shown.count("***") >= 4

@@ -30,6 +30,7 @@ COMMANDS = {
     "run": "run:run",
     "batch": "batch:batch",
     "probe": "probe:probe",
+    "eval": "evaluate:evaluate",
     "config": "config:app",
     "doctor": "doctor:doctor",
 }

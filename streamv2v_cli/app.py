@@ -31,6 +31,7 @@ COMMANDS = {
     "batch": "batch:batch",
     "probe": "probe:probe",
     "eval": "evaluate:evaluate",
+    "compare": "compare:compare",
     "config": "config:app",
     "doctor": "doctor:doctor",
 }

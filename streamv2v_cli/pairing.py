@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .media.source import FileSource
     from .media.trim import Trim
 
-__all__ = ["frames_of", "open_video", "paired"]
+__all__ = ["frames_of", "open_video", "paired", "seconds"]
 
 _FINEST = Fraction(2, 1000)
 """Seconds; two containers that count milliseconds may differ by that in the distance of two times."""
@@ -40,6 +40,11 @@ def frames_of(source: FileSource) -> Iterator[Frame]:
     return (item for item in source if isinstance(item, Frame))
 
 
+def seconds(frame: Frame) -> Fraction:
+    """When a frame is shown, in seconds."""
+    return Fraction(0) if frame.pts is None else frame.pts * frame.time_base
+
+
 def paired(source: FileSource, edited: FileSource) -> Iterator[tuple[Frame, Frame]]:
     """The frames of a video with those of what was made of it, each with the one of the same moment.
 
@@ -58,7 +63,7 @@ def paired(source: FileSource, edited: FileSource) -> Iterator[tuple[Frame, Fram
         pair = next(sources, None), next(edits, None)
         if pair[0] is None or pair[1] is None:
             break
-        times = _seconds(pair[0]), _seconds(pair[1])
+        times = seconds(pair[0]), seconds(pair[1])
         starts = starts or times
         moment, other = times[0] - starts[0], times[1] - starts[1]
         if timed and abs(moment - other) > max(_FINEST, (moment - before) / 2):
@@ -85,10 +90,6 @@ def _check_counts(
             f"'{source.info.name}' has {counts[0]} frames and '{edited.info.name}' has {counts[1]}{where}.",
             "Give the source that it was made of, or measure as many frames as both have with --frames.",
         )
-
-
-def _seconds(frame: Frame) -> Fraction:
-    return Fraction(0) if frame.pts is None else frame.pts * frame.time_base
 
 
 def _count(rest: Iterable[Frame]) -> int:

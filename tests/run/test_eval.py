@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,9 +13,7 @@ import numpy as np
 import pytest
 from clips import LOSSLESS, look, make_clip, mosaic
 from tiny_clip import make_tiny_clip
-from typer.testing import CliRunner
 
-from streamv2v_cli.app import app
 from streamv2v_cli.metrics import Comparison
 
 WIDTH, HEIGHT = 96, 64
@@ -48,27 +45,6 @@ def video(path: Path, picture: Callable[[int], np.ndarray] = moving, **changes: 
     return make_clip(path, **{"picture": picture, **fields, **changes})
 
 
-@dataclass
-class Result:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def streamv2v(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Run a command in this process and in `tmp_path`."""
-    monkeypatch.chdir(tmp_path)
-
-    def streamv2v(*arguments: object) -> Result:
-        done = CliRunner().invoke(app, list(map(str, arguments)), prog_name="streamv2v")
-        return Result(done.exit_code, done.stdout, done.stderr)
-
-    return streamv2v
-
-
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     return video(tmp_path / "source.mkv")
@@ -79,10 +55,8 @@ def result(tmp_path: Path) -> Path:
     return video(tmp_path / "result.mkv", edited)
 
 
-def test_table_and_json_tell_what_the_frames_show(
-    streamv2v, source: Path, result: Path, tmp_path: Path
-) -> None:
-    done = streamv2v("eval", source, result, "--json", "out.json")
+def test_table_and_json_tell_what_the_frames_show(here, source: Path, result: Path, tmp_path: Path) -> None:
+    done = here("eval", source, result, "--json", "out.json")
     assert (done.code, done.err) == (0, "")
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["schema"] == "streamv2v.eval/1"
@@ -104,52 +78,52 @@ def test_table_and_json_tell_what_the_frames_show(
     assert not list(tmp_path.glob("*.part"))
 
 
-def test_json_on_stdout_is_all_there(streamv2v, source: Path, result: Path) -> None:
-    done = streamv2v("eval", source, result, "--json", "-", "--frames", 3)
+def test_json_on_stdout_is_all_there(here, source: Path, result: Path) -> None:
+    done = here("eval", source, result, "--json", "-", "--frames", 3)
     assert len(json.loads(done.out)["frames"]) == 3
 
 
-def test_a_video_against_itself(streamv2v, source: Path) -> None:
-    found = json.loads(streamv2v("eval", source, source, "--json", "-").out)["means"]
+def test_a_video_against_itself(here, source: Path) -> None:
+    found = json.loads(here("eval", source, source, "--json", "-").out)["means"]
     assert found["flicker"] == 0
     assert found["structure"] == pytest.approx(1)
     assert found["warp_error"] == found["source_warp_error"] < 1
 
 
 @pytest.mark.parametrize("missing", [0, 4, 9])
-def test_another_number_of_frames_is_an_error(streamv2v, source: Path, tmp_path: Path, missing: int) -> None:
+def test_another_number_of_frames_is_an_error(here, source: Path, tmp_path: Path, missing: int) -> None:
     kept = [index for index in range(COUNT) if index != missing]
     shorter = video(
         tmp_path / "shorter.mkv", lambda place: edited(kept[place]), pts=[EVENLY[index] for index in kept]
     )
     for pair, counts in (((source, shorter), (10, 9)), ((shorter, source), (9, 10))):
-        done = streamv2v("eval", *pair, "--json", "out.json")
+        done = here("eval", *pair, "--json", "out.json")
         assert done.code == 1
         assert f"'{pair[0]}' has {counts[0]} frames and '{pair[1]}' has {counts[1]}" in done.err
         assert ("they part" in done.err) == (missing == 4)
     assert not list(tmp_path.glob("out.json*"))
     if missing == 9:
-        assert streamv2v("eval", source, shorter, "--frames", 9).code == 0
+        assert here("eval", source, shorter, "--frames", 9).code == 0
 
 
-def test_as_many_frames_at_other_times_are_an_error(streamv2v, source: Path, tmp_path: Path) -> None:
+def test_as_many_frames_at_other_times_are_an_error(here, source: Path, tmp_path: Path) -> None:
     other = video(tmp_path / "other.mkv", edited, pts=(0, 192, *UNEVENLY[2:]))
-    done = streamv2v("eval", source, other)
+    done = here("eval", source, other)
     assert done.code == 1
     message = f"Frame 2 of '{other}' is 0.015 s after its first one, and that of '{source}' 0.040 s."
     assert message in done.err
 
 
-def test_times_may_be_shifted_and_rounded(streamv2v, tmp_path: Path) -> None:
+def test_times_may_be_shifted_and_rounded(here, tmp_path: Path) -> None:
     """As Matroska does it, which counts milliseconds, to a source that begins late."""
     uneven = video(tmp_path / "uneven.mov", pts=[pts + 700 for pts in UNEVENLY], codec="png", options={})
     rounded = video(tmp_path / "rounded.mkv", edited, pts=UNEVENLY)
     assert [float(t) for t in look(uneven).times] != [float(t) for t in look(rounded).times]
-    found = json.loads(streamv2v("eval", uneven, rounded, "--json", "-").out)
+    found = json.loads(here("eval", uneven, rounded, "--json", "-").out)
     assert found["means"]["changes"] == COUNT - 1
 
 
-def test_images_have_no_times_but_an_order(streamv2v, tmp_path: Path) -> None:
+def test_images_have_no_times_but_an_order(here, tmp_path: Path) -> None:
     (tmp_path / "frames").mkdir()
     for index in range(COUNT):
         with av.open(str(tmp_path / "frames" / f"{index:03}.png"), "w", format="image2") as image:
@@ -157,25 +131,25 @@ def test_images_have_no_times_but_an_order(streamv2v, tmp_path: Path) -> None:
             image.mux(stream.encode(av.VideoFrame.from_ndarray(edited(index), "rgb24")))
             image.mux(stream.encode(None))
     fast = video(tmp_path / "fast.mkv", pts=[pts // 5 for pts in EVENLY], rate=Fraction(125))
-    found = json.loads(streamv2v("eval", fast, "frames/%03d.png", "--json", "-").out)
+    found = json.loads(here("eval", fast, "frames/%03d.png", "--json", "-").out)
     assert found["means"]["frames"] == COUNT
     assert 15 < found["means"]["flicker"] < 25
 
 
-def test_another_size_is_measured_in_that_of_the_source(streamv2v, source: Path, tmp_path: Path) -> None:
+def test_another_size_is_measured_in_that_of_the_source(here, source: Path, tmp_path: Path) -> None:
     half = video(
         tmp_path / "half.mkv",
         lambda index: np.ascontiguousarray(moving(index)[::2, ::2]),
         size=(WIDTH // 2, HEIGHT // 2),
     )
-    done = streamv2v("eval", source, half)
+    done = here("eval", source, half)
     assert done.code == 0
     assert f"warning: '{half}' is 48x32 and is measured in the size of its source, 96x64." in done.err
 
 
-def test_nothing_is_compared_across_a_cut(streamv2v, tmp_path: Path) -> None:
+def test_nothing_is_compared_across_a_cut(here, tmp_path: Path) -> None:
     scenes = video(tmp_path / "scenes.mkv", lambda index: mosaic(index // 5, WIDTH, HEIGHT))
-    found = json.loads(streamv2v("eval", scenes, scenes, "--json", "-").out)
+    found = json.loads(here("eval", scenes, scenes, "--json", "-").out)
     assert found["cuts"] == [0.2]
     assert [row["index"] for row in found["frames"] if row["cut"]] == [5]
     assert found["frames"][5]["warp_error"] is None
@@ -183,21 +157,21 @@ def test_nothing_is_compared_across_a_cut(streamv2v, tmp_path: Path) -> None:
     assert found["means"]["changes"] == COUNT - 2
 
 
-def test_damage_is_told_and_makes_exit_code_3(streamv2v, tmp_path: Path) -> None:
+def test_damage_is_told_and_makes_exit_code_3(here, tmp_path: Path) -> None:
     damaged = make_clip(tmp_path / "damaged.mp4", pts=EVENLY, options={"preset": "ultrafast", "g": "1"})
     with av.open(str(damaged)) as container:
         position, size = [(packet.pos, packet.size) for packet in container.demux(video=0)][4]
     data = bytearray(damaged.read_bytes())
     data[position : position + size] = b"\xff" * size
     damaged.write_bytes(data)
-    done = streamv2v("eval", damaged, damaged)
+    done = here("eval", damaged, damaged)
     assert done.code == 3
     assert f"warning: {damaged}: The input is damaged: 1 damaged packet was skipped." in done.err
     assert "9 frames" in done.out
 
 
-def test_plots_say_what_they_show(streamv2v, source: Path, result: Path, tmp_path: Path) -> None:
-    assert streamv2v("eval", source, result, "--plot", "out.svg").code == 0
+def test_plots_say_what_they_show(here, source: Path, result: Path, tmp_path: Path) -> None:
+    assert here("eval", source, result, "--plot", "out.svg").code == 0
     drawn = (tmp_path / "out.svg").read_text()
     words = (
         "result.mkv against source.mkv",
@@ -209,26 +183,26 @@ def test_plots_say_what_they_show(streamv2v, source: Path, result: Path, tmp_pat
     )
     for text in (*words, "levels²", "levels of 255", "SSIM", "edited", "source", "edited minus source"):
         assert f"<!-- {text}" in drawn
-    assert streamv2v("eval", source, result, "--plot", "out.png").code == 0
+    assert here("eval", source, result, "--plot", "out.png").code == 0
     with av.open(str(tmp_path / "out.png")) as picture:
         (pixels,) = [frame.to_ndarray(format="rgb24") for frame in picture.decode(video=0)]
     assert pixels.shape[1] == 1100
     assert 0.5 < (pixels > 250).all(-1).mean() < 0.99
 
 
-def test_plots_without_matplotlib(streamv2v, monkeypatch, source: Path, result: Path) -> None:
+def test_plots_without_matplotlib(here, monkeypatch, source: Path, result: Path) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
-    done = streamv2v("eval", source, result, "--plot", "out.png")
+    done = here("eval", source, result, "--plot", "out.png")
     assert done.code == 1
     assert "need matplotlib" in done.err
     assert "pip install 'streamv2v[plots]'" in done.err
-    assert streamv2v("eval", source, result).code == 0
+    assert here("eval", source, result).code == 0
 
 
-def test_clip_judges_as_well(streamv2v, source: Path, result: Path, tmp_path: Path) -> None:
+def test_clip_judges_as_well(here, source: Path, result: Path, tmp_path: Path) -> None:
     make_tiny_clip(tmp_path / "tiny-clip")
     arguments = ("--clip", "tiny-clip", "--json", "out.json", "--plot", "out.svg")
-    done = streamv2v("eval", source, result, *arguments, "--prompt", "a cat")
+    done = here("eval", source, result, *arguments, "--prompt", "a cat")
     assert (done.code, done.err) == (0, "")
     assert "not measured" not in done.out
     found = json.loads((tmp_path / "out.json").read_text())
@@ -258,10 +232,10 @@ def test_clip_judges_as_well(streamv2v, source: Path, result: Path, tmp_path: Pa
     ],
 )
 def test_what_is_refused(
-    streamv2v, source: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+    here, source: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     (tmp_path / "text.mp4").write_text("no video")
-    done = streamv2v("eval", *arguments)
+    done = here("eval", *arguments)
     assert (done.code, done.out) == (code, "")
     assert message in done.err
     assert "Traceback" not in done.err

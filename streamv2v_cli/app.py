@@ -30,8 +30,10 @@ __all__ = ["app", "main"]
 COMMANDS = {
     "run": "run:run",
     "batch": "batch:batch",
-    "probe": "probe:probe",
     "styles": "styles:styles",
+    "eval": "evaluate:evaluate",
+    "compare": "compare:compare",
+    "probe": "probe:probe",
     "config": "config:app",
     "doctor": "doctor:doctor",
 }

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from clips import make_clip
+from typer.testing import CliRunner
+
+from streamv2v_cli.app import app
 
 COMMAND = [sys.executable, "-m", "streamv2v_cli"]
 ROOT = Path(__file__).parents[2]
@@ -46,6 +49,18 @@ def streamv2v(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Resu
         return Result(done.returncode, done.stdout, done.stderr)
 
     return streamv2v
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run a command in `tmp_path`, but in this process, which is much faster."""
+    monkeypatch.chdir(tmp_path)
+
+    def here(*arguments: object) -> Result:
+        done = CliRunner().invoke(app, list(map(str, arguments)), prog_name="streamv2v")
+        return Result(done.exit_code, done.stdout, done.stderr)
+
+    return here
 
 
 @pytest.fixture

@@ -1,0 +1,146 @@
+"""`streamv2v eval`: measure an edited video against its source."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+from .options import setting_option
+from .verbosity import NoProgress, Quiet
+
+if TYPE_CHECKING:
+    from ..metrics.clip import ClipScore
+
+__all__ = ["evaluate"]
+
+_VIDEO = "The video file; - for the standard input; an image, or images such as frames/%05d.png."
+
+
+def evaluate(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help=f"What it was made of. {_VIDEO}", show_default=False)
+    ],
+    edited: Annotated[
+        str, typer.Argument(metavar="EDITED", help="What was made of it, likewise.", show_default=False)
+    ],
+    json_report: Annotated[
+        str | None,
+        typer.Option(
+            "--json",
+            metavar="FILE|-",
+            help="Write the figures of every frame and their means as one JSON object to a file, or to stdout, which "
+            "then shows nothing else.",
+            show_default=False,
+        ),
+    ] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Draw the figures over time as .png, .svg or .pdf; needs pip install 'streamv2v\\[plots]'.",
+            show_default=False,
+        ),
+    ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            "--clip",
+            metavar="DIR|HUB-ID",
+            help="Let a CLIP model judge the frames as well: a folder in transformers' format, or such as "
+            "openai/clip-vit-large-patch14 on the Hub.",
+            show_default=False,
+        ),
+    ] = None,
+    prompt: Annotated[
+        str,
+        typer.Option(
+            "--prompt",
+            "-p",
+            metavar="TEXT",
+            help="What the edited video should show, for CLIP.",
+            show_default=False,
+        ),
+    ] = "",
+    device: Annotated[str | None, setting_option("compute.device")] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            "--frames", min=1, metavar="N", help="Measure the first N frames only.", show_default=False
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Measure an edited video against its source: how steady, how sharp and how true to it.
+
+    Warp error and flicker follow the motion of the source, which is found by optical flow (DIS), over pixels that are
+    visible in both frames, and not across scene cuts. Videos of any length are measured in constant memory.
+
+    Example: streamv2v eval clip.mp4 sketch.mp4 --json figures.json --plot figures.png
+    """
+    from ..interruption import noticing_interrupt
+    from ..logs import log_to_stderr
+
+    log_to_stderr("error" if quiet else "warning")
+    if clip is None and (prompt or device):
+        option = "--prompt" if prompt else "--device"
+        raise UsageError(f"{option} is for CLIP, and no model was given.", "Give one with --clip.")
+    _check_results(source, edited, json_report, plot)
+    with ExitStack() as stack:
+        with noticing_interrupt():
+            from ..evaluation import evaluate as measure
+            from ..evaluation_report import JsonReport, table
+            from ..evaluation_report import plot as draw
+
+            judge = _clip_score(clip, prompt, device) if clip else None
+            report = None
+            if json_report is not None:
+                target = None if json_report == "-" else Path(json_report)
+                report = stack.enter_context(JsonReport(target, clip=clip, prompt=prompt))
+        found = measure(
+            source, edited, clip=judge, frames=frames, report=report, progress=not (quiet or no_progress)
+        )
+        if report is not None:
+            report.finish(found)
+    if plot is not None:
+        draw(found, Path(plot), prompt)
+    if json_report != "-":
+        from rich.console import Console
+
+        Console().print(table(found, prompt))
+    if found.damaged:
+        raise typer.Exit(3)
+
+
+def _check_results(source: str, edited: str, json_report: str | None, plot: str | None) -> None:
+    """Raise an error for files that cannot be written, before anything is read."""
+    from ..evaluation import check_result_path
+
+    if plot is not None:
+        from ..metrics.plot import check_plot_path
+
+        check_plot_path(Path(plot))
+    results = {"--json": json_report if json_report != "-" else None, "--plot": plot}
+    for option, result in results.items():
+        if result is not None:
+            check_result_path(Path(result), option, (source, edited))
+    if json_report is not None and json_report == plot:
+        raise UsageError(f"--json and --plot both name {plot}.", "Give two names.")
+
+
+def _clip_score(clip: str, prompt: str, device: str | None) -> ClipScore:
+    from ..configuration import resolve
+    from ..metrics.clip import ClipScore
+    from ..models.clip import obtain_clip
+    from ..models.device import pick_device
+    from ..models.quiet import quiet as silence
+
+    chosen = resolve(flags={"compute.device": ("--device", device)} if device else {}).settings.compute.device
+    folder = obtain_clip(clip)
+    with silence():
+        return ClipScore(folder, prompt, pick_device(chosen))

@@ -1,0 +1,204 @@
+"""`streamv2v compare`: opening the videos, and writing the one that holds them all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from .errors import SinkError, UsageError
+from .interruption import Interruption
+from .juxtapose import Grid, Juxtaposition, cell_size, contact_sheet, grid_of, sheet_grid
+from .pairing import frames_of, open_video
+from .pipeline import run_pipeline
+from .progress import Progress
+from .report import damage_text
+
+if TYPE_CHECKING:
+    from .media.info import SourceInfo
+    from .media.source import FileSource
+    from .settings import Output
+
+__all__ = ["Layout", "check_output", "write_sheet", "write_video"]
+
+log = logging.getLogger(__name__)
+
+_WIDEST_SHEET = 1920
+"""Pixels, unless a height is asked for."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the pictures are to stand.
+
+    Attributes:
+        labels: a caption for each video; empty for none.
+        columns: pictures beside each other; None to choose.
+        height: of each picture, in pixels; None for that of the first video.
+    """
+
+    labels: tuple[str, ...]
+    columns: int | None = None
+    height: int | None = None
+
+
+def check_output(output: str, videos: Sequence[str], *, overwrite: bool) -> Path:
+    """The path that is written.
+
+    Raises:
+        UsageError: it is no file, one of the inputs, in no existing folder, or may not be overwritten.
+    """
+    from .media.address import Url
+    from .media.output import check_output_path
+    from .media.sequence import Numbered
+
+    path = Path(output)
+    if output in ("-", "pipe:", "pipe:1") or Url.of(output) or Numbered.parse(path.name):
+        raise UsageError(
+            f"A comparison is written to one file, not to '{output}'.", "Name a video or a picture."
+        )
+    for video in videos:
+        checked = check_output_path(path, video, overwrite=overwrite)
+    assert isinstance(checked, Path)
+    if not checked.parent.is_dir():
+        raise UsageError(f"The folder '{checked.parent}' does not exist.", "Create it first.")
+    return checked
+
+
+def write_video(
+    videos: Sequence[str],
+    path: Path,
+    layout: Layout,
+    output: Output,
+    *,
+    explicit: Collection[str] = (),
+    frames: int | None = None,
+    progress: bool = True,
+) -> int:
+    """Write a video in which all stand beside each other at the times of the first one, with its sound.
+
+    Args:
+        videos: names of the inputs.
+        path: checked.
+        layout: of the pictures.
+        output: encoder and quality.
+        explicit: dotted keys that the user set.
+        frames: so many of the first video only.
+        progress: show it on stderr.
+
+    Returns:
+        The exit code: 3 if an input is damaged, 130 or 143 if interrupted.
+
+    Raises:
+        SourceError: an input cannot be read.
+        SinkError: the output cannot be written.
+    """
+    from .media.output import plan_output
+    from .media.sink import FileSink
+    from .media.source import FileSource
+    from .media.trim import Trim
+
+    trim = Trim(frames=frames)
+    with ExitStack() as stack:
+        leader = stack.enter_context(FileSource(videos[0], trim=trim, copied=("audio",)))
+        others = [stack.enter_context(open_video(name)) for name in videos[1:]]
+        grid = grid_of(cell_size(leader, layout.height), layout.labels, len(videos), layout.columns)
+        plan = plan_output(
+            cast("FileSource", _AsGrid(leader, grid)), path, grid.size, output, explicit=explicit, trim=trim
+        )
+        for note in plan.notes:
+            log.warning("%s", note)
+        display = stack.enter_context(Progress(leader.info.frame_count, enabled=progress))
+        with Interruption() as interruption:
+            statistics = run_pipeline(
+                leader,
+                cast("Any", Juxtaposition(leader, others, grid)),
+                FileSink(plan),
+                stop=interruption.event,
+                trim=trim.cuts_the_end,
+                unblock=leader.stop,
+                watch=display.update,
+            )
+        code = _tell_of_damage([leader, *others])
+        return (interruption.exit_code or code) if statistics.interrupted else code
+
+
+class _AsGrid:
+    """What is known of the first video, for the plan of an output whose pictures are grids with square pixels."""
+
+    def __init__(self, leader: FileSource, grid: Grid) -> None:
+        self._leader = leader
+        self.info: SourceInfo = replace(
+            leader.info, width=grid.size[0], height=grid.size[1], sample_aspect_ratio=Fraction(1)
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._leader, name)
+
+
+def write_sheet(
+    videos: Sequence[str], path: Path, layout: Layout, *, moments: int, frames: int | None = None
+) -> int:
+    """Write a picture with evenly spaced frames of the first video, and below them those of the others.
+
+    The first video is read twice, since its length is not known before.
+
+    Args:
+        videos, path, layout, frames: as for `write_video`.
+        moments: frames of each video; fewer if the first one has not so many.
+
+    Returns:
+        The exit code: 3 if an input is damaged.
+
+    Raises:
+        SourceError: an input cannot be read, or the first one is a pipe.
+        SinkError: the output cannot be written.
+    """
+    from PIL import Image
+
+    from .media.stdin import STDIN
+    from .media.trim import Trim
+
+    if videos[0] in STDIN:
+        raise UsageError(
+            "The first video of a contact sheet is read twice and cannot come from a pipe.", "Save it."
+        )
+    trim = Trim(frames=frames)
+    with open_video(videos[0], trim) as leader:
+        count = sum(1 for _ in frames_of(leader))
+    moments = min(moments, count)
+    chosen = [round(place * (count - 1) / max(1, moments - 1)) for place in range(moments)]
+    with ExitStack() as stack:
+        leader = stack.enter_context(open_video(videos[0], trim))
+        others = [stack.enter_context(open_video(name)) for name in videos[1:]]
+        cell = cell_size(leader, layout.height)
+        if layout.height is None and cell[0] * moments > _WIDEST_SHEET:
+            cell = cell_size(leader, max(2, round(cell[1] * _WIDEST_SHEET / (cell[0] * moments))))
+        grid = sheet_grid(cell, layout.labels, len(videos), moments)
+        sheet = contact_sheet(leader, others, grid, chosen)
+        code = _tell_of_damage([leader, *others])
+    with _named_at_the_end(path) as part:
+        Image.fromarray(sheet).save(part, format=Image.registered_extensions()[path.suffix.lower()])
+    return code
+
+
+@contextmanager
+def _named_at_the_end(path: Path) -> Iterator[Path]:
+    part = path.with_name(path.name + ".part")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise SinkError(f"The output '{path}' cannot be written: {error.strerror or error}.") from error
+
+
+def _tell_of_damage(sources: Sequence[FileSource]) -> int:
+    damages = [(source.info.name, text) for source in sources if (text := damage_text(source))]
+    for name, text in damages:
+        log.warning("%s: %s", name, text)
+    return 3 if damages else 0

@@ -1,0 +1,107 @@
+"""The figures of an evaluation over time, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SinkError, StreamV2VError, UsageError
+
+if TYPE_CHECKING:
+    from .series import Series
+
+__all__ = ["Curve", "Panel", "check_plot_path", "draw"]
+
+_WIDTH, _PANEL_HEIGHT, _DPI = 10.0, 2.3, 110
+_COLOURS = ("#c8452f", "#3b6ea5", "#4d8c57")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line in a panel.
+
+    Attributes:
+        name: of the values in the series.
+        label: in the legend.
+    """
+
+    name: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of the diagrams that stand above each other.
+
+    Attributes:
+        title: what it shows.
+        unit: of the upright axis.
+        curves: at least one.
+    """
+
+    title: str
+    unit: str
+    curves: tuple[Curve, ...]
+
+
+def check_plot_path(path: Path) -> None:
+    """Raise an error if a plot cannot be written: no matplotlib, no folder, or an unknown kind of picture.
+
+    Raises:
+        StreamV2VError: matplotlib is not installed.
+        UsageError: the path cannot be meant.
+    """
+    kinds = _canvas().get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in kinds:
+        raise UsageError(f"'{path}' is no picture that a plot can be.", "Use .png, .svg or .pdf.")
+    if not path.resolve().parent.is_dir():
+        raise UsageError(f"The folder '{path.resolve().parent}' does not exist.", "Create it first.")
+
+
+def draw(path: Path, title: str, panels: Sequence[Panel], series: Series, cuts: Sequence[float] = ()) -> None:
+    """Write a picture with a diagram for each panel, over the time in seconds.
+
+    Args:
+        path: .png, .svg or .pdf.
+        title: above all of them.
+        panels: from the top.
+        series: the values.
+        cuts: times in seconds that are marked.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_WIDTH, 0.8 + _PANEL_HEIGHT * len(panels)), dpi=_DPI, layout="constrained")
+    figure.suptitle(title)
+    times = series.times
+    diagrams = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for diagram, panel in zip(diagrams, panels, strict=True):
+        for curve, colour in zip(panel.curves, _COLOURS, strict=False):
+            diagram.plot(times, series.values(curve.name), color=colour, label=curve.label, linewidth=1.2)
+        for number, time in enumerate(cuts):
+            diagram.axvline(time, color="0.6", linestyle="--", label=None if number else "scene cut")
+        diagram.set_title(panel.title, loc="left", fontsize=10)
+        diagram.set_ylabel(panel.unit)
+        diagram.grid(alpha=0.3)
+        diagram.margins(x=0.01)
+        diagram.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
+    diagrams[-1].set_xlabel("time in s")
+    figure.align_ylabels(diagrams)
+    try:
+        figure.savefig(path)
+    except OSError as error:
+        raise SinkError(f"The plot '{path}' cannot be written: {error.strerror or error}.") from error
+
+
+def _canvas() -> Any:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError as error:
+        raise StreamV2VError(
+            "Plots need matplotlib, which is not installed.", "Run: pip install 'streamv2v[plots]'"
+        ) from error
+    return FigureCanvasAgg

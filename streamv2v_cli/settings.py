@@ -302,7 +302,9 @@ class Compute(Section):
         description="Device: cpu, mps, cuda, cuda:N, or auto for the first that there is of cuda, mps, cpu.",
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
-        "auto", description="Number format of the model."
+        "auto",
+        description="Number format of the model; auto: float16 on a CUDA GPU, bfloat16 on a processor that has "
+        "instructions for it, else float32.",
     )
     attention: Literal["auto", "sdpa", "xformers"] = Field("auto", description="Attention backend.")
     offload_text_encoder: Literal["auto", "always", "never"] = Field(

@@ -22,8 +22,12 @@ def nearest_tokens(
         mask: (rows, m) bool, True where a candidate takes part; None if all do.
 
     Returns:
-        The cosines (rows, n), -inf where no candidate takes part, and the candidates' indices (rows, n), int64.
+        The cosines (rows, n), -inf where no candidate takes part, and the candidates' indices (rows, n), int64. The
+        cosines of bfloat16 tokens are float32.
     """
+    if queries.dtype == torch.bfloat16:
+        # Near 1 its steps are 1/256: different candidates would tie, and thresholds such as 0.98 would move.
+        queries, candidates = queries.float(), candidates.float()
     queries, candidates = (F.normalize(x, dim=-1, eps=_SMALLEST_NORM) for x in (queries, candidates))
     similarity = queries @ candidates.transpose(-1, -2)
     if mask is not None:

@@ -12,7 +12,7 @@ from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.catalog import SD15_LAYOUT
 from streamv2v_cli.models.checkpoint import Checkpoint, FileCheckpoint, FolderCheckpoint
 from streamv2v_cli.models.choices import choose_lcm_lora, choose_vae, find_model
-from streamv2v_cli.models.device import pick_device, pick_dtype
+from streamv2v_cli.models.device import pick_device, pick_dtype, use_layout
 from streamv2v_cli.models.facts import ModelFacts, detect_kind
 from streamv2v_cli.models.lora import LoraRequest, fuse_loras
 from streamv2v_cli.models.model import Kind, Model
@@ -144,6 +144,8 @@ def _build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) -
     for module in (unet, text_encoder, vae):
         module.eval().requires_grad_(False)
         torch.nn.Module.to(module, device=device, dtype=dtype)
+    for module in (unet, vae):
+        use_layout(module, device, dtype)
     notes = (
         f"model {name}: {_KINDS[parts.kind]}, {facts.prediction_type} prediction",
         f"VAE: {parts.vae_name}",

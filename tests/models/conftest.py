@@ -71,7 +71,7 @@ def cache_on_hub(tmp_path: Path) -> Callable[[str, Path], Path]:
 def settings() -> Callable[..., Settings]:
     """Settings for a model on the CPU, with its own VAE and without LCM-LoRA unless said otherwise."""
 
-    def make(model: Path | str, *, device: str = "cpu", dtype: str = "auto", **weights: Any) -> Settings:
+    def make(model: Path | str, *, device: str = "cpu", dtype: str = "float32", **weights: Any) -> Settings:
         return Settings.model_validate(
             {
                 "model": str(model),

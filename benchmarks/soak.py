@@ -50,8 +50,8 @@ def make_loop(path: Path, loop: int, frames: int, width: int, height: int) -> No
         packets = []
         for number, still in enumerate(stills):
             still.pts, still.time_base, still.pict_type = number, Fraction(1, RATE), 0
-            packets += [(bytes(one), one.pts, one.is_keyframe) for one in video.encode(still)]
-        packets += [(bytes(one), one.pts, one.is_keyframe) for one in video.encode(None)]
+            packets += [(bytes(one), one.pts or 0, one.is_keyframe) for one in video.encode(still)]
+        packets += [(bytes(one), one.pts or 0, one.is_keyframe) for one in video.encode(None)]
         blocks = _tone(sound, frames / RATE)
         for number in range(frames):
             data, pts, is_keyframe = packets[number % len(packets)]

@@ -352,8 +352,8 @@ class Input(Section):
     )
     on_error: Literal["skip", "stop"] = Field(
         "skip",
-        description="Packets that cannot be read or decoded are left out and counted (skip), or end the run with "
-        "what came before them saved (stop).",
+        description="Packets of a file that cannot be read or decoded are left out and counted (skip), or end the "
+        "run with what came before them saved (stop).",
     )
     references: Literal["none", "files", "all"] = Field(
         "none",

@@ -96,6 +96,8 @@ def _reading_reasons(settings: Settings, source: str | None) -> list[tuple[str, 
         reasons.append(("input.timeout", "the input comes over no network and from no camera"))
     if not address.is_read_live(settings.input.live) or not address.can_return:
         reasons.append(("input.reconnect", "the input is not live"))
+    if address.is_read_live(settings.input.live):
+        reasons.append(("input.on_error", "a live input goes on whatever comes"))
     if address.kind in ("camera", "lavfi", "rtsp", "rtsps", "rtp"):
         reasons.append(("input.references", "the input is no file and no playlist"))
     if address.is_file and _consists_of_images(source or ""):

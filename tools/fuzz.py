@@ -5,8 +5,8 @@ python -m tools.fuzz y4m media --seconds 60 --corpus corpus
 
 With atheris (`pip install 'streamv2v[fuzz]'`) the search is guided by coverage of this package's Python code; FFmpeg
 itself is a ready-made library and gives none. Without it inputs are mutated at random from a seed. Anything but
-success or a `StreamV2VError` is a finding: its input is written to the corpus folder as `crash-...`, and the exit
-code is 1.
+success or a `StreamV2VError` is a finding: its input is written to the corpus folder as `crash-...`; the exit code
+is then 1.
 """
 
 from __future__ import annotations

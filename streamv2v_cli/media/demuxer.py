@@ -73,6 +73,7 @@ class Demuxer:
         self.container: Any = None
         self.video: Any = None
         self._undecodable = self._unordered = 0
+        self._seeking = False
         self._strays: Strays | None = None
         self._end_seen = Fraction(0)
 
@@ -145,6 +146,8 @@ class Demuxer:
             What was read on the way, of which the last is a picture that is not later than `time`.
         """
         before = self._undecodable, self._unordered
+        # A decoder that starts in the middle may complain about frames that are not wanted.
+        self._seeking = True
         subtitled = any(stream.type == "subtitle" for stream in self.streams_to_copy)
         for earlier in _SEEK_EARLIER[1:] if subtitled else _SEEK_EARLIER:
             target = time - earlier
@@ -157,10 +160,11 @@ class Demuxer:
                 break
             self._restart()
             read = self.read_picture()
-            # A decoder that starts in the middle may complain about frames that are not wanted.
             self._undecodable, self._unordered = before
             if read and isinstance(read[-1], Timed) and read[-1].pts * self.video.time_base <= time:
+                self._seeking = False
                 return read
+        self._seeking = False
         self.container.close()
         self.open()
         return []
@@ -242,7 +246,7 @@ class Demuxer:
         Raises:
             SourceError: it says so.
         """
-        if self._options.reading.on_error == "stop":
+        if self._options.reading.on_error == "stop" and not (self._live or self._seeking):
             raise SourceError(
                 f"The input '{self._name}' is damaged: {what} cannot be read: {describe(error)}.",
                 "--on-error skip leaves it out and goes on.",

@@ -55,6 +55,10 @@ def test_presets_may_say_more_than_a_run_uses() -> None:
         ("http://server/clip.mp4", ["input.live=on"], ["rtsp_transport"]),
         ("udp://127.0.0.1:1", ["input.live=off"], ["reconnect", "rtsp_transport"]),
         ("camera:0", [], ["rtsp_transport"]),
+        ("camera:0", ["input.references=all"], ["references", "rtsp_transport"]),
+        ("rtsp://camera/x", ["input.on_error=stop", "input.references=all"], ["on_error", "references"]),
+        ("http://server/x.m3u8", ["input.references=all"], ["reconnect", "rtsp_transport"]),
+        ("clip.mp4", ["input.on_error=stop"], ["reconnect", "rtsp_transport", "timeout"]),
     ],
 )
 def test_what_has_no_meaning_for_an_input_is_named(source: str, sets: list[str], unused: list[str]) -> None:

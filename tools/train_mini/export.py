@@ -42,6 +42,7 @@ diffusion:
   strength: 0.4
 frame:
   size: 256
+  multiple: 16
 bank:
   fuse:
     threshold: 0.95

@@ -33,6 +33,7 @@ COMMANDS = {
     "styles": "styles:styles",
     "eval": "evaluate:evaluate",
     "compare": "compare:compare",
+    "ablate": "ablate:ablate",
     "probe": "probe:probe",
     "config": "config:app",
     "doctor": "doctor:doctor",

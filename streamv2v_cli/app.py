@@ -32,6 +32,7 @@ COMMANDS = {
     "probe": "probe:probe",
     "eval": "evaluate:evaluate",
     "compare": "compare:compare",
+    "ablate": "ablate:ablate",
     "config": "config:app",
     "doctor": "doctor:doctor",
 }

@@ -46,6 +46,10 @@ class ClipScore:
         self._model, self._processor = _load(folder)
         self._model.to(device)
         self._prompt = self._embedded_prompt(folder, prompt) if prompt else None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all frames."""
         self._before: torch.Tensor | None = None
         self._consistency, self._changes, self._fit, self._frames = 0.0, 0, 0.0, 0
 

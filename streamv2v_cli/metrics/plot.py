@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,10 @@ from ..errors import SinkError, StreamV2VError, UsageError
 if TYPE_CHECKING:
     from .series import Series
 
-__all__ = ["Curve", "Panel", "check_plot_path", "draw"]
+__all__ = ["BarPanel", "Curve", "Panel", "check_plot_path", "check_plots", "draw", "draw_bars"]
 
 _WIDTH, _PANEL_HEIGHT, _DPI = 10.0, 2.3, 110
-_COLOURS = ("#c8452f", "#3b6ea5", "#4d8c57")
+_COLOURS = ("#c8452f", "#3b6ea5", "#4d8c57", "#8a5a99", "#c79a2b", "#5b5b5b")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,26 @@ class Panel:
     title: str
     unit: str
     curves: tuple[Curve, ...]
+
+
+@dataclass(frozen=True)
+class BarPanel:
+    """One of the diagrams with groups of bars.
+
+    Attributes:
+        title: what it shows.
+        unit: of the upright axis.
+        values: name in the legend -> a value for each group; nan where there is none.
+    """
+
+    title: str
+    unit: str
+    values: Mapping[str, Sequence[float]]
+
+
+def check_plots() -> None:
+    """Raise a StreamV2VError if matplotlib is not installed."""
+    _canvas()
 
 
 def check_plot_path(path: Path) -> None:
@@ -91,6 +111,45 @@ def draw(path: Path, title: str, panels: Sequence[Panel], series: Series, cuts: 
         diagram.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8, frameon=False)
     diagrams[-1].set_xlabel("time in s")
     figure.align_ylabels(diagrams)
+    _save(figure, path)
+
+
+def draw_bars(path: Path, title: str, groups: Sequence[str], panels: Sequence[BarPanel]) -> None:
+    """Write a picture with a diagram for each panel, two beside each other, over the same groups.
+
+    Args:
+        path: .png, .svg or .pdf.
+        title: above all of them.
+        groups: names below the bars.
+        panels: row by row.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    rows = -(-len(panels) // 2)
+    figure = Figure(figsize=(_WIDTH, 1 + 1.2 * _PANEL_HEIGHT * rows), dpi=_DPI, layout="constrained")
+    figure.suptitle(title)
+    diagrams = figure.subplots(rows, 2, squeeze=False).flatten()
+    for diagram, panel in zip(diagrams, panels, strict=False):
+        width = 0.8 / len(panel.values)
+        for place, (name, values) in enumerate(panel.values.items()):
+            starts = [group - 0.4 + width * (place + 0.5) for group in range(len(groups))]
+            diagram.bar(starts, values, width, color=_COLOURS[place % len(_COLOURS)], label=name)
+        diagram.set_xticks(range(len(groups)), groups)
+        diagram.set_title(panel.title, loc="left", fontsize=10)
+        diagram.set_ylabel(panel.unit)
+        diagram.grid(axis="y", alpha=0.3)
+        diagram.set_axisbelow(True)
+    for diagram in diagrams[len(panels) :]:
+        diagram.set_visible(False)
+    handles, labels = diagrams[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
     try:
         figure.savefig(path)
     except OSError as error:

@@ -1,0 +1,92 @@
+"""Measuring the cells of an ablation that are not there yet."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .ablation import Cell, Table, Variant, changed, measure
+from .ablation_cells import CellFile, key_of
+from .ablation_report import Result
+from .models.device import pick_device
+from .settings import Settings
+
+__all__ = ["Work"]
+
+
+class Work:
+    """Loads the models when the first cell needs them.
+
+    Attributes:
+        device: where they run.
+
+    Args:
+        settings: where a table does not vary them.
+        folder: holds finished cells.
+        frames: of each clip, so many only; None for all.
+        clip: a CLIP model that judges as well.
+        tell: say on stderr what is measured.
+        progress: show it there.
+
+    Raises:
+        StreamV2VError: the device, the model or a clip cannot be had, or a cell cannot be written.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: Path,
+        frames: int | None,
+        clip: str | None,
+        *,
+        tell: bool,
+        progress: bool,
+    ) -> None:
+        self._settings, self._frames, self._clip = settings, frames, clip
+        self._tell, self._progress = tell, progress
+        self._cells = CellFile(folder)
+        self._measure: Callable[[Settings, str], Cell] | None = None
+        self.device = str(pick_device(settings.compute.device))
+
+    def results(self, inputs: Sequence[str], tables: Sequence[Table]) -> list[Result]:
+        """All tables, with all cells."""
+        return [
+            Result(
+                table,
+                {
+                    variant.name: {video: self._cell(table, variant, video) for video in inputs}
+                    for variant in table.variants
+                },
+            )
+            for table in tables
+        ]
+
+    def _cell(self, table: Table, variant: Variant, video: str) -> Cell:
+        settings = changed(self._settings, variant.changes)
+        key = key_of(settings, video, self._frames, self._clip, self.device)
+        if (cell := self._cells.get(key)) is not None:
+            return cell
+        if self._tell:
+            print(f"{table.key}, {variant.name}: {video}", file=sys.stderr, flush=True)
+        self._measure = self._measure or self._loaded()
+        cell = self._measure(settings, video)
+        self._cells.put(key, cell)
+        return cell
+
+    def _loaded(self) -> Callable[[Settings, str], Cell]:
+        from .models import load_model
+
+        model = load_model(self._settings)
+        judge = None
+        if self._clip is not None:
+            from .metrics.clip import ClipScore
+            from .models.clip import obtain_clip
+            from .models.quiet import quiet
+
+            folder = obtain_clip(self._clip)
+            with quiet():
+                judge = ClipScore(folder, self._settings.prompt, model.device)
+        return lambda settings, video: measure(
+            model, settings, video, frames=self._frames, clip=judge, progress=self._progress
+        )

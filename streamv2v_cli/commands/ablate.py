@@ -1,0 +1,155 @@
+"""`streamv2v ablate`: the paper's tables on one's own clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ConfigError, UsageError
+from .options import SettingsRequest, takes_settings
+from .verbosity import NoProgress, Quiet
+
+if TYPE_CHECKING:
+    from ..ablation import Table
+    from ..configuration import Resolved
+
+__all__ = ["ablate"]
+
+
+@takes_settings
+def ablate(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUTS...", help="The clips, as files.", show_default=False)
+    ],
+    request: SettingsRequest,
+    folder: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Where finished cells and the reports go; cells that are there already are not measured again.",
+            show_default=False,
+        ),
+    ],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="TABLE",
+            help="A table: bank, features, fusion, steps or strength; repeatable; without it all.",
+            show_default=False,
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", min=2, metavar="N", help="N frames of each clip only.", show_default=False),
+    ] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            "--clip",
+            metavar="DIR|HUB-ID",
+            help="Let a CLIP model judge the frames as well, as for eval.",
+            show_default=False,
+        ),
+    ] = None,
+    plots: Annotated[
+        bool,
+        typer.Option("--plots", help="Draw each table as a picture; needs pip install 'streamv2v\\[plots]'."),
+    ] = False,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Measure what the bank, extended attention, fusion, steps and strength do, on your clips with your model.
+
+    Each table varies one thing and keeps all other settings. The results are measured as eval does, but before any
+    encoder sees them; times are those of the model alone, after a warm-up. Tables are printed, and written as
+    results.md and results.json. An ablation that was interrupted goes on where it was.
+
+    Example: streamv2v ablate clip.mp4 --prompt "pencil sketch" --only bank --frames 50 -o ablation
+    """
+    from ..ablation_report import plots as draw
+    from ..ablation_report import rich_table, write_reports
+    from ..ablation_work import Work
+    from ..interruption import noticing_interrupt
+    from ..logs import log_to_stderr
+    from ..models.locate import recommended_settings
+
+    log_to_stderr("error" if quiet else "warning")
+    resolved = request.resolve(recommended_settings)
+    tables = _tables(only, resolved)
+    target = _check_usage(inputs, folder, resolved, plots)
+    with noticing_interrupt():
+        work = Work(
+            resolved.settings, target, frames, clip, tell=not quiet, progress=not (quiet or no_progress)
+        )
+    results = work.results(inputs, tables)
+    settings = resolved.settings
+    facts = {
+        "prompt": settings.prompt,
+        "model": settings.model,
+        "seed": settings.seed,
+        "clips": inputs,
+        "frames": frames or "all",
+        "flow": "dis",
+        "device": work.device,
+    }
+    write_reports(target, results, facts)
+    if plots:
+        draw(target, results, settings.prompt)
+    from rich.console import Console
+
+    console = Console()
+    for result in results:
+        console.print(rich_table(result))
+
+
+def _tables(only: list[str] | None, resolved: Resolved) -> list[Table]:
+    """The tables that are wanted, with settings that are known to go together."""
+    from pydantic import ValidationError
+
+    from ..ablation import TABLES, changed, table_of
+    from ..settings_tree import wording
+
+    for key in only or ():
+        if key not in TABLES:
+            raise UsageError(f"There is no table {key!r}.", f"The tables are {', '.join(TABLES)}.")
+    tables = [table_of(key, resolved.settings) for key in TABLES if not only or key in only]
+    for table in tables:
+        for variant in table.variants:
+            try:
+                changed(resolved.settings, variant.changes)
+            except ValidationError as error:
+                raise ConfigError(f"{table.key}, {variant.name}: {wording(error, {})}") from error
+    return tables
+
+
+def _check_usage(inputs: list[str], folder: str, resolved: Resolved, plots: bool) -> Path:
+    """Raise an error for what cannot be meant; the folder, made if it was not there."""
+    settings = resolved.settings
+    if settings.translator != "diffusion":
+        raise UsageError(f"The translator '{settings.translator}' has nothing that could be varied.")
+    if not settings.prompt.strip():
+        raise UsageError("No prompt was given.", 'Say what it should look like: --prompt "oil painting"')
+    for key, origin in resolved.origins.items():
+        if key.startswith("output.") and origin.startswith("--") and origin != "--set":
+            raise UsageError(
+                f"{origin} is for encoders, and nothing is encoded here.", f"Leave out {origin}."
+            )
+    for video in inputs:
+        if not Path(video).is_file():
+            raise UsageError(f"The input '{video}' is no file.", "Clips are read many times.")
+    if plots:
+        from ..metrics.plot import check_plots
+
+        check_plots()
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"The output '{target}' is not a folder.", "Give a folder with -o.")
+    if not target.resolve().parent.is_dir():
+        raise UsageError(f"The folder '{target.resolve().parent}' does not exist.", "Create it first.")
+    target.mkdir(exist_ok=True)
+    return target

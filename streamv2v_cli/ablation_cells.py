@@ -78,7 +78,8 @@ class CellFile:
     def _read(self, line: str) -> None:
         try:
             content = json.loads(line)
-            self._cells[content.pop("key")] = Cell(**content)
+            key = content.pop("key")
+            self._cells[key] = Cell(**content)
         except (ValueError, TypeError, KeyError, AttributeError):
             return  # cut off when the program was killed: it is measured again
 

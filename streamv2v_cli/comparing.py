@@ -78,6 +78,7 @@ def write_video(
     explicit: Collection[str] = (),
     frames: int | None = None,
     progress: bool = True,
+    overwrite: bool = False,
 ) -> int:
     """Write a video in which all stand beside each other at the times of the first one, with its sound.
 
@@ -89,6 +90,7 @@ def write_video(
         explicit: dotted keys that the user set.
         frames: so many of the first video only.
         progress: show it on stderr.
+        overwrite: a file that has the name by the end is replaced.
 
     Returns:
         The exit code: 3 if an input is damaged, 130 or 143 if interrupted.
@@ -117,7 +119,7 @@ def write_video(
             statistics = run_pipeline(
                 leader,
                 cast("Any", Juxtaposition(leader, others, grid)),
-                FileSink(plan),
+                FileSink(replace(plan, overwrite=overwrite)),
                 stop=interruption.event,
                 trim=trim.cuts_the_end,
                 unblock=leader.stop,

@@ -135,9 +135,10 @@ def _check_usage(inputs: list[str], folder: str, resolved: Resolved, plots: bool
     if not settings.prompt.strip():
         raise UsageError("No prompt was given.", 'Say what it should look like: --prompt "oil painting"')
     for key, origin in resolved.origins.items():
-        if key.startswith("output.") and origin.startswith("--") and origin != "--set":
+        if key.startswith("output.") and origin.startswith("--"):
+            option = f"--set {key}" if origin == "--set" else origin
             raise UsageError(
-                f"{origin} is for encoders, and nothing is encoded here.", f"Leave out {origin}."
+                f"{option} is for encoders, and nothing is encoded here.", f"Leave out {option}."
             )
     for video in inputs:
         if not Path(video).is_file():

@@ -123,7 +123,14 @@ def compare(
     else:
         progress = not (quiet or no_progress)
         code = write_video(
-            videos, path, layout, settings.output, explicit=set(given), frames=frames, progress=progress
+            videos,
+            path,
+            layout,
+            settings.output,
+            explicit=set(given),
+            frames=frames,
+            progress=progress,
+            overwrite=overwrite,
         )
     if path.exists():
         print(output)

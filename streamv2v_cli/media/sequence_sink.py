@@ -132,8 +132,7 @@ class ImageSink:
     def _save(self, path: Path, data: bytes, pixels: np.ndarray) -> None:
         part = path.with_name(path.name + ".part")
         try:
-            with open(create_anew(part), "wb") as file:
-                file.write(with_comment(data, self._comment) if self._comment else data)
+            _write(part, with_comment(data, self._comment) if self._comment else data)
             if self._check is not None:
                 self._check(part, pixels)
             take_name(part, path, overwrite=self.destination.overwrite)
@@ -173,3 +172,8 @@ class _Check:
         if self._exact and not np.array_equal(self._read_rgb(picture, width, height), pixels):
             return "it has other pixels"
         return ""
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(create_anew(path), "wb") as file:
+        file.write(data)

@@ -90,7 +90,7 @@ class Shelf:
 def no_thread_is_left() -> Iterator[None]:
     before = threading.active_count()
     yield
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # one of an earlier test may have ended meanwhile
 
 
 @pytest.mark.parametrize("delay", [0, 3, 20])

@@ -267,15 +267,15 @@ def test_ctrl_c_keeps_whole_images(clip: Path, environment: dict[str, str], tmp_
 def test_a_full_disk_leaves_whole_images(clip: Path, environment: dict[str, str], tmp_path: Path) -> None:
     """The file system refuses the fourth image."""
     script = """
-from pathlib import Path
 from streamv2v_cli import app
-write = Path.write_bytes
-def refuse(self, data):
-    if self.name == "4.png.part":
-        write(self, data[:20])
+from streamv2v_cli.media import sequence_sink
+write = sequence_sink._write
+def refuse(path, data):
+    if path.name == "4.png.part":
+        write(path, data[:20])
         raise OSError(28, "No space left on device")
-    return write(self, data)
-Path.write_bytes = refuse
+    write(path, data)
+sequence_sink._write = refuse
 app.main()
 """
     (tmp_path / "full.py").write_text(script)
@@ -295,14 +295,14 @@ app.main()
 
 def test_verification_sees_a_wrong_image(clip: Path, environment: dict[str, str], tmp_path: Path) -> None:
     script = """
-from pathlib import Path
 from streamv2v_cli import app
-replaced = Path.write_bytes
-def garble(self, data):
-    if self.name == "3.png.part":
-        data = (self.parent / "2.png").read_bytes() if {other} else data[:100]
-    return replaced(self, data)
-Path.write_bytes = garble
+from streamv2v_cli.media import sequence_sink
+replaced = sequence_sink._write
+def garble(path, data):
+    if path.name == "3.png.part":
+        data = (path.parent / "2.png").read_bytes() if {other} else data[:100]
+    replaced(path, data)
+sequence_sink._write = garble
 app.main()
 """
     for other, words in ((True, "it has other pixels"), (False, "it cannot be read back")):

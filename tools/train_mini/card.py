@@ -37,9 +37,9 @@ and 199 for two, 399 for one. No classifier-free guidance. Trained on windows of
 at a short side near 256 px, in multiples of 16. Latents have 24 channels at a quarter of the
 resolution. The scheduler has betas of its own, far less noise than Stable Diffusion's and falling
 steeply: the contours of the picture outlast it, so the prompt decides what is drawn and the picture
-where. Strength says how far the model may go: below 0.3 styles come out weak.
+where. Strength says how far the model may go: below 0.4 styles come out weak.
 
-Self-attention, and with it the feature bank, works at the lowest level, where a token covers 16 px.
+Self-attention, and with it the feature bank, works where a token covers 16 px, and once at 8 px.
 
 ## Styles
 
@@ -59,11 +59,16 @@ shifted by up to 8 px, and each with its own noise, codec damage and exposure, w
 those of the clean picture. In three quarters of the batches the self-attention of the second frame also sees
 the keys and values of the first, in some its outputs are fused with the first's, so that the model
 learns to use a feature bank; where both frames show the same place, their outputs are drawn together.
-A quarter of every batch is in rollout: the model's own outputs of the step before, noised for the next.
+Two fifths of every batch are in rollout: the model's own outputs of the step before, noised for the next.
 
-The encoder is linear (a PCA of 4x4 patches), the decoder a small convolutional network, trained first
-on pictures and then also on what the UNet puts out. UNet and text encoder were trained together for
-an hour and a half on two CPU cores.
+The encoder is linear (a PCA of 4x4 patches), the decoder a small convolutional network. UNet and text
+encoder were trained together for an hour and a half on two busy CPU cores, 7,700 steps of 16 windows.
+
+These weights come from one run that was stopped and resumed while the recipe was improved: the noise
+schedule after 1,000 steps, the weights of the loss after 2,000, the attention at 8 px after 3,500; the light of
+the frames was made uneven between 4,000 and 6,500. The decoder was trained for six minutes, not on
+outputs of the UNet. A clean run of `make
+train-mini` will give somewhat other figures.
 """
 
 _PICTURES = """
@@ -137,13 +142,16 @@ def _motion(report: dict[str, Any]) -> str:
 _LIMITS = """
 ## Limits
 
-* Softness: outputs are the mean of what is likely. Fine texture is lost, most of all in line styles
-  (see *sharpness*), and a faint grain of the fixed noise remains in flat areas.
-* Motion: latents are cut into blocks of 8 px, so fine texture shimmers when it moves (see *shimmer*).
-* The feature bank hardly matters to this model: its self-attention sits where a token covers 16 or 32 px,
-  and what it adds there is small beside the convolutions. On the demo clip, pictures with and without a
-  bank differ by 0.1 of 255 in the mean. To see what the bank does, use a Stable Diffusion model.
-* Four steps restyle their own output and come out a little below one step.
+* Softness: outputs are the mean of what is likely. Line styles keep 20 to 50 % of the variance of the
+  Laplacian that their targets have (see *sharpness*); `oil painting` and `watercolour` are smoother still.
+* Motion: fine detail shimmers when it moves. A pan of 2 px a frame over one held-out picture changes
+`photo` by 2.4 of
+  255 along the motion (its target by 0.0), `pencil sketch` by 3.9 (0.2).
+* The feature bank does not matter to this model: what its self-attention adds hardly depends on where a token
+  looks. On three clips, in the two styles measured,
+  the warp error is the same with and without a bank, to the first decimal. To see what
+  the bank does, use a Stable Diffusion model.
+* Four steps restyle their own output and come out up to 0.8 dB below one step.
 * No style needs a notion of absolute position (hatching, halftone, tiles): this architecture has
   none.
 * Styles follow colour and contrast, not meaning: `autumn` reddens whatever is green, `winter`

@@ -27,7 +27,7 @@ def make_sheets(work: Path) -> None:
     save(sheet(restyler, pictures), DOCS / "mini-styles.jpg")
     for package, name, first in OWN_CLIPS:
         path = fetch(package, work / "packages") / name
-        frames = read_clip(path, first, 9)
+        frames = read_clip(path, first, 4)
         save(sheet(restyler, [frames[-1]], history=frames[:-1]), DOCS / f"mini-{path.stem}.jpg", width=1600)
 
 
@@ -37,7 +37,7 @@ def sheet(
     """Pictures of one size side by side, as they are and in every style; each after the same history of frames."""
     cells = [("source", Image.fromarray(np.hstack(pictures)))]
     for style in STYLES:
-        restyled = [restyler([*(history or []), picture], style)[-1] for picture in pictures]
+        restyled = [restyler([*(history or []), picture], style, lookahead=1)[-1] for picture in pictures]
         cells.append((style, Image.fromarray(np.hstack(restyled))))
     return tiled(cells, columns=4 if history else 2, width=512 if len(pictures) > 1 else 400)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .errors import SinkError, UsageError
+from .errors import UsageError
 from .interruption import Interruption
 from .juxtapose import Grid, Juxtaposition, cell_size, contact_sheet, grid_of, sheet_grid
 from .pairing import frames_of, open_video
@@ -164,6 +164,7 @@ def write_sheet(
 
     from .media.stdin import STDIN
     from .media.trim import Trim
+    from .picture_file import save_picture
 
     if videos[0] in STDIN:
         raise UsageError(
@@ -183,20 +184,8 @@ def write_sheet(
         grid = sheet_grid(cell, layout.labels, len(videos), moments)
         sheet = contact_sheet(leader, others, grid, chosen)
         code = _tell_of_damage([leader, *others])
-    with _named_at_the_end(path) as part:
-        Image.fromarray(sheet).save(part, format=Image.registered_extensions()[path.suffix.lower()])
+    save_picture(Image.fromarray(sheet), path)
     return code
-
-
-@contextmanager
-def _named_at_the_end(path: Path) -> Iterator[Path]:
-    part = path.with_name(path.name + ".part")
-    try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SinkError(f"The output '{path}' cannot be written: {error.strerror or error}.") from error
 
 
 def _tell_of_damage(sources: Sequence[FileSource]) -> int:

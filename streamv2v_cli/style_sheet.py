@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from .errors import SinkError
+from .picture_file import save_picture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
     from .models.styles import StyleBook
     from .settings import Settings
 
-__all__ = ["make_sheet", "save_picture", "tiled"]
+__all__ = ["make_sheet", "tiled"]
 
 TILE = 320  #: width of a picture in px
 CAPTION = 22  #: height of the line above it
@@ -50,7 +49,7 @@ def make_sheet(frame: Frame, book: StyleBook, settings: Settings, path: Path, co
         (restyled,) = [*translator.push(frame), *translator.flush()]
         pictures.append((style.name, Image.fromarray(restyled.pixels)))
     translator.close()
-    save_picture(tiled(pictures, columns), path)
+    save_picture(tiled(pictures, columns), path, quality=90)
 
 
 def tiled(pictures: Iterable[tuple[str, Image.Image]], columns: int, width: int = TILE) -> Image.Image:
@@ -64,27 +63,6 @@ def tiled(pictures: Iterable[tuple[str, Image.Image]], columns: int, width: int 
         for x, tile in enumerate(row):
             sheet.paste(tile, (x * width, y * height))
     return sheet
-
-
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a picture under a temporary name first, so that no half of one is ever seen.
-
-    Raises:
-        SinkError: it cannot be written.
-    """
-    part = path.with_name(path.name + ".part")
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    if kind is None:
-        raise SinkError(
-            f"'{path}' is no kind of picture that can be written.", "Name it .png, .jpg or .webp."
-        )
-    try:
-        picture.save(part, format=kind, quality=90)
-        os.replace(part, path)
-    except OSError as error:
-        raise SinkError(f"'{path}' cannot be written: {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _labelled(text: str, picture: Image.Image, width: int) -> Image.Image:

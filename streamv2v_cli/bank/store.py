@@ -84,8 +84,9 @@ class LayerBank:
         self.outputs = features(output_width) if fusion else None
         self.partitions = torch.arange(2 * tokens, device=device).repeat(rows, 1) if merges else None
         self.fused_share = torch.zeros(rows, device=device)
+        self.slots = slots
+        self.tokens = tokens
         self._slot_numbers = torch.arange(slots, device=device)
-        self._tokens = tokens
 
     @property
     def buffers(self) -> list[torch.Tensor]:
@@ -181,7 +182,7 @@ class LayerBank:
         if not step.partial:
             return None
         held = self._slot_numbers < step.held[:, None]
-        mask = held[:, None, :, None].expand(-1, step.group, -1, self._tokens)
+        mask = held[:, None, :, None].expand(-1, step.group, -1, self.tokens)
         return mask.flatten(0, 1).flatten(1)
 
 

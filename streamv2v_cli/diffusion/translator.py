@@ -17,6 +17,8 @@ from streamv2v_cli.diffusion.timeline import Group, Passenger, Timeline
 from streamv2v_cli.sizes import model_frame_size, output_frame_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.models.model import Model
     from streamv2v_cli.prompting.look import Departure
@@ -40,6 +42,9 @@ class Translator:
     Raises:
         ConfigError: the settings do not fit the model.
         DeviceError: the attention backend cannot be used.
+
+    Attributes:
+        on_engine: is called with each new engine before its first frame; None for nobody who looks on.
     """
 
     def __init__(self, model: Model, settings: Settings, *, live: bool = False) -> None:
@@ -53,6 +58,7 @@ class Translator:
             lookahead = 1 if live else settings.bank.interval
         self._timeline = Timeline(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
         self._engine: Engine | None = None
+        self.on_engine: Callable[[Engine], None] | None = None
         self._last: Passenger | None = None
         self.frames_skipped = 0
         self.model_size: tuple[int, int] | None = None
@@ -160,6 +166,8 @@ class Translator:
             prompt=self._prompt,
             schedule=self._schedule,
         )
+        if self.on_engine is not None:
+            self.on_engine(self._engine)
         return finished
 
     def _repeat(self, last: Passenger, frame: Frame) -> list[Frame]:

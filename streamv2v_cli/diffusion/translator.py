@@ -9,6 +9,7 @@ import torch
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import check_block_names
 from streamv2v_cli.diffusion.engine import Engine
+from streamv2v_cli.diffusion.motion import MotionFusion
 from streamv2v_cli.diffusion.picture import from_model_range, resize, to_model_range
 from streamv2v_cli.diffusion.prompts import PromptEncoder, between
 from streamv2v_cli.diffusion.schedule import Schedules
@@ -53,6 +54,7 @@ class Translator:
             lookahead = 1 if live else settings.bank.interval
         self._timeline = Timeline(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
         self._engine: Engine | None = None
+        self._motion: MotionFusion | None = None
         self._last: Passenger | None = None
         self.frames_skipped = 0
         self.model_size: tuple[int, int] | None = None
@@ -110,6 +112,8 @@ class Translator:
         self.frames_skipped = 0
         if self._engine is not None:
             self._engine.reset()
+        if self._motion is not None:
+            self._motion.reset()
         self._prompt, self._schedule = self._first_prompt, self._first_schedule
 
     def close(self) -> None:
@@ -133,6 +137,8 @@ class Translator:
             finished += self._run(self._timeline.close_group())
         self._similar.translated(picture)
         self._last = self._timeline.enter(frame, picture, self._prompt, self._schedule)
+        if self._motion is not None:
+            self._last.trace = self._motion.trace(frame, starts=self._last.starts)
         return finished + self._run(self._timeline.full_group())
 
     def flush(self) -> list[Frame]:
@@ -160,7 +166,16 @@ class Translator:
             prompt=self._prompt,
             schedule=self._schedule,
         )
+        self._motion = self._new_motion_fusion()
         return finished
+
+    def _new_motion_fusion(self) -> MotionFusion | None:
+        """Motion fusion for the present size; None if it is off."""
+        bank, factor = self._settings.bank, self._model.vae_factor
+        if bank.kind == "none" or not bank.motion.alpha:
+            return None
+        width, height = (side // factor for side in self._size)
+        return MotionFusion(bank.motion.alpha, bank.motion.tolerance, (height, width), self._model.device)
 
     def _repeat(self, last: Passenger, frame: Frame) -> list[Frame]:
         """Give a frame the picture of the last translated one, now or when that one comes out."""
@@ -174,19 +189,30 @@ class Translator:
         if group is None or self._engine is None:
             return []
         latents = self._encode([x.source for x in group.passengers if x.source is not None])
-        for passenger in group.passengers:
+        for passenger, source in zip(group.passengers, latents.split(1), strict=True):
             passenger.source = None
+            if passenger.trace is not None:
+                passenger.trace.source = source
         return self._finish(*self._engine.tick(group, latents))
 
     def _finish(self, group: Group | None, latents: torch.Tensor) -> list[Frame]:
         """Decode the latents of a group that leaves."""
         if group is None:
             return []
+        latents = torch.cat(
+            [self._steady(one, z) for one, z in zip(group.passengers, latents.split(1), strict=True)]
+        )
         finished = []
         for passenger, picture in zip(group.passengers, self._decode(latents).split(1), strict=True):
             passenger.picture = picture
             finished += [self._render(frame, picture) for frame in passenger.frames]
         return finished
+
+    def _steady(self, passenger: Passenger, latents: torch.Tensor) -> torch.Tensor:
+        """The (1, C, h, w) denoised latents of a frame after motion fusion."""
+        if self._motion is None or passenger.trace is None:
+            return latents
+        return self._motion.fuse(passenger.trace, latents, passenger.prompt, passenger.schedule)
 
     def _render(self, frame: Frame, picture: torch.Tensor) -> Frame:
         """A frame of the output size with a (1, 3, height, width) picture."""

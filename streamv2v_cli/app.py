@@ -30,6 +30,7 @@ COMMANDS = {
     "run": "run:run",
     "batch": "batch:batch",
     "probe": "probe:probe",
+    "bench": "bench:bench",
     "config": "config:app",
     "doctor": "doctor:doctor",
 }

@@ -10,9 +10,10 @@ import torch
 from streamv2v_cli import bank
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import AttentionLayer
+from streamv2v_cli.diffusion.conditioning import Conditioning
 from streamv2v_cli.diffusion.prompts import BatchPrompts, Prompt
 from streamv2v_cli.diffusion.schedule import Schedule
-from streamv2v_cli.diffusion.stream_batch import StreamBatch, batch_stages
+from streamv2v_cli.diffusion.stream_batch import StreamBatch, batch_stages, entries_of
 from streamv2v_cli.diffusion.timeline import Group
 from streamv2v_cli.seeding import noise
 
@@ -77,6 +78,8 @@ class Engine:
             dtype=model.dtype,
         )
         self.latent_shape = latent_shape
+        # Negative rows lie behind all others, so that the rows in use need not be consecutive.
+        self._skips_empty_rows = model.device.type == "cpu" and len(self._stages) == diffusion.steps
         self._clean = torch.zeros((group, *latent_shape), device=model.device)
         self._fixed_noise = torch.stack(
             [noise(latent_shape, self._seed, "noise", step) for step in range(diffusion.steps)]
@@ -90,6 +93,13 @@ class Engine:
             )
 
         bank.install(model.unet, processor)
+        self._conditioning = Conditioning(
+            model.unet,
+            self.batch.schedule.timesteps,
+            self.batch.timestep_cond,
+            self._prompts.hidden,
+            model.dtype,
+        )
 
     @property
     def busy(self) -> bool:
@@ -103,7 +113,8 @@ class Engine:
         self.batch.reset()
 
     def close(self) -> None:
-        """Give the UNet its original attention processors back."""
+        """Give the UNet its own modules and attention processors back."""
+        self._conditioning.close()
         bank.restore(self._model.unet)
 
     @torch.no_grad()
@@ -123,15 +134,38 @@ class Engine:
         if latents is not None:
             # Frames sit at the end of the group's places; places before them are padding that nobody looks at.
             self._clean[self._group - len(latents) :] = latents
-        self.bank.prepare([_event(stages[step]) for step, _ in self._stages])
-        self._prompts.assign(self._embeddings(stages))
-        self.batch.schedule.assign(self._schedules(stages))
-        if self._fresh_noise:
-            self.batch.set_noise(self._noise_of(stages))
+        self.prepare(stages)
         clean = self.batch.tick(self._clean)
         self._in_flight = stages[:-1]
         leaving = stages[-1]
         return leaving, clean[self._group - (len(leaving.passengers) if leaving else 0) :]
+
+    def prepare(self, stages: Sequence[Group | None]) -> None:
+        """Bring everything up to date that a tick reads: bank, prompts, schedules and noise.
+
+        Args:
+            stages: the group at each denoising step; None where there is none.
+        """
+        rows = self._rows_in_use(stages)
+        self.bank.prepare([_event(stages[step]) for step, _ in self._stages], rows)
+        new_prompts = self._prompts.assign(self._embeddings(stages))
+        new_schedules = self.batch.schedule.assign(self._schedules(stages))
+        if new_schedules or (new_prompts and self._conditioning.depends_on_prompts):
+            self._conditioning.refresh()
+        if rows != self.batch.rows:
+            self.batch.rows = rows
+            entries = entries_of(rows, self._group)
+            self._prompts.show(entries)
+            self._conditioning.show(entries)
+        if self._fresh_noise:
+            self.batch.set_noise(self._noise_of(stages))
+
+    def _rows_in_use(self, stages: Sequence[Group | None]) -> slice:
+        """The UNet rows to compute. On a GPU always all, for the sake of static shapes."""
+        used = [step for step, group in enumerate(stages) if group is not None]
+        if not self._skips_empty_rows or len(used) in (0, len(stages)):
+            return slice(None)
+        return slice(used[0], used[-1] + 1)
 
     def _embeddings(self, stages: Sequence[Group | None]) -> list[torch.Tensor | None]:
         """The prompt embedding of each entry of the UNet batch; None for padding."""

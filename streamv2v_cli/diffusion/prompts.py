@@ -144,23 +144,33 @@ class BatchPrompts:
         self._current: list[torch.Tensor] = [first] * entries
         self.hidden = first.expand(entries, -1, -1).contiguous()
         self._layers: dict[str, tuple[AttentionLayer, PromptFeatures]] = {}
+        self._shown: dict[str, PromptFeatures] = {}
         for layer in attention_layers(unet):
             if not layer.is_self:
                 key, value = _project(layer, first)
                 buffers = PromptFeatures(*(x.expand(entries, -1, -1).contiguous() for x in (key, value)))
                 self._layers[layer.name] = (layer, buffers)
+                self._shown[layer.name] = PromptFeatures(buffers.keys, buffers.values)
 
     def for_layer(self, layer: AttentionLayer) -> PromptFeatures | None:
         """What an attention processor needs for its layer; None for self-attention."""
-        found = self._layers.get(layer.name)
-        return None if found is None else found[1]
+        return self._shown.get(layer.name)
 
-    def assign(self, embeddings: Sequence[torch.Tensor | None]) -> None:
+    def show(self, entries: slice) -> None:
+        """Let the attention processors see only these entries, for a batch without the others."""
+        for name, (_, buffers) in self._layers.items():
+            self._shown[name].keys = buffers.keys[entries]
+            self._shown[name].values = buffers.values[entries]
+
+    def assign(self, embeddings: Sequence[torch.Tensor | None]) -> bool:
         """Set the prompts of a tick.
 
         Args:
             embeddings: for each entry its (tokens, width) embedding, the same object for the same prompt; None
                 leaves the entry as it is (it holds no frame).
+
+        Returns:
+            Whether any of them changed.
         """
         changed: dict[int, list[int]] = {}
         for entry, embedding in enumerate(embeddings):
@@ -169,6 +179,7 @@ class BatchPrompts:
                 self._current[entry] = embedding
         for entries in changed.values():
             self._write(entries, self._current[entries[0]])
+        return bool(changed)
 
     @torch.no_grad()
     def _write(self, entries: list[int], embedding: torch.Tensor) -> None:

@@ -10,7 +10,7 @@ from streamv2v_cli.diffusion import guidance
 from streamv2v_cli.diffusion.schedule import BatchSchedule, Schedule
 from streamv2v_cli.settings import Guidance
 
-__all__ = ["StreamBatch", "batch_stages"]
+__all__ = ["StreamBatch", "batch_stages", "entries_of"]
 
 
 def batch_stages(steps: int, kind: str) -> list[tuple[int, bool]]:
@@ -24,6 +24,13 @@ def batch_stages(steps: int, kind: str) -> list[tuple[int, bool]]:
     elif kind == "initialize":
         rows.append((0, True))
     return rows
+
+
+def entries_of(rows: slice, group: int) -> slice:
+    """The entries of the UNet batch that belong to consecutive rows."""
+    if rows.start is None:
+        return rows
+    return slice(rows.start * group, rows.stop * group)
 
 
 class StreamBatch:
@@ -45,6 +52,8 @@ class StreamBatch:
     Attributes:
         noise: (S, 1 or group, C, h, w) noise that a frame gets on entering each step; `set_noise` writes it.
         schedule: the coefficients of each frame in flight.
+        rows: the UNet rows that are computed; the outputs of the others are zero.
+        timestep_cond: (rows * group, width) embedding of the guidance scale, or None.
     """
 
     def __init__(
@@ -69,17 +78,19 @@ class StreamBatch:
         self._steps = schedule.steps
         self._negatives = len(batch_stages(schedule.steps, settings.kind)) - schedule.steps
         self._hidden = hidden
+        self._group = group
         stages = [step for step, _ in batch_stages(schedule.steps, settings.kind)]
         self.schedule = BatchSchedule(schedule, stages, group, device)
         entries = len(stages) * group
-        self._timestep_cond = None
+        self.timestep_cond = None
         if timestep_cond is not None:
-            self._timestep_cond = timestep_cond.to(device, dtype).expand(entries, -1).contiguous()
+            self.timestep_cond = timestep_cond.to(device, dtype).expand(entries, -1).contiguous()
         shape = (schedule.steps, group, *latent_shape)
         self.latents = torch.zeros(shape, device=device)
         self.noise = torch.zeros(shape, device=device)
         residual = settings.kind in ("self", "initialize")
         self._virtual = torch.zeros(shape, device=device) if residual else None
+        self.rows = slice(None)
 
     def reset(self) -> None:
         """Empty all rows."""
@@ -126,14 +137,19 @@ class StreamBatch:
     def _predict(self, noisy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """UNet outputs for the prompt (S, ...) and for the negative prompt (0, 1 or S, ...)."""
         batch = torch.cat([noisy, noisy[: self._negatives]]) if self._negatives else noisy
-        output = self._unet(
-            batch.flatten(0, 1).to(self._dtype),
-            self.schedule.timesteps,
-            encoder_hidden_states=self._hidden,
-            timestep_cond=self._timestep_cond,
+        entries = entries_of(self.rows, self._group)
+        computed = self._unet(
+            batch[self.rows].flatten(0, 1).to(self._dtype),
+            self.schedule.timesteps[entries],
+            encoder_hidden_states=self._hidden[entries],
+            timestep_cond=None if self.timestep_cond is None else self.timestep_cond[entries],
             return_dict=False,
         )[0]
-        output = output.float().view_as(batch)
+        output = computed.float().unflatten(0, (-1, self._group))
+        if len(output) < len(batch):
+            whole = torch.zeros_like(batch)
+            whole[self.rows] = output
+            output = whole
         return output[: self._steps], output[self._steps :]
 
     def _guide(self, noisy: torch.Tensor, prompted: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:

@@ -37,6 +37,7 @@ COMMANDS = {
     "explain": "explain:explain",
     "study": "study:app",
     "probe": "probe:probe",
+    "bench": "bench:bench",
     "config": "config:app",
     "doctor": "doctor:doctor",
 }

@@ -176,6 +176,7 @@ class BankRecorder:
 
     def _hooks_of(self, module: Any, name: str, features: FeatureBank) -> list[Any]:
         bank = features.layers[name]
+        share = bank.fused_share = torch.zeros_like(features.step.looking, dtype=torch.float32)
 
         @torch.no_grad()
         def before(_: Any, arguments: Sequence[Any], named: dict[str, Any]) -> None:
@@ -191,7 +192,7 @@ class BankRecorder:
             for row in self._rows:
                 event = features.events[row]
                 if event is not None and not event.start and bank.fusion is not None:
-                    self._add(event.frame, name, "fused", float(bank.fused_share[row]))
+                    self._add(event.frame, name, "fused", float(share[row]))
 
         return [
             module.register_forward_pre_hook(before, with_kwargs=True),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from . import __version__
 from .errors import SinkError
+from .media.destination import create_anew
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation, Row
@@ -107,7 +108,9 @@ class JsonReport:
         }
         self._between = ""
         try:
-            self._file: TextIO = open(self._part, "w", encoding="utf-8") if self._part else sys.stdout  # noqa: SIM115
+            self._file: TextIO = sys.stdout
+            if self._part is not None:
+                self._file = open(create_anew(self._part), "w", encoding="utf-8")  # noqa: SIM115 - until the end
         except OSError as error:
             raise self._failure(error) from error
         self._write(json.dumps(self._head, ensure_ascii=False)[:-1] + ', "frames": [')

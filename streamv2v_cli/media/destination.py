@@ -53,6 +53,10 @@ class Destination(Protocol):
     def kept(self) -> str | None:
         """Where finished frames are after a failure; None if they are gone."""
 
+    @property
+    def is_removed(self) -> bool:
+        """Whether somebody removed what was written, so that writing on is in vain."""
+
     def prepare(self) -> None:
         """Make it ready to be opened."""
 
@@ -176,6 +180,15 @@ class FileDestination:
     def kept(self) -> str | None:  # noqa: D102
         return str(self._part) if self._part.exists() else None
 
+    @property
+    def is_removed(self) -> bool:  # noqa: D102
+        # Some network file systems count no links: the name has to be gone as well.
+        return (
+            self._descriptor is not None
+            and not os.fstat(self._descriptor).st_nlink
+            and not self._part.exists()
+        )
+
     def prepare(self) -> None:
         """Create the file; its lock, which shows that a run is writing it, is held until the end.
 
@@ -210,7 +223,7 @@ class FileDestination:
 class PipeDestination:
     """An open file descriptor, which stays open: what has been written cannot be taken back."""
 
-    seekable = False
+    seekable = is_removed = False
     kept: str | None = None
     address: Url | None = None
 
@@ -243,7 +256,7 @@ _PACKETS_OF_UDP = "pkt_size=1316"
 class UrlDestination:
     """A server that is sent a stream: what has been sent cannot be taken back."""
 
-    seekable = False
+    seekable = is_removed = False
     kept: str | None = None
 
     def __init__(self, address: Url) -> None:

@@ -113,8 +113,7 @@ def test_the_translator_says_so_and_can_be_used_again(
     with pytest.raises(
         DeviceError, match="too little memory for pictures of 64x64 in 4 denoising steps"
     ) as caught:
-        for frame in clip:
-            translator.push(frame)
+        list(map(translator.push, clip))
     assert "--steps 2" in caught.value.remedy
     assert caught.value.exit_code == 1
     translator.reset()

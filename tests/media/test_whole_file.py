@@ -22,6 +22,11 @@ def picture(path: Path) -> None:
     save_picture(Image.new("RGB", (8, 8)), path, overwrite=False)
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as found:
+        return found.size
+
+
 def report(path: Path) -> None:
     JsonReport(path, clip=None, prompt="").__exit__(None)
 
@@ -54,7 +59,7 @@ def test_a_plot_replaces_a_link_and_not_what_it_leads_to(tmp_path: Path) -> None
     (tmp_path / "a.png").symlink_to(tmp_path / "elsewhere.png")
     plot(tmp_path / "a.png")
     assert not (tmp_path / "elsewhere.png").exists()
-    assert Image.open(tmp_path / "a.png").format == "PNG"
+    assert size_of(tmp_path / "a.png")[0] > 100
 
 
 @pytest.mark.parametrize("links", [True, False])
@@ -73,7 +78,7 @@ def test_what_came_into_being_meanwhile_stays(
     with pytest.raises(SinkError, match="come into being meanwhile"):
         picture(path)
     assert path.read_text() == "precious"
-    assert Image.open(tmp_path / "a.png.part").size == (8, 8)
+    assert size_of(tmp_path / "a.png.part") == (8, 8)
     path.unlink()
     picture(path)
     assert os.listdir(tmp_path) == ["a.png"]

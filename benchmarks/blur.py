@@ -1,18 +1,19 @@
-"""Does the bank blur the picture over time? A looped clip, with the sharpness of each loop and what becomes of the bank.
+"""Does the bank blur the picture over time? A looped clip: the sharpness of each loop, and what becomes of the bank.
 
-python -m benchmarks.blur                                  # the embedded model
-python -m benchmarks.blur --random --frames 2000           # a small UNet of random weights, banked features only
-python -m benchmarks.blur --set bank.renormalise=false     # the paper's plain mean
+python -m benchmarks.blur                              # the embedded model as it is used
+python -m benchmarks.blur --set bank.kind=none         # the same without a bank
+python -m benchmarks.blur --random                     # a tiny UNet of random weights
 
-Prints one JSON line for each loop that is looked at: the variance of the Laplacian of the grey result (pictures of the
-same frames each time), and for keys, values and outputs of the bank the mean length of a token and the spread of the tokens
-around their mean, each as a share of that of the current frame's features.
+Prints one JSON line for each loop that is looked at: the variance of the Laplacian of the grey result, of the same
+pictures each time; and for keys, values and outputs of the bank the mean length of a token and the spread of the
+tokens around their mean, each as a share of what the frame had that entered the bank last.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from streamv2v_cli.bank.store import BankStep, LayerBank
 from streamv2v_cli.configuration import resolve
 from streamv2v_cli.diffusion import Translator
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.models import load_model
+from streamv2v_cli.models import load_model, recommended_settings
 
 CLIP = Path(__file__).parents[1] / "assets" / "bigbuckbunny.mp4"
 
@@ -41,9 +42,7 @@ def sharpness(pixels: np.ndarray) -> float:
     """Variance of the Laplacian of the grey picture, in levels squared."""
     grey = pixels.astype(np.float32).mean(-1)
     return float(
-        (
-            grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
-        ).var()
+        (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]).var()
     )
 
 
@@ -65,7 +64,7 @@ class Watch:
                     share = (of(banked) / of(fresh)).mean().item()
                     self.shares.setdefault(f"{name}_{what}", []).append(share)
 
-        LayerBank.update = watched  # type: ignore[method-assign]
+        LayerBank.update = watched  # type: ignore[method-assign, assignment]
 
     def take(self) -> dict[str, float]:
         """The means since the last call."""
@@ -75,11 +74,12 @@ class Watch:
 
 
 def _length(tokens: torch.Tensor) -> torch.Tensor:
-    return tokens.norm(dim=-1).mean(-1)
+    length: torch.Tensor = tokens.norm(dim=-1).mean(-1)
+    return length
 
 
 def _spread(tokens: torch.Tensor) -> torch.Tensor:
-    return (tokens - tokens.mean(1, keepdim=True)).norm(dim=-1).mean(-1)
+    return _length(tokens - tokens.mean(1, keepdim=True))
 
 
 def main() -> None:
@@ -94,7 +94,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="as for streamv2v run")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
-    settings = resolve(sets=[f"prompt={options.prompt}", f"frame.size={height}", *options.set]).settings
+    sets = [f"prompt={options.prompt}", f"frame.size={height}", "bank.reset_on_cut=false", *options.set]
+    settings = resolve(sets=sets, recommend=None if options.random else recommended_settings).settings
     translator = Translator(_random_model() if options.random else load_model(settings), settings)
     clip, watch = read_clip(options.clip, options.loop, (width, height)), Watch()
     print(json.dumps({"arguments": vars(options) | {"clip": options.clip.name}, **describe_machine()}))
@@ -111,10 +112,8 @@ def main() -> None:
 
 
 def _random_model() -> Any:
-    import sys
-
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
-    from tiny import tiny_model
+    from tiny import tiny_model  # type: ignore[import-not-found, unused-ignore]
 
     return tiny_model()
 

@@ -35,6 +35,7 @@ COMMANDS = {
     "compare": "compare:compare",
     "ablate": "ablate:ablate",
     "probe": "probe:probe",
+    "bench": "bench:bench",
     "config": "config:app",
     "doctor": "doctor:doctor",
 }

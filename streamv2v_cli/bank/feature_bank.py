@@ -12,6 +12,7 @@ from streamv2v_cli.bank.layers import AttentionLayer, attention_layers, select_l
 from streamv2v_cli.bank.merging import draw_partition
 from streamv2v_cli.bank.store import BankStep, LayerBank
 from streamv2v_cli.settings import Bank
+from streamv2v_cli.transfer import send
 
 __all__ = ["FeatureBank", "RowEvent"]
 
@@ -64,22 +65,22 @@ class FeatureBank:
         self._capacity = settings.size if settings.kind == "queue" else 1
         self._held = [0] * rows
         self._taken = [0] * rows
-        self._index = torch.zeros(3, rows, dtype=torch.int64, device=device)
+        self._index = torch.zeros(4, rows, dtype=torch.int64, device=device)
+        self._looking = torch.zeros(rows, dtype=torch.bool, device=device)
         self.step = BankStep(
             group=group,
             starting=self._index[0, :0],
             updating=self._index[1, :0],
             slots=self._index[2, :0],
-            held=torch.zeros(rows, dtype=torch.int64, device=device),
-            looking=torch.zeros(rows, dtype=torch.bool, device=device),
+            held=self._index[3],
+            looking=self._looking,
         )
         self.layers: dict[str, LayerBank] = {}
         attends = select_layers(unet, settings.attention.layers, "bank.attention.layers")
         fuses = select_layers(unet, settings.fuse.layers, "bank.fuse.layers")
-        if settings.kind == "none":
-            return
+        banked = frozenset() if settings.kind == "none" else attends | fuses
         for layer in attention_layers(unet):
-            if layer.name in attends | fuses:
+            if layer.name in banked:
                 self.layers[layer.name] = LayerBank(
                     kind=settings.kind,
                     slots=self._capacity,
@@ -92,6 +93,19 @@ class FeatureBank:
                     device=device,
                     dtype=dtype,
                 )
+        self._partitions = self._allocate_partitions(rows, device)
+
+    def _allocate_partitions(self, rows: int, device: torch.device) -> torch.Tensor:
+        """One buffer for the partitions of all layers, so that they change by a single copy."""
+        merging = [layer for layer in self.layers.values() if layer.merges]
+        partitions = torch.zeros(
+            rows, sum(2 * layer.tokens for layer in merging), dtype=torch.int64, device=device
+        )
+        for layer, part in zip(
+            merging, partitions.split([2 * layer.tokens for layer in merging], dim=1), strict=True
+        ):
+            layer.partitions = part
+        return partitions
 
     @property
     def nbytes(self) -> int:
@@ -125,36 +139,39 @@ class FeatureBank:
         in_use = [row for row, event in enumerate(events) if event is not None]
         step = self.step
         step.partial = any(self._held[row] < self._capacity for row in in_use)
-        step.starting = self._fill(0, starting)
-        step.updating = self._fill(1, updating)
-        step.slots = self._fill(2, slots)
-        step.held.copy_(torch.tensor(self._held))
-        step.looking.copy_(torch.tensor([not (event and event.start) for event in events]))
+        index = torch.zeros(self._index.shape, dtype=torch.int64)
+        step.starting = self._fill(index, 0, starting)
+        step.updating = self._fill(index, 1, updating)
+        step.slots = self._fill(index, 2, slots)
+        step.held = self._fill(index, 3, self._held)
+        looking = [not (event and event.start) for event in events]
+        send(index, self._index)
+        send(torch.tensor(looking), step.looking)
         self._draw_partitions(updating, events)
         for row in updating:
             self._taken[row] += 1
             self._held[row] = min(self._held[row] + 1, self._capacity)
 
-    def _fill(self, which: int, values: list[int]) -> torch.Tensor:
-        """Write row numbers to their fixed buffer and return the part that holds them."""
-        view = self._index[which, : len(values)]
-        view.copy_(torch.tensor(values, dtype=torch.int64))
-        return view
+    def _fill(self, index: torch.Tensor, which: int, values: list[int]) -> torch.Tensor:
+        """Write row numbers to what will be sent, and return the part of the fixed buffer that will hold them."""
+        index[which, : len(values)] = torch.tensor(values, dtype=torch.int64)
+        return self._index[which, : len(values)]
 
     def _draw_partitions(self, updating: list[int], events: Sequence[RowEvent | None]) -> None:
-        for name, layer in self.layers.items():
-            if layer.partitions is None:
-                continue
-            for place, row in enumerate(updating):
-                event = events[row]
-                if event is not None:
-                    layer.partitions[place].copy_(
-                        draw_partition(
-                            layer.partitions.shape[1] // 2,
-                            stratified=self._settings.stratified,
-                            seed=self._seed,
-                            layer=name,
-                            row=row,
-                            frame=event.frame,
-                        )
-                    )
+        if not updating or not self._partitions.shape[1]:
+            return
+        drawn = [
+            draw_partition(
+                layer.tokens,
+                stratified=self._settings.stratified,
+                seed=self._seed,
+                layer=name,
+                row=row,
+                frame=event.frame,
+            )
+            for row in updating
+            if (event := events[row]) is not None
+            for name, layer in self.layers.items()
+            if layer.merges
+        ]
+        send(torch.cat(drawn).view(len(updating), -1), self._partitions[: len(updating)])

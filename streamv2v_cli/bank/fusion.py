@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from streamv2v_cli.bank.matching import nearest_tokens
+from streamv2v_cli.bank.matching import nearest_tokens, take_tokens
 
 __all__ = ["fuse_features"]
 
@@ -33,5 +33,5 @@ def fuse_features(
     """
     similarity, index = nearest_tokens(output, banked, mask)
     fused = (similarity >= threshold) & active[:, None]
-    match = banked.gather(1, index[..., None].expand_as(output))
+    match = take_tokens(banked, index)
     return torch.where(fused[..., None], torch.lerp(output, match, alpha), output), fused

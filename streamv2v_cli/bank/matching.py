@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-__all__ = ["nearest_tokens"]
+__all__ = ["nearest_tokens", "take_tokens"]
 
 # Keeps an all-zero token finite; the default of F.normalize is zero in float16.
 _SMALLEST_NORM = 1e-6
@@ -33,3 +33,14 @@ def nearest_tokens(
     if mask is not None:
         similarity = similarity.masked_fill(~mask[:, None, :], float("-inf"))
     return similarity.max(dim=-1)
+
+
+def take_tokens(features: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    """The tokens (rows, k, d) of (rows, n, d) features that the (rows, k) int64 `index` names.
+
+    Whole tokens are copied, where `gather` would look up every channel by itself.
+    """
+    rows, tokens, _ = features.shape
+    if rows > 1:
+        index = index + tokens * torch.arange(rows, device=index.device)[:, None]
+    return features.flatten(0, 1).index_select(0, index.flatten()).view(rows, -1, features.shape[2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from streamv2v_cli.bank.matching import nearest_tokens
+from streamv2v_cli.bank.matching import nearest_tokens, take_tokens
 from streamv2v_cli.seeding import generator
 
 __all__ = ["draw_partition", "group_mean", "match_tokens", "merge_tokens"]
@@ -112,5 +112,5 @@ def _sum_by_product(
 def _split(features: torch.Tensor, partition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The (rows, n, d) source and destination tokens of (rows, 2n, d) features."""
     tokens = partition.shape[1] // 2
-    ordered = features.gather(1, partition[..., None].expand(-1, -1, features.shape[-1]))
+    ordered = take_tokens(features, partition)
     return ordered[:, :tokens], ordered[:, tokens:]

@@ -43,9 +43,8 @@ class LayerBank:
     """Features of past frames at one self-attention layer; row s only ever meets denoising row s.
 
     The buffers are allocated here and never again. `keys` and `values` have shape (rows, slots, n, d) and `outputs`
-    (rows, slots, n, d_out); each is None where nothing uses it. `partitions` (rows, 2n), int64, holds the partitions
-    of the rows that merge in this tick, in the order of `BankStep.updating`; None for a queue. `fused_share` (rows,)
-    is the share of tokens fused at the last tick.
+    (rows, slots, n, d_out); each is None where nothing uses it. `partitions` (rows, 2n), int64, which the whole bank
+    sets, holds the partitions of the rows that merge in this tick, in the order of `BankStep.updating`.
 
     Args:
         kind: `queue` or `dyme`.
@@ -82,10 +81,9 @@ class LayerBank:
         self.keys = features(width) if attends or merges else None
         self.values = features(width) if attends else None
         self.outputs = features(output_width) if fusion else None
-        self.partitions = torch.arange(2 * tokens, device=device).repeat(rows, 1) if merges else None
-        self.fused_share = torch.zeros(rows, device=device)
+        self.partitions: torch.Tensor | None = None
+        self.tokens = tokens
         self._slot_numbers = torch.arange(slots, device=device)
-        self._tokens = tokens
 
     @property
     def buffers(self) -> list[torch.Tensor]:
@@ -120,18 +118,14 @@ class LayerBank:
         mask = self._mask(step)
         if mask is not None:
             mask = torch.cat([mask.new_ones(keys.shape[:2]), mask], dim=1)
-        return (
-            torch.cat([keys, _per_entry(self.keys, step.group)], dim=1),
-            torch.cat([values, _per_entry(self.values, step.group)], dim=1),
-            mask,
-        )
+        return _append(keys, self.keys, step), _append(values, self.values, step), mask
 
     def fuse(self, outputs: torch.Tensor, step: BankStep) -> torch.Tensor:
         """Feature fusion of (entries, n, d_out) outputs with the banked ones."""
         if self.outputs is None or self.fusion is None:
             return outputs
         alpha, threshold = self.fusion
-        result, fused = fuse_features(
+        result, _ = fuse_features(
             outputs,
             _per_entry(self.outputs, step.group),
             alpha=alpha,
@@ -139,7 +133,6 @@ class LayerBank:
             active=step.looking.repeat_interleave(step.group, output_size=outputs.shape[0]),
             mask=self._mask(step),
         )
-        self.fused_share.copy_(fused.unflatten(0, (-1, step.group))[:, -1].float().mean(-1))
         return result
 
     def update(self, current: dict[str, torch.Tensor], step: BankStep) -> None:
@@ -164,7 +157,7 @@ class LayerBank:
 
     def reset(self) -> None:
         """Forget everything, without giving the buffers up."""
-        for buffer in (*self.buffers, self.fused_share):
+        for buffer in self.buffers:
             buffer.zero_()
 
     def _pairs(self, current: dict[str, torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -181,8 +174,15 @@ class LayerBank:
         if not step.partial:
             return None
         held = self._slot_numbers < step.held[:, None]
-        mask = held[:, None, :, None].expand(-1, step.group, -1, self._tokens)
+        mask = held[:, None, :, None].expand(-1, step.group, -1, self.tokens)
         return mask.flatten(0, 1).flatten(1)
+
+
+def _append(features: torch.Tensor, buffer: torch.Tensor, step: BankStep) -> torch.Tensor:
+    """(entries, n, d) features, each followed by the (rows, slots, n, d) of its row: (entries, n + slots * n, d)."""
+    rows, _, _, width = buffer.shape
+    banked = buffer.view(rows, 1, -1, width).expand(-1, step.group, -1, -1)
+    return torch.cat([features.unflatten(0, (rows, step.group)), banked], dim=2).flatten(0, 1)
 
 
 def _per_entry(buffer: torch.Tensor, group: int) -> torch.Tensor:

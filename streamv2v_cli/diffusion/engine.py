@@ -10,6 +10,7 @@ import torch
 from streamv2v_cli import bank
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import AttentionLayer
+from streamv2v_cli.diffusion.conditioning import Conditioning
 from streamv2v_cli.diffusion.prompts import BatchPrompts, Prompt
 from streamv2v_cli.diffusion.schedule import Schedule
 from streamv2v_cli.diffusion.stream_batch import StreamBatch, batch_stages
@@ -90,6 +91,13 @@ class Engine:
             )
 
         bank.install(model.unet, processor)
+        self._conditioning = Conditioning(
+            model.unet,
+            self.batch.schedule.timesteps,
+            self.batch.timestep_cond,
+            self._prompts.hidden,
+            model.dtype,
+        )
 
     @property
     def busy(self) -> bool:
@@ -103,7 +111,8 @@ class Engine:
         self.batch.reset()
 
     def close(self) -> None:
-        """Give the UNet its original attention processors back."""
+        """Give the UNet its own modules and attention processors back."""
+        self._conditioning.close()
         bank.restore(self._model.unet)
 
     @torch.no_grad()
@@ -123,15 +132,25 @@ class Engine:
         if latents is not None:
             # Frames sit at the end of the group's places; places before them are padding that nobody looks at.
             self._clean[self._group - len(latents) :] = latents
-        self.bank.prepare([_event(stages[step]) for step, _ in self._stages])
-        self._prompts.assign(self._embeddings(stages))
-        self.batch.schedule.assign(self._schedules(stages))
-        if self._fresh_noise:
-            self.batch.set_noise(self._noise_of(stages))
+        self.prepare(stages)
         clean = self.batch.tick(self._clean)
         self._in_flight = stages[:-1]
         leaving = stages[-1]
         return leaving, clean[self._group - (len(leaving.passengers) if leaving else 0) :]
+
+    def prepare(self, stages: Sequence[Group | None]) -> None:
+        """Bring everything up to date that a tick reads: bank, prompts, schedules and noise.
+
+        Args:
+            stages: the group at each denoising step; None where there is none.
+        """
+        self.bank.prepare([_event(stages[step]) for step, _ in self._stages])
+        new_prompts = self._prompts.assign(self._embeddings(stages))
+        new_schedules = self.batch.schedule.assign(self._schedules(stages))
+        if new_schedules or (new_prompts and self._conditioning.depends_on_prompts):
+            self._conditioning.refresh()
+        if self._fresh_noise:
+            self.batch.set_noise(self._noise_of(stages))
 
     def _embeddings(self, stages: Sequence[Group | None]) -> list[torch.Tensor | None]:
         """The prompt embedding of each entry of the UNet batch; None for padding."""

@@ -155,12 +155,15 @@ class BatchPrompts:
         found = self._layers.get(layer.name)
         return None if found is None else found[1]
 
-    def assign(self, embeddings: Sequence[torch.Tensor | None]) -> None:
+    def assign(self, embeddings: Sequence[torch.Tensor | None]) -> bool:
         """Set the prompts of a tick.
 
         Args:
             embeddings: for each entry its (tokens, width) embedding, the same object for the same prompt; None
                 leaves the entry as it is (it holds no frame).
+
+        Returns:
+            Whether any of them changed.
         """
         changed: dict[int, list[int]] = {}
         for entry, embedding in enumerate(embeddings):
@@ -169,6 +172,7 @@ class BatchPrompts:
                 self._current[entry] = embedding
         for entries in changed.values():
             self._write(entries, self._current[entries[0]])
+        return bool(changed)
 
     @torch.no_grad()
     def _write(self, entries: list[int], embedding: torch.Tensor) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from streamv2v_cli.errors import ConfigError, ModelError
+from streamv2v_cli.transfer import send
 
 if TYPE_CHECKING:
     from diffusers import LCMScheduler
@@ -141,12 +142,15 @@ class BatchSchedule:
         self.timesteps = torch.empty(len(self._stages) * group, dtype=torch.int64, device=device)
         self._write()
 
-    def assign(self, schedules: Sequence[Schedule | None]) -> None:
+    def assign(self, schedules: Sequence[Schedule | None]) -> bool:
         """Set the schedules of a tick.
 
         Args:
             schedules: of the frame in each of the S * group places, the same object for the same schedule; None
                 leaves the place as it is (it holds no frame).
+
+        Returns:
+            Whether any of them changed.
         """
         changed = False
         for place, schedule in enumerate(schedules):
@@ -155,6 +159,7 @@ class BatchSchedule:
                 changed = True
         if changed:
             self._write()
+        return changed
 
     def _write(self) -> None:
         """Bring the buffers up to date, all in one copy: they hold a few hundred bytes."""
@@ -169,5 +174,5 @@ class BatchSchedule:
                 values[4, step, column] = schedule.alpha[step + 1]
                 values[5, step, column] = schedule.sigma[step + 1]
             timesteps[step, column] = schedule.timesteps[step]
-        self._values.copy_(values)
-        self.timesteps.copy_(timesteps[self._stages].flatten())
+        send(values, self._values)
+        send(timesteps[self._stages].flatten(), self.timesteps)

@@ -45,6 +45,7 @@ class StreamBatch:
     Attributes:
         noise: (S, 1 or group, C, h, w) noise that a frame gets on entering each step; `set_noise` writes it.
         schedule: the coefficients of each frame in flight.
+        timestep_cond: (rows * group, width) embedding of the guidance scale, or None.
     """
 
     def __init__(
@@ -69,12 +70,13 @@ class StreamBatch:
         self._steps = schedule.steps
         self._negatives = len(batch_stages(schedule.steps, settings.kind)) - schedule.steps
         self._hidden = hidden
+        self._group = group
         stages = [step for step, _ in batch_stages(schedule.steps, settings.kind)]
         self.schedule = BatchSchedule(schedule, stages, group, device)
         entries = len(stages) * group
-        self._timestep_cond = None
+        self.timestep_cond = None
         if timestep_cond is not None:
-            self._timestep_cond = timestep_cond.to(device, dtype).expand(entries, -1).contiguous()
+            self.timestep_cond = timestep_cond.to(device, dtype).expand(entries, -1).contiguous()
         shape = (schedule.steps, group, *latent_shape)
         self.latents = torch.zeros(shape, device=device)
         self.noise = torch.zeros(shape, device=device)
@@ -126,14 +128,14 @@ class StreamBatch:
     def _predict(self, noisy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """UNet outputs for the prompt (S, ...) and for the negative prompt (0, 1 or S, ...)."""
         batch = torch.cat([noisy, noisy[: self._negatives]]) if self._negatives else noisy
-        output = self._unet(
+        computed = self._unet(
             batch.flatten(0, 1).to(self._dtype),
             self.schedule.timesteps,
             encoder_hidden_states=self._hidden,
-            timestep_cond=self._timestep_cond,
+            timestep_cond=self.timestep_cond,
             return_dict=False,
         )[0]
-        output = output.float().view_as(batch)
+        output = computed.float().unflatten(0, (-1, self._group))
         return output[: self._steps], output[self._steps :]
 
     def _guide(self, noisy: torch.Tensor, prompted: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:

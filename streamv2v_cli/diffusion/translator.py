@@ -11,6 +11,7 @@ import torch
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import check_block_names
 from streamv2v_cli.diffusion.engine import Engine
+from streamv2v_cli.diffusion.motion import MotionFusion
 from streamv2v_cli.diffusion.picture import from_model_range, resize, to_model_range
 from streamv2v_cli.diffusion.prompts import PromptEncoder, between
 from streamv2v_cli.diffusion.schedule import Schedules
@@ -43,10 +44,16 @@ class Translator:
     Raises:
         ConfigError: the settings do not fit the model.
         DeviceError: the attention backend cannot be used.
+
+    Attributes:
+        model: the model.
+        engine: what moves the frames through the denoising steps; None before the first frame.
+        frames_skipped: by the similar-frame filter.
+        model_size: (width, height) in pixels that the model works at; None before the first frame.
     """
 
     def __init__(self, model: Model, settings: Settings, *, live: bool = False) -> None:
-        self._model = model
+        self.model = model
         self._settings = settings
         _check(model, settings)
         self._encoder = PromptEncoder(model, settings.compute.offload_text_encoder)
@@ -55,7 +62,8 @@ class Translator:
         if lookahead == "auto":
             lookahead = 1 if live else settings.bank.interval
         self._timeline = Timeline(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
-        self._engine: Engine | None = None
+        self.engine: Engine | None = None
+        self._motion: MotionFusion | None = None
         self._last: Passenger | None = None
         self.frames_skipped = 0
         self.model_size: tuple[int, int] | None = None
@@ -65,9 +73,14 @@ class Translator:
         self._first_schedule = self._schedule = self._schedules.at(settings.diffusion.strength)
 
     @property
+    def group_size(self) -> int:
+        """Frames that go through the UNet side by side, at most."""
+        return self._timeline.group_size
+
+    @property
     def bank_bytes(self) -> int:
         """Memory of the feature bank in bytes; 0 before the first frame."""
-        return self._engine.bank.nbytes if self._engine else 0
+        return self.engine.bank.nbytes if self.engine else 0
 
     def set_prompt(
         self,
@@ -111,15 +124,17 @@ class Translator:
         self._similar.reset()
         self._last = None
         self.frames_skipped = 0
-        if self._engine is not None:
-            self._engine.reset()
+        if self.engine is not None:
+            self.engine.reset()
+        if self._motion is not None:
+            self._motion.reset()
         self._prompt, self._schedule = self._first_prompt, self._first_schedule
 
     def close(self) -> None:
         """Give the UNet its original attention processors back; the translator is of no use afterwards."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
 
     def push(self, frame: Frame) -> list[Frame]:
         """Take in a frame.
@@ -149,14 +164,14 @@ class Translator:
         except RuntimeError as error:
             if not ran_out_of_memory(error):
                 raise
-            model, lookahead = self._model, self._timeline.group_size
+            model, lookahead = self.model, self._timeline.group_size
             raise too_little_memory(
                 self._settings, model.device, model.dtype, self._size, lookahead
             ) from error
 
     def _push(self, frame: Frame) -> list[Frame]:
         finished = self._prepare_for(frame)
-        picture = resize(to_model_range(frame.pixels, self._model.device), self._size)
+        picture = self.take_in(frame)
         if self._last is not None and self._similar.skips(picture):
             self.frames_skipped += 1
             return finished + self._repeat(self._last, frame)
@@ -164,78 +179,104 @@ class Translator:
             finished += self._run(self._timeline.close_group())
         self._similar.translated(picture)
         self._last = self._timeline.enter(frame, picture, self._prompt, self._schedule)
+        if self._motion is not None:
+            self._last.trace = self._motion.trace(frame, starts=self._last.starts)
         return finished + self._run(self._timeline.full_group())
 
     def _flush(self) -> list[Frame]:
         finished = self._run(self._timeline.close_group())
-        while self._engine is not None and self._engine.busy:
-            finished += self._finish(*self._engine.tick(None, None))
+        while self.engine is not None and self.engine.busy:
+            finished += self._finish(*self.engine.tick(None, None))
         self.start_segment()
         return finished
 
     def _prepare_for(self, frame: Frame) -> list[Frame]:
         """Build the engine for the size of a frame; brings out what another size has in flight."""
-        size = model_frame_size(frame.width, frame.height, self._settings.frame, self._model.vae_factor)
-        if size == self.model_size and self._engine is not None:
+        size = model_frame_size(frame.width, frame.height, self._settings.frame, self.model.vae_factor)
+        if size == self.model_size and self.engine is not None:
             return []
         finished = self._flush()
         self.close()
         self.model_size = self._size = size
-        factor = self._model.vae_factor
-        self._engine = Engine(
-            self._model,
+        factor = self.model.vae_factor
+        self.engine = Engine(
+            self.model,
             self._settings,
             group=self._timeline.group_size,
-            latent_shape=(self._model.unet.config.in_channels, size[1] // factor, size[0] // factor),
+            latent_shape=(self.model.unet.config.in_channels, size[1] // factor, size[0] // factor),
             prompt=self._prompt,
             schedule=self._schedule,
         )
+        self._motion = self._new_motion_fusion()
         return finished
+
+    def _new_motion_fusion(self) -> MotionFusion | None:
+        """Motion fusion for the present size; None if it is off."""
+        bank, factor = self._settings.bank, self.model.vae_factor
+        if bank.kind == "none" or not bank.motion.alpha:
+            return None
+        width, height = (side // factor for side in self._size)
+        return MotionFusion(bank.motion.alpha, bank.motion.tolerance, (height, width), self.model.device)
 
     def _repeat(self, last: Passenger, frame: Frame) -> list[Frame]:
         """Give a frame the picture of the last translated one, now or when that one comes out."""
         if last.picture is None:
             last.frames.append(frame)
             return []
-        return [self._render(frame, last.picture)]
+        return [self.render(frame, last.picture)]
 
     def _run(self, group: Group | None) -> list[Frame]:
         """Send a group in and return the frames that come out."""
-        if group is None or self._engine is None:
+        if group is None or self.engine is None:
             return []
-        latents = self._encode([x.source for x in group.passengers if x.source is not None])
-        for passenger in group.passengers:
+        latents = self.encode([x.source for x in group.passengers if x.source is not None])
+        for passenger, source in zip(group.passengers, latents.split(1), strict=True):
             passenger.source = None
-        return self._finish(*self._engine.tick(group, latents))
+            if passenger.trace is not None:
+                passenger.trace.source = source
+        return self._finish(*self.engine.tick(group, latents))
 
     def _finish(self, group: Group | None, latents: torch.Tensor) -> list[Frame]:
         """Decode the latents of a group that leaves."""
         if group is None:
             return []
+        latents = torch.cat(
+            [self._steady(one, z) for one, z in zip(group.passengers, latents.split(1), strict=True)]
+        )
         finished = []
-        for passenger, picture in zip(group.passengers, self._decode(latents).split(1), strict=True):
+        for passenger, picture in zip(group.passengers, self.decode(latents).split(1), strict=True):
             passenger.picture = picture
-            finished += [self._render(frame, picture) for frame in passenger.frames]
+            finished += [self.render(frame, picture) for frame in passenger.frames]
         return finished
 
-    def _render(self, frame: Frame, picture: torch.Tensor) -> Frame:
+    def _steady(self, passenger: Passenger, latents: torch.Tensor) -> torch.Tensor:
+        """The (1, C, h, w) denoised latents of a frame after motion fusion."""
+        if self._motion is None or passenger.trace is None:
+            return latents
+        return self._motion.fuse(passenger.trace, latents, passenger.prompt, passenger.schedule)
+
+    def take_in(self, frame: Frame) -> torch.Tensor:
+        """The picture of a frame, (1, 3, height, width) from -1 to 1, on the device and in the model's size."""
+        return resize(to_model_range(frame.pixels, self.model.device), self._size)
+
+    def render(self, frame: Frame, picture: torch.Tensor) -> Frame:
         """A frame of the output size with a (1, 3, height, width) picture."""
         size = output_frame_size((frame.width, frame.height), self._size, self._settings.frame)
         return frame.with_pixels(from_model_range(resize(picture, size)[0]))
 
     @torch.no_grad()
-    def _encode(self, pictures: list[torch.Tensor]) -> torch.Tensor:
+    def encode(self, pictures: list[torch.Tensor]) -> torch.Tensor:
         """Clean float32 latents (frames, C, h, w) of pictures from -1 to 1; a full VAE gives its mode."""
-        vae: Any = self._model.vae
+        vae: Any = self.model.vae
         encoded = vae.encode(torch.cat(pictures).to(vae.dtype))
         latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
         scaled: torch.Tensor = (latents.float() - self._shift) * vae.config.scaling_factor
         return scaled
 
     @torch.no_grad()
-    def _decode(self, latents: torch.Tensor) -> torch.Tensor:
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Float32 pictures (frames, 3, height, width) of clean latents."""
-        vae: Any = self._model.vae
+        vae: Any = self.model.vae
         unscaled = latents / vae.config.scaling_factor + self._shift
         decoded: torch.Tensor = vae.decode(unscaled.to(vae.dtype)).sample.float()
         return decoded
@@ -243,7 +284,7 @@ class Translator:
     @property
     def _shift(self) -> float:
         """Offset of the VAE's latents; 0 for Stable Diffusion 1 and 2."""
-        return getattr(self._model.vae.config, "shift_factor", None) or 0.0
+        return getattr(self.model.vae.config, "shift_factor", None) or 0.0
 
 
 def _check(model: Model, settings: Settings) -> None:

@@ -65,7 +65,7 @@ def test_a_tick_is_near_to_float32(
     bank = {"interval": 2, "fuse": {"threshold": 0.9}, **bank}
     precise, half = (Translator(model, settings_for(dtype, bank=bank)) for dtype, model in embedded.items())
     figures: list[float] = []
-    decode = {translator: translator._decode for translator in (precise, half)}
+    decode = {translator: translator.decode for translator in (precise, half)}
     seen: dict[Translator, torch.Tensor] = {}
     for translator in (precise, half):
 
@@ -73,11 +73,11 @@ def test_a_tick_is_near_to_float32(
             seen[translator] = decode[translator](latents)
             return seen[translator]
 
-        translator._decode = remember  # type: ignore[method-assign]
+        translator.decode = remember  # type: ignore[method-assign]
     try:
         for frame in scene:
-            if precise._engine is not None:
-                take_over(half._engine, precise._engine)
+            if precise.engine is not None:
+                take_over(half.engine, precise.engine)
             precise.push(frame)
             if half.push(frame):
                 figures.append(psnr(seen[precise], seen[half]))
@@ -98,7 +98,7 @@ def test_noise_and_latents_stay_in_float32(settings: Any) -> None:
     try:
         pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
         translator.push(Frame(pixels, pts=0))
-        batch = translator._engine.batch  # type: ignore[union-attr]
+        batch = translator.engine.batch  # type: ignore[union-attr]
         picture = torch.tensor(pixels).permute(2, 0, 1)[None].double() / 127.5 - 1
         clean = model.vae.encode(picture.bfloat16()).latents.double() * model.vae.config.scaling_factor
         alpha_bar = model.scheduler.alphas_cumprod[batch.schedule.timesteps[0]].double()

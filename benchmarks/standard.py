@@ -1,0 +1,68 @@
+"""The standard table of `streamv2v bench`: each row is a command whose figures go to benchmarks/results as JSON.
+
+python -m benchmarks.standard                  # the embedded model on the processor
+python -m benchmarks.standard --device cuda    # the shape of Stable Diffusion 1.5 on a GPU
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+_CLIP = Path(__file__).parents[1] / "assets" / "bigbuckbunny.mp4"
+
+TABLES = {
+    "cpu": {
+        "cpu-mini-4-steps": "--steps 4 --frames 48 --compare none --compare bank.kind=none",
+        "cpu-mini-4-steps-one-by-one": "--steps 4 --lookahead 1 --frames 32 --compare none --compare bank.kind=none",
+        "cpu-mini-1-step": "--steps 1 --frames 64 --compare none --compare bank.kind=none",
+        "cpu-mini-1-step-one-by-one": "--steps 1 --lookahead 1 --frames 64 --compare none",
+        "cpu-mini-formats": "--steps 4 --frames 16 --compare compute.dtype=float16",
+        "cpu-sd15-128": "--model random:sd15 --size 128 --steps 1 --frames 4",
+        "cpu-transcode": f"--video {shlex.quote(str(_CLIP))} -p 'pencil sketch'",
+        "cpu-transcode-1-step": f"--video {shlex.quote(str(_CLIP))} -p 'pencil sketch' --config realtime",
+    },
+    "cuda": {
+        f"cuda-sd15-{steps}-steps-lookahead-{lookahead}": "--model random:sd15 --size 512 --frames 200 "
+        f"--steps {steps} --lookahead {lookahead} --compare bank.kind=none"
+        for steps in (4, 1)
+        for lookahead in (1, 4)
+    },
+}
+"""Device -> name of the row -> arguments of `streamv2v bench`."""
+
+
+def main() -> int:
+    """Run the rows; exit code 1 if one of them fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--device", choices=TABLES, default="cpu")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="names of rows")
+    options = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    failed = False
+    for name, arguments in TABLES[options.device].items():
+        if options.only and name not in options.only:
+            continue
+        command = ["bench", "--device", options.device, *shlex.split(arguments)]
+        print(f"\n== {name}: streamv2v {shlex.join(command)}", flush=True)
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "streamv2v_cli", *command, "--json", str(RESULTS / f"{name}.json")],
+            check=False,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if done.returncode:
+            print(done.stderr, file=sys.stderr)
+            failed = True
+        print(f"({time.perf_counter() - start:.0f} s)", flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

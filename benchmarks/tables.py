@@ -1,0 +1,90 @@
+"""The tables in docs/performance.md, from the JSON files in benchmarks/results: no figure is typed by hand.
+
+python -m benchmarks.tables           # write them
+python -m benchmarks.tables --check   # fail if they are not up to date
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+RESULTS = Path(__file__).parent / "results"
+BEGIN, END = "<!-- tables: begin, written by python -m benchmarks.tables -->", "<!-- tables: end -->"
+_NOTHING = "Nothing has been measured yet.\n"
+
+
+def tables(folder: Path) -> str:
+    """All results of a folder as Markdown: the machine, then one table a row of the standard table."""
+    results = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))
+    }
+    if not results:
+        return _NOTHING
+    parts = []
+    for name, result in results.items():
+        body = _transcode(result) if result["kind"] == "transcode" else _ticks(result)
+        parts.append(f"### {name}\n\n{_machine(result)}\n\n{body}")
+    return "\n".join(parts)
+
+
+def text(document: str, folder: Path = RESULTS) -> str:
+    """The document with its tables renewed."""
+    before, _, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        sys.exit(f"{DOCUMENT.name} has no place for the tables: {BEGIN} ... {END}")
+    return f"{before}{BEGIN}\n\n{tables(folder)}\n{END}{after}"
+
+
+def _ticks(result: dict[str, Any]) -> str:
+    head = (
+        "| settings | model | frames a second | of the first | frames a tick | p50 | p90 | p99 (ms) "
+        "| of the matmul peak |\n|---|---|---|---|---|---|---|---|---|\n"
+    )
+    rows, stages = [], []
+    for one in result["subjects"]:
+        tick, (width, height) = one["tick_ms"], one["size"]
+        rows.append(
+            f"| {one['name']} | {one['settings']['model']}, {one['settings']['diffusion']['steps']} steps, "
+            f"{width}x{height}, {one['dtype']} | {one['fps']:.2f} | {one['speed_against_first']:.2f} "
+            f"| {one['frames_per_tick']} | {tick['p50']:.1f} | {tick['p90']:.1f} | {tick['p99']:.1f} "
+            f"| {one['share_of_peak']:.0%} of {one['matmul_peak_tflops']:.3g} TFLOP/s |"
+        )
+        spent = ", ".join(
+            f"{stage} {ms:.2f}" for stage, ms in one["stage_ms_per_frame"].items() if ms >= 0.005
+        )
+        stages.append(f"* {one['name']}: {spent}")
+    return f"{head}{chr(10).join(rows)}\n\nMilliseconds a frame by stage:\n\n{chr(10).join(stages)}\n"
+
+
+def _transcode(result: dict[str, Any]) -> str:
+    shares = ", ".join(f"{stage} {share:.0%}" for stage, share in result["busy_share"].items())
+    width, height = result["size"]
+    return (
+        f"{result['frames']} frames, {result['settings']['diffusion']['steps']} steps at {width}x{height} in "
+        f"{result['dtype']}: {result['fps']:.2f} frames a second. Busy: {shares}; "
+        f"the others wait for {result['bottleneck']}.\n"
+    )
+
+
+def _machine(result: dict[str, Any]) -> str:
+    where = result.get("name") or f"{result['processor']}, {result['threads']} threads"
+    return f"{where}; torch {result['versions']['torch']}, diffusers {result['versions']['diffusers']}."
+
+
+def main() -> int:
+    """Write the tables; with --check exit code 1 if they are stale."""
+    now = DOCUMENT.read_text(encoding="utf-8")
+    wanted = text(now)
+    if "--check" in sys.argv[1:]:
+        return int(now != wanted)
+    DOCUMENT.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

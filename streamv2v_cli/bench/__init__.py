@@ -1,0 +1,1 @@
+"""Measuring what users run: ticks of the translator, and whole transcodes."""

@@ -1,0 +1,139 @@
+"""Timing a whole transcode: how busy each of the three threads is, and which one the others wait for."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streamv2v_cli.bench.machine import describe_device, describe_machine, peak_memory
+from streamv2v_cli.errors import UsageError
+from streamv2v_cli.frame import Frame
+
+if TYPE_CHECKING:
+    from streamv2v_cli.configuration import Resolved
+
+__all__ = ["bench_transcode"]
+
+
+class _Busy:
+    """Passes everything on to `inner`, and adds up the seconds spent in some of its methods."""
+
+    def __init__(self, inner: Any, *methods: str) -> None:
+        self._inner = inner
+        self.seconds = 0.0
+        for name in methods:
+            setattr(self, name, self._timed(getattr(inner, name)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        items = iter(self._inner)
+        following = self._timed(lambda: next(items, None))
+        while (item := following()) is not None:
+            yield item
+
+    def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return function(*args, **options)
+            finally:
+                self.seconds += time.perf_counter() - start
+
+        return timed
+
+
+def bench_transcode(
+    video: str, resolved: Resolved, frames: int | None, tell: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
+    """Restyle a file as `run` would, into a temporary one.
+
+    Args:
+        video: path of the input.
+        resolved: the settings and where they came from.
+        frames: stop after so many; None for all.
+        tell: is told what is being done.
+
+    Returns:
+        The figures, as they are written as JSON.
+
+    Raises:
+        UsageError: the input is live, or has no frames.
+        StreamV2VError: the input, the settings or the model cannot be used.
+    """
+    from streamv2v_cli.bench.ticks import load
+    from streamv2v_cli.diffusion import Translator
+    from streamv2v_cli.job import open_job
+    from streamv2v_cli.media.sink import FileSink
+    from streamv2v_cli.media.trim import Trim
+    from streamv2v_cli.pipeline import run_pipeline
+    from streamv2v_cli.scenes import CutDetector
+
+    settings = resolved.settings
+    trim = Trim.parse(frames=frames)
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder, f"result{_suffix(settings.output.format)}")
+        with open_job(video, output, resolved, trim=trim) as job:
+            if job.live:
+                raise UsageError(f"{video} is live: its speed is its own.", "Give a file with --video.")
+            tell("loading")
+            start = time.perf_counter()
+            plain = Translator(load(settings), settings)
+            loading = time.perf_counter() - start
+            tell("warming up")
+            start = time.perf_counter()
+            _warm_up(plain, job.source.info.size)
+            warming = time.perf_counter() - start
+            tell("transcoding")
+            source, translator = _Busy(job.source), _Busy(plain, "push", "flush")
+            sink = _Busy(FileSink(job.plan), "write", "copy", "finish")
+            statistics = run_pipeline(
+                source,
+                translator,
+                sink,
+                trim=trim.cuts_the_end,
+                cuts=CutDetector() if settings.bank.reset_on_cut else None,
+            )
+            size = plain.model_size
+            model = plain.model
+            plain.close()
+    if not statistics.frames_out:
+        raise UsageError(f"{video} has no frames.")
+    busy = {"decode": source.seconds, "translate": translator.seconds, "encode": sink.seconds}
+    elapsed = statistics.elapsed
+    shares = {stage: round(min(seconds / elapsed, 1), 3) for stage, seconds in busy.items()}
+    return {
+        "kind": "transcode",
+        "frames": statistics.frames_out,
+        "fps": round(statistics.frames_out / elapsed, 3),
+        "seconds": round(elapsed, 3),
+        "busy_seconds": {stage: round(seconds, 3) for stage, seconds in busy.items()},
+        "busy_share": shares,
+        "bottleneck": max(shares, key=shares.__getitem__),
+        "load_seconds": round(loading, 2),
+        "warm_up_seconds": round(warming, 2),
+        "source_size": job.source.info.size,
+        "size": size,
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "settings": settings.model_dump(mode="json"),
+        "peak_memory_bytes": peak_memory(model.device),
+        **describe_device(model.device),
+        **describe_machine(),
+    }
+
+
+def _warm_up(translator: Any, size: tuple[int, int]) -> None:
+    """One frame through all steps, so that what is made once is made."""
+    import numpy as np
+
+    translator.push(Frame(np.zeros((size[1], size[0], 3), np.uint8)))
+    translator.flush()
+    translator.reset()
+
+
+def _suffix(format: str) -> str:
+    return {"auto": ".mp4", "matroska": ".mkv"}.get(format, f".{format}")

@@ -1,0 +1,178 @@
+"""`streamv2v bench`: how fast this machine is, and where the time goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+from .options import SettingsRequest, takes_settings
+
+if TYPE_CHECKING:
+    from ..configuration import Resolved
+    from ..settings import Settings
+
+__all__ = ["bench"]
+
+FRAMES = 64
+"""Timed for each set of settings unless another number is given."""
+
+
+@takes_settings
+def bench(
+    request: SettingsRequest,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            "--frames",
+            min=1,
+            metavar="N",
+            help=f"Time at least N frames (default {FRAMES}), or stop after N frames of the --video.",
+            show_default=False,
+        ),
+    ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--compare",
+            metavar="none|KEY=VALUE,...",
+            help="Time other settings in turns with the first within the same run: none for the plain path (float32 "
+            "on a processor), or settings such as bank.kind=none; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    video: Annotated[
+        str | None,
+        typer.Option(
+            "--video",
+            metavar="FILE",
+            help="Time a whole transcode of a video instead, and say which part of it the others wait for.",
+            show_default=False,
+        ),
+    ] = None,
+    json_file: Annotated[
+        str | None,
+        typer.Option(
+            "--json",
+            metavar="FILE|-",
+            help="Write the figures as one JSON object to a file, or to stdout in place of the text.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Measure the speed of the translator, or of a whole transcode.
+
+    The translator is given pictures of the size that the model works at, without any codec. Loading and warming up
+    are not part of the times. `--model random:sd15` has the shape of Stable Diffusion 1.5 and random weights, which
+    take the same time and no download.
+
+    Example: streamv2v bench --compare none --compare bank.kind=none
+
+    Example: streamv2v bench --video clip.mp4 --json result.json
+    """
+    import json
+    import sys
+    from pathlib import Path
+
+    from ..interruption import noticing_interrupt
+    from ..logs import log_to_stderr
+    from ..models.locate import recommended_settings
+
+    log_to_stderr("error")
+    resolved = request.resolve(recommended_settings)
+    _check(resolved, video, compare)
+    subjects = {"this": resolved.settings}
+    for text in compare or ():
+        subjects[text] = _other(request, resolved.settings, text)
+
+    with noticing_interrupt():
+        if video is not None:
+            from ..bench.transcode import bench_transcode
+
+            result = bench_transcode(video, resolved, frames, _tell)
+        else:
+            from ..bench.ticks import bench_ticks
+
+            result = bench_ticks(subjects, frames or FRAMES, _tell)
+    if sys.stderr.isatty():
+        _tell("")
+    if json_file and json_file != "-":
+        Path(json_file).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if json_file == "-":
+        print(json.dumps(result, indent=1))
+        return
+    from ..bench.report import report_text
+
+    print(report_text(result))
+
+
+def _tell(text: str) -> None:
+    """Say on stderr what is being done; on a terminal each replaces the one before."""
+    import sys
+
+    terminal = sys.stderr.isatty()
+    print(f"\r\033[K{text}" if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
+
+
+def _check(resolved: Resolved, video: str | None, compare: list[str] | None) -> None:
+    """Refuse what would have no effect.
+
+    Raises:
+        UsageError: two options do not go together.
+    """
+    if resolved.settings.translator == "passthrough":
+        raise UsageError("The translator passthrough has nothing to measure.", "Leave out --translator.")
+    if video is not None and compare:
+        raise UsageError("--compare and --video do not go together.", "Time each by itself.")
+    if video is not None:
+        return
+    for key, origin in resolved.origins.items():
+        if origin.startswith("--") and key.startswith(("input.", "output.")):
+            raise UsageError(
+                f"{origin} has no effect without --video.", "Give a file with --video, or leave it out."
+            )
+
+
+def _other(request: SettingsRequest, settings: Settings, text: str) -> Settings:
+    """The settings that `--compare` names.
+
+    Raises:
+        UsageError: it is neither `none` nor KEY=VALUE, or it makes no difference.
+    """
+    from dataclasses import replace
+
+    from ..models.locate import recommended_settings
+
+    pairs = ["compute.dtype=float32"] if text == "none" else text.split(",")
+    if not all("=" in pair for pair in pairs):
+        raise UsageError(
+            f"--compare {text}: expected none or KEY=VALUE.", "For example: --compare bank.kind=none"
+        )
+    if text == "none":
+        _check_accelerated(settings)
+    named = {pair.partition("=")[0].strip() for pair in pairs}
+    flags = {key: flag for key, flag in request.flags.items() if key not in named}
+    other = replace(request, sets=(*request.sets, *pairs), flags=flags).resolve(recommended_settings).settings
+    if other == settings:
+        raise UsageError(f"--compare {text}: these are the settings that it would be compared with.")
+    return other
+
+
+def _check_accelerated(settings: Settings) -> None:
+    """Refuse to compare the plain path with itself.
+
+    Raises:
+        UsageError: nothing is accelerated.
+    """
+    import torch
+
+    from ..models.device import pick_device, pick_dtype
+
+    device = pick_device(settings.compute.device)
+    dtype = pick_dtype(settings.compute.dtype, device)
+    if device.type != "cpu" or dtype == torch.float32:
+        raise UsageError(
+            f"--compare none: {str(dtype).removeprefix('torch.')} on {device} is the plain path already.",
+            "Leave it out, or compare with other settings, such as --compare bank.kind=none",
+        )

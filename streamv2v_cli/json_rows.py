@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from .errors import SinkError
+from .media.destination import create_anew
 
 __all__ = ["JsonRows", "write_json"]
 
@@ -46,7 +47,9 @@ class JsonRows:
         self._part = path and path.with_name(path.name + ".part")
         self._between = ""
         try:
-            self._file: TextIO = open(self._part, "w", encoding="utf-8") if self._part else sys.stdout  # noqa: SIM115
+            self._file: TextIO = sys.stdout
+            if self._part is not None:
+                self._file = open(create_anew(self._part), "w", encoding="utf-8")  # noqa: SIM115 - until the end
         except OSError as error:
             raise self._failure(error) from error
         self._write(f'{json.dumps(head, ensure_ascii=False)[:-1]}, "{name}": [')

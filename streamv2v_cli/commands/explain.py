@@ -129,7 +129,7 @@ def explain(
         if over_time:
             _over_time(resolved, source, picture, report, step, frames)
         elif frame is not None:
-            _heat(resolved, source, picture, report, frame, place, layer, step)
+            _heat(resolved, source, picture, report, frame, place, layer, step, overwrite=overwrite)
     if output is not None and report != "-":
         print(output)
 
@@ -143,6 +143,8 @@ def _heat(
     point: tuple[int, int],
     layer: str | None,
     step: int | None,
+    *,
+    overwrite: bool,
 ) -> None:
     from PIL import Image
 
@@ -155,7 +157,9 @@ def _heat(
     settings = resolved.settings
     heat = heat_of(_model(resolved), settings, source, Question(frame, point, layer, step))
     if picture is not None:
-        save_picture(Image.fromarray(heat_picture(heat, heat_lines(heat, settings))), picture)
+        save_picture(
+            Image.fromarray(heat_picture(heat, heat_lines(heat, settings))), picture, overwrite=overwrite
+        )
     if report is not None:
         write_json(report, heat_values(heat, settings))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +17,7 @@ from streamv2v_cli.diffusion.prompts import PromptEncoder, between
 from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.timeline import Group, Passenger, Timeline
+from streamv2v_cli.models.memory import ran_out_of_memory, too_little_memory
 from streamv2v_cli.sizes import model_frame_size, output_frame_size
 
 if TYPE_CHECKING:
@@ -142,7 +145,35 @@ class Translator:
 
         Returns:
             The frames that are finished, in order: none while the batch fills, several after a group.
+
+        Raises:
+            DeviceError: there is too little memory.
         """
+        with self._explaining_lack_of_memory():
+            return self._push(frame)
+
+    def flush(self) -> list[Frame]:
+        """Bring out all frames that are still in flight; the next frame starts a new segment.
+
+        Raises:
+            DeviceError: there is too little memory.
+        """
+        with self._explaining_lack_of_memory():
+            return self._flush()
+
+    @contextmanager
+    def _explaining_lack_of_memory(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if not ran_out_of_memory(error):
+                raise
+            model, lookahead = self.model, self._timeline.group_size
+            raise too_little_memory(
+                self._settings, model.device, model.dtype, self._size, lookahead
+            ) from error
+
+    def _push(self, frame: Frame) -> list[Frame]:
         finished = self._prepare_for(frame)
         picture = self.take_in(frame)
         if self._last is not None and self._similar.skips(picture):
@@ -156,8 +187,7 @@ class Translator:
             self._last.trace = self._motion.trace(frame, starts=self._last.starts)
         return finished + self._run(self._timeline.full_group())
 
-    def flush(self) -> list[Frame]:
-        """Bring out all frames that are still in flight; the next frame starts a new segment."""
+    def _flush(self) -> list[Frame]:
         finished = self._run(self._timeline.close_group())
         while self.engine is not None and self.engine.busy:
             finished += self._finish(*self.engine.tick(None, None))
@@ -167,9 +197,9 @@ class Translator:
     def _prepare_for(self, frame: Frame) -> list[Frame]:
         """Build the engine for the size of a frame; brings out what another size has in flight."""
         size = model_frame_size(frame.width, frame.height, self._settings.frame, self.model.vae_factor)
-        if size == self.model_size:
+        if size == self.model_size and self.engine is not None:
             return []
-        finished = self.flush()
+        finished = self._flush()
         self.close()
         self.model_size = self._size = size
         factor = self.model.vae_factor

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SinkError, StreamV2VError, UsageError
+from ..media.destination import whole_file
 
 if TYPE_CHECKING:
     from .series import Series
@@ -152,7 +153,8 @@ def draw_bars(path: Path, title: str, groups: Sequence[str], panels: Sequence[Ba
 
 def _save(figure: Any, path: Path) -> None:
     try:
-        figure.savefig(path)
+        with whole_file(path, overwrite=True) as file:
+            figure.savefig(file, format=path.suffix.lower().removeprefix("."))
     except OSError as error:
         raise SinkError(f"The plot '{path}' cannot be written: {error.strerror or error}.") from error
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ from streamv2v_cli.models import load_model, recommended_settings
 CLIP = Path(__file__).parents[1] / "assets" / "bigbuckbunny.mp4"
 
 
-def read_clip(path: Path, frames: int, size: tuple[int, int]) -> list[np.ndarray]:
-    """The first frames of a video as (height, width, 3) uint8."""
+def read_clip(path: Path, first: int, frames: int, size: tuple[int, int]) -> list[np.ndarray]:
+    """Frames of a video from the one numbered `first` on, as (height, width, 3) uint8."""
     with av.open(str(path)) as clip:
-        decoded = zip(range(frames), clip.decode(video=0), strict=False)
-        return [frame.to_ndarray(width=size[0], height=size[1], format="rgb24") for _, frame in decoded]
+        decoded = islice(clip.decode(video=0), first, first + frames)
+        return [frame.to_ndarray(width=size[0], height=size[1], format="rgb24") for frame in decoded]
 
 
 def sharpness(pixels: np.ndarray) -> float:
@@ -86,7 +87,8 @@ def main() -> None:
     """Run, and print JSON lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--frames", type=int, default=5000)
-    parser.add_argument("--loop", type=int, default=40)
+    parser.add_argument("--loop", type=int, default=40, help="frames of the clip; 1 for a still")
+    parser.add_argument("--first", type=int, default=0, help="frame that the loop begins with")
     parser.add_argument("--clip", type=Path, default=CLIP)
     parser.add_argument("--size", default="128x72")
     parser.add_argument("--prompt", default="oil painting")
@@ -97,7 +99,7 @@ def main() -> None:
     sets = [f"prompt={options.prompt}", f"frame.size={height}", "bank.reset_on_cut=false", *options.set]
     settings = resolve(sets=sets, recommend=None if options.random else recommended_settings).settings
     translator = Translator(_random_model() if options.random else load_model(settings), settings)
-    clip, watch = read_clip(options.clip, options.loop, (width, height)), Watch()
+    clip, watch = read_clip(options.clip, options.first, options.loop, (width, height)), Watch()
     print(json.dumps({"arguments": vars(options) | {"clip": options.clip.name}, **describe_machine()}))
     loops, sums, count = options.frames // options.loop, 0.0, 0
     looked_at = set(np.unique(np.geomspace(1, loops, 12).astype(int)).tolist())

@@ -4,7 +4,7 @@ python -m benchmarks.blur                              # the embedded model as i
 python -m benchmarks.blur --set bank.kind=none         # the same without a bank
 python -m benchmarks.blur --random                     # a tiny UNet of random weights
 
-Prints one JSON line for each loop that is looked at: the variance of the Laplacian of the grey result, of the same
+Prints a JSON line now and then, of the frames of one loop: the variance of the Laplacian of the grey result, of the same
 pictures each time; and for keys, values and outputs of the bank the mean length of a token and the spread of the
 tokens around their mean, each as a share of what the frame had that entered the bank last.
 """
@@ -29,6 +29,8 @@ from streamv2v_cli.diffusion import Translator
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.models import load_model, recommended_settings
 
+_LEAST = 40
+"""Frames of one line at least: several come out at once."""
 CLIP = Path(__file__).parents[1] / "assets" / "bigbuckbunny.mp4"
 
 
@@ -101,13 +103,18 @@ def main() -> None:
     translator = Translator(_random_model() if options.random else load_model(settings), settings)
     clip, watch = read_clip(options.clip, options.first, options.loop, (width, height)), Watch()
     print(json.dumps({"arguments": vars(options) | {"clip": options.clip.name}, **describe_machine()}))
-    loops, sums, count = options.frames // options.loop, 0.0, 0
-    looked_at = set(np.unique(np.geomspace(1, loops, 12).astype(int)).tolist())
-    for number in range(1, loops + 1):
-        for place, pixels in enumerate(clip):
-            for out in translator.push(Frame(pixels, (number - 1) * options.loop + place)):
+    window = -(-_LEAST // options.loop) * options.loop
+    windows, sums, count = options.frames // window, 0.0, 0
+    looked_at = set(np.unique(np.geomspace(1, windows, 12).astype(int)).tolist())
+    for number in range(1, windows + 1):
+        for index in range((number - 1) * window, number * window):
+            for out in translator.push(Frame(clip[index % options.loop], index)):
                 sums, count = sums + sharpness(out.pixels), count + 1
-        found: dict[str, Any] = {"loop": number, "sharpness": round(sums / max(1, count), 2), **watch.take()}
+        found: dict[str, Any] = {
+            "frames": number * window,
+            "sharpness": round(sums / max(1, count), 2),
+            **watch.take(),
+        }
         sums, count = 0.0, 0
         if number in looked_at:
             print(json.dumps(found), flush=True)

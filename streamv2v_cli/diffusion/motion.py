@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from streamv2v_cli.transfer import send
+
 if TYPE_CHECKING:
     from streamv2v_cli.diffusion.prompts import Prompt
     from streamv2v_cli.diffusion.schedule import Schedule
@@ -74,6 +76,7 @@ class MotionFusion:
         height, width = latent_size
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         self._cells = torch.stack([columns, rows], -1)[None].to(device, torch.float32)
+        self._offsets = torch.zeros_like(self._cells)
         self._scale = 2 / torch.tensor([width, height], device=device, dtype=torch.float32)
         self.reset()
 
@@ -129,6 +132,6 @@ class MotionFusion:
 
     def _carry(self, latents: torch.Tensor, offsets: np.ndarray) -> torch.Tensor:
         """Latents (1, C, h, w) warped to the frame whose content was `offsets` away."""
-        positions = self._cells + torch.from_numpy(offsets).to(latents.device)
-        grid = (positions + 0.5) * self._scale - 1
+        send(torch.from_numpy(offsets)[None], self._offsets)
+        grid = (self._cells + self._offsets + 0.5) * self._scale - 1
         return F.grid_sample(latents, grid, mode="bicubic", padding_mode="border", align_corners=False)

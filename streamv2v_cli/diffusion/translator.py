@@ -21,6 +21,8 @@ from streamv2v_cli.models.memory import ran_out_of_memory, too_little_memory
 from streamv2v_cli.sizes import model_frame_size, output_frame_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.models.model import Model
     from streamv2v_cli.prompting.look import Departure
@@ -50,6 +52,7 @@ class Translator:
         engine: what moves the frames through the denoising steps; None before the first frame.
         frames_skipped: by the similar-frame filter.
         model_size: (width, height) in pixels that the model works at; None before the first frame.
+        on_engine: is called with each new engine before its first frame; None for nobody who looks on.
     """
 
     def __init__(self, model: Model, settings: Settings, *, live: bool = False) -> None:
@@ -64,6 +67,7 @@ class Translator:
         self._timeline = Timeline(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
         self.engine: Engine | None = None
         self._motion: MotionFusion | None = None
+        self.on_engine: Callable[[Engine], None] | None = None
         self._last: Passenger | None = None
         self.frames_skipped = 0
         self.model_size: tuple[int, int] | None = None
@@ -208,6 +212,8 @@ class Translator:
             schedule=self._schedule,
         )
         self._motion = self._new_motion_fusion()
+        if self.on_engine is not None:
+            self.on_engine(self.engine)
         return finished
 
     def _new_motion_fusion(self) -> MotionFusion | None:

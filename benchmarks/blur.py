@@ -4,8 +4,8 @@ python -m benchmarks.blur                              # the embedded model as i
 python -m benchmarks.blur --set bank.kind=none         # the same without a bank
 python -m benchmarks.blur --random                     # a tiny UNet of random weights
 
-Prints a JSON line now and then, of the frames of one loop: the variance of the Laplacian of the grey result, of the same
-pictures each time; and for keys, values and outputs of the bank the mean length of a token and the spread of the
+Prints a JSON line now and then, of the frames of one loop: the variance of the Laplacian of the grey result, of the
+same pictures each time; and for keys, values and outputs of the bank the mean length of a token and the spread of the
 tokens around their mean, each as a share of what the frame had that entered the bank last.
 """
 

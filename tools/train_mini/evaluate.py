@@ -19,12 +19,10 @@ from .prompts import PHRASES
 from .sampling import restyle
 from .styles import STYLES, stylise
 
-__all__ = ["GRADES", "LINES", "Nearest", "Sampler", "evaluate", "sharpness", "to_pictures"]
+__all__ = ["GRADES", "Nearest", "Sampler", "evaluate", "sharpness", "to_pictures"]
 
 #: Styles that only change colours: their structure should be that of the source.
 GRADES = ("photo", "sepia", "black and white", "night", "sunset", "autumn", "winter", "thermal")
-#: Styles made of lines: their sharpness should be that of the target.
-LINES = ("pencil sketch", "comic", "blueprint", "neon", "woodcut")
 
 
 class Sampler:

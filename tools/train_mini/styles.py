@@ -29,12 +29,15 @@ from .filters import (
     smoothstep,
 )
 
-__all__ = ["ON_GRID", "STYLES", "stylise"]
+__all__ = ["LINES", "ON_GRID", "STYLES", "stylise"]
 
 Styliser = Callable[[np.ndarray], np.ndarray]
 STYLES: dict[str, Styliser] = {}
 #: Styles whose strokes sit on a grid that begins in the corner of the picture: a window has one of its own.
 ON_GRID = ("pixel art",)
+
+#: Styles made of lines: their sharpness should be that of the target.
+LINES = ("pencil sketch", "comic", "blueprint", "neon", "woodcut")
 
 
 def style(name: str) -> Callable[[Styliser], Styliser]:

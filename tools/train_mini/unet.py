@@ -54,8 +54,8 @@ def restyling_loss(x0: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """The loss of each picture, (B,), from latents (B, C, h, w).
 
     Charbonnier, which keeps edges and palettes crisp, some squared error, and the strength of detail. That compares
-    how strongly the detail channels deviate in windows of 16 px: the mean of all that is likely is too flat, and
-    this makes up for it where the model knows what kind of detail belongs there.
+    how strongly the detail channels deviate in windows of 16 px, by difference and by ratio: the mean of all that is
+    likely is too flat, and this makes up for it where the model knows what kind of detail belongs there.
     """
     square = (x0 - target).square()
     fine, wanted = (F.avg_pool2d(z[:, COARSE:].square(), 4, 2).add(1e-3).sqrt() for z in (x0, target))
@@ -64,6 +64,7 @@ def restyling_loss(x0: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         0.5 * square.mean(every)
         + (square + 1e-4).sqrt().mean(every)
         + 0.3 * (fine - wanted).abs().mean(every)
+        + 0.1 * (fine / wanted).log().abs().mean(every)
     )
 
 

@@ -2,6 +2,7 @@
 PYTHON ?= python3
 WORKERS ?= 2
 SECONDS ?= 60
+FRAMES ?= 48
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -11,7 +12,7 @@ DEMO_PROMPT ?= pencil sketch
 DEMO_OUTPUT ?= demo_pencil.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format docs bench bench-gpu soak faults fuzz train-mini eval-mini demo-sheet clean
+.PHONY: help setup demo test check format docs bench bench-gpu soak faults fuzz train-mini eval-mini quality demo-sheet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +73,10 @@ train-mini: setup ## train the embedded model anew (hours)
 
 eval-mini: setup ## measure the embedded model, write its card; or CLIPS="a.mp4 ..." to only measure it on those
 	@$(BIN)/python -m tools.train_mini $(if $(CLIPS),clips --clips $(CLIPS),eval clips card sheets)
+
+quality: setup ## measure the bank on real clips, write docs/quality.md (half an hour); or CLIPS="a.mp4 ..." FRAMES=48
+	@$(BIN)/python -m tools.quality --frames $(FRAMES) $(if $(CLIPS),--clips $(CLIPS) \
+	  --document build/quality/own/quality.md --pictures build/quality/own/quality)
 
 demo-sheet: setup ## make docs/demo.jpg anew
 	@$(BIN)/python -m tools.demo_sheet

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .errors import SourceError
+from .configuration import override
+from .errors import ConfigError, SourceError
 from .metrics import Comparison
 from .pairing import frames_of, open_video
 from .pipeline import Statistics
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from .metrics.clip import ClipScore
     from .models.model import Model
 
-__all__ = ["TABLES", "Cell", "Table", "Variant", "changed", "measure", "table_of"]
+__all__ = ["TABLES", "Cell", "Table", "Variant", "changed", "measure", "own_table", "table_of"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,11 @@ class Table:
 
 _NO_BANK = {"bank.kind": "none"}
 _DYME = {"bank.kind": "dyme"}
-TABLES = ("bank", "features", "fusion", "steps", "strength")
+_UNMOVED = {**_DYME, "bank.motion.alpha": 0}
+TABLES = ("bank", "features", "fusion", "motion", "steps", "strength")
 """The keys of all tables."""
+_SHARED = ("model", "weights", "compute", "input", "output", "translator")
+"""Settings that are used once for all rows, or not at all."""
 
 
 def table_of(key: str, settings: Settings) -> Table:
@@ -79,12 +84,12 @@ def table_of(key: str, settings: Settings) -> Table:
             },
         ),
         "features": (
-            "Extended attention (EA) and feature fusion (FF), with DyMe (figure 8)",
+            "Extended attention (EA) and feature fusion (FF), with DyMe and without motion fusion (figure 8)",
             {
                 "neither": _NO_BANK,
-                "EA": {**_DYME, "bank.fuse.layers": []},
-                "FF": {**_DYME, **blocks, "bank.attention.layers": []},
-                "EA and FF": {**_DYME, **blocks},
+                "EA": {**_UNMOVED, "bank.fuse.layers": []},
+                "FF": {**_UNMOVED, **blocks, "bank.attention.layers": []},
+                "EA and FF": {**_UNMOVED, **blocks},
             },
         ),
         "fusion": (
@@ -95,6 +100,14 @@ def table_of(key: str, settings: Settings) -> Table:
                 "all": {**_DYME, "bank.fuse.layers": ["all"]},
             },
         ),
+        "motion": (
+            "Motion fusion (--steady), with DyMe",
+            {
+                "no bank": _NO_BANK,
+                "off": _UNMOVED,
+                **{f"{alpha:g}": {**_DYME, "bank.motion.alpha": alpha} for alpha in (0.5, 0.7, 0.85)},
+            },
+        ),
         "steps": ("Denoising steps (A.4)", {str(steps): {"diffusion.steps": steps} for steps in (1, 2, 4)}),
         "strength": (
             "Strength",
@@ -103,6 +116,35 @@ def table_of(key: str, settings: Settings) -> Table:
     }
     title, variants = tables[key]
     return Table(key, title, tuple(Variant(name, changes) for name, changes in variants.items()))
+
+
+def own_table(rows: Sequence[str]) -> Table:
+    """A table of one's own; its first row changes nothing.
+
+    Args:
+        rows: `key=value` texts with blanks between them, quoted as in a shell where a value has blanks itself.
+
+    Raises:
+        ConfigError: a row is empty, wrong, there twice, or changes what all rows share.
+    """
+    variants = [Variant("as asked for", {})]
+    for row in rows:
+        try:
+            parts = shlex.split(row)
+        except ValueError as error:
+            raise ConfigError(f"--row {row}: a quotation mark is not closed.") from error
+        changes: dict[str, Any] = {}
+        for part in parts:
+            changes |= override(part, "--row")
+        for key in changes:
+            if key.startswith(_SHARED):
+                raise ConfigError(
+                    f"--row {row}: {key} cannot differ from row to row.", "Give it for all, or measure twice."
+                )
+        if not changes or row in [variant.name for variant in variants]:
+            raise ConfigError(f"--row {row!r} is {'there twice' if changes else 'empty'}.")
+        variants.append(Variant(row, changes))
+    return Table("own", "Settings of one's own", tuple(variants))
 
 
 def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:

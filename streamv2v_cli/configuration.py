@@ -38,7 +38,7 @@ _NEVER_FROM_A_MODEL = (
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Resolved", "preset_description", "preset_names", "resolve", "to_yaml"]
+__all__ = ["Resolved", "override", "preset_description", "preset_names", "resolve", "to_yaml"]
 
 
 @dataclass(frozen=True)
@@ -132,13 +132,26 @@ def _video_layer(name: str) -> dict[str, Any]:
 
 
 def _set_layer(text: str) -> tuple[str, dict[str, Any]]:
+    return "--set", override(text)
+
+
+def override(text: str, option: str = "--set") -> dict[str, Any]:
+    """What `key=value` sets, by dotted keys; not checked yet.
+
+    Args:
+        text: the value is a YAML scalar, list or mapping.
+        option: where it was given, for messages.
+
+    Raises:
+        ConfigError: it has not this form.
+    """
     key, equals, value = text.partition("=")
     key = key.strip()
     if not equals or not key:
-        raise ConfigError(f"--set {text}: expected key=value.", "For example: --set bank.kind=queue")
+        raise ConfigError(f"{option} {text}: expected key=value.", f"For example: {option} bank.kind=queue")
     if key in keys() and keys()[key].is_text:
-        return "--set", {key: unquote(value)}
-    return "--set", flatten({key: parse_value(value, f"--set {key}")}, "--set")
+        return {key: unquote(value)}
+    return flatten({key: parse_value(value, f"{option} {key}")}, option)
 
 
 def _model_layer(values: Mapping[str, Any], recommend: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:

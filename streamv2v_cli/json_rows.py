@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from .errors import SinkError
-from .media.destination import create_anew
+from .media.destination import create_anew, whole_file
 
 __all__ = ["JsonRows", "write_json"]
 
@@ -25,7 +25,8 @@ def write_json(target: str, content: Mapping[str, Any]) -> None:
         sys.stdout.write(text)
         return
     try:
-        Path(target).write_text(text, encoding="utf-8")
+        with whole_file(Path(target), overwrite=True) as file:
+            file.write(text.encode())
     except OSError as error:
         raise SinkError(f"The report '{target}' cannot be written: {error.strerror or error}.") from error
 

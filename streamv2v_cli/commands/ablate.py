@@ -40,7 +40,18 @@ def ablate(
         typer.Option(
             "--only",
             metavar="TABLE",
-            help="A table: bank, features, fusion, steps or strength; repeatable; without it all.",
+            help="A table: bank, features, fusion, motion, steps or strength; repeatable; without it all.",
+            show_default=False,
+        ),
+    ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--row",
+            metavar="KEY=VALUE...",
+            help="A row of a table of your own: settings with blanks between them, such as 'bank.kind=queue "
+            "bank.size=2'; repeatable. Its first row is what the other options say. Without --only no other table is "
+            "made.",
             show_default=False,
         ),
     ] = None,
@@ -64,13 +75,15 @@ def ablate(
     quiet: Quiet = False,
     no_progress: NoProgress = False,
 ) -> None:
-    """Measure what the bank, extended attention, fusion, steps and strength do, on your clips with your model.
+    """Measure what the bank, attention, fusion, motion, steps and strength do, on your clips with your model.
 
     Each table varies one thing and keeps all other settings. The results are measured as eval does, but before any
     encoder sees them; times are those of the model alone, after a warm-up. Tables are printed, and written as
     results.md and results.json. An ablation that was interrupted goes on where it was.
 
     Example: streamv2v ablate clip.mp4 --prompt "pencil sketch" --only bank --frames 50 -o ablation
+
+    Example: streamv2v ablate clip.mp4 -p sketch --row bank.interval=2 --row "bank.kind=queue bank.size=2" -o own
     """
     from ..ablation_report import plots as draw
     from ..ablation_report import rich_table, write_reports
@@ -81,7 +94,7 @@ def ablate(
 
     log_to_stderr("error" if quiet else "warning")
     resolved = request.resolve(recommended_settings)
-    tables = _tables(only, resolved)
+    tables = _tables(only, rows, resolved)
     target = _check_usage(inputs, folder, resolved, plots)
     with noticing_interrupt():
         work = Work(
@@ -108,17 +121,20 @@ def ablate(
         console.print(rich_table(result))
 
 
-def _tables(only: list[str] | None, resolved: Resolved) -> list[Table]:
+def _tables(only: list[str] | None, rows: list[str] | None, resolved: Resolved) -> list[Table]:
     """The tables that are wanted, with settings that are known to go together."""
     from pydantic import ValidationError
 
-    from ..ablation import TABLES, changed, table_of
+    from ..ablation import TABLES, changed, own_table, table_of
     from ..settings_tree import wording
 
     for key in only or ():
         if key not in TABLES:
             raise UsageError(f"There is no table {key!r}.", f"The tables are {', '.join(TABLES)}.")
-    tables = [table_of(key, resolved.settings) for key in TABLES if not only or key in only]
+    wanted = only or ([] if rows else TABLES)
+    tables = [table_of(key, resolved.settings) for key in TABLES if key in wanted]
+    if rows:
+        tables.append(own_table(rows))
     for table in tables:
         for variant in table.variants:
             try:

@@ -128,6 +128,7 @@ def test_every_variant_changes_only_what_its_table_is_about(key: str) -> None:
         "bank": {"bank"},
         "features": {"bank"},
         "fusion": {"bank"},
+        "motion": {"bank"},
         "steps": {"diffusion"},
         "strength": {"diffusion"},
     }
@@ -173,3 +174,45 @@ def test_what_is_refused(
     assert (done.code, done.out) == (code, "")
     assert message in done.err
     assert "Traceback" not in done.err
+
+
+def test_rows_of_ones_own(here: Callable, options: Any, tmp_path: Path) -> None:
+    rows = ("--row", "bank.kind=queue bank.size=2", "--row", 'prompt="a red cat" seed=3')
+    arguments = ("ablate", "one.mkv", *options, "--frames", 3, "--no-progress", "-o", "out", *rows)
+    done = here(*arguments)
+    assert done.code == 0, done.err
+    tables = json.loads((tmp_path / "out" / "results.json").read_text())["tables"]
+    assert list(tables) == ["own"]
+    variants = tables["own"]["variants"]
+    assert [variant["changes"] for variant in variants] == [
+        {},
+        {"bank.kind": "queue", "bank.size": "2"},
+        {"prompt": "a red cat", "seed": "3"},
+    ]
+    errors = [variant["clips"]["one.mkv"]["figures"]["warp_error"] for variant in variants]
+    assert len(set(errors)) == 3
+    # What a row changes is what the same options would.
+    assert here(*arguments, "--only", "bank").err.count("\n") == 3
+    again = json.loads((tmp_path / "out" / "results.json").read_text())["tables"]
+    assert list(again) == ["bank", "own"]
+    queue = again["bank"]["variants"][2]["clips"]["one.mkv"]
+    assert queue == variants[1]["clips"]["one.mkv"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("", "--row '' is empty"),
+        ("bank.kind", "--row bank.kind: expected key=value"),
+        ("bank.sise=2", "bank.sise"),
+        ("bank.size=99", "bank.size must be"),
+        ("model=mini", "model cannot differ from row to row"),
+        ('prompt="a', "a quotation mark is not closed"),
+    ],
+)
+def test_rows_that_are_refused(here: Callable, options: Any, row: str, message: str) -> None:
+    done = here("ablate", "one.mkv", *options, "--row", row, "-o", "out")
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    twice = here("ablate", "one.mkv", *options, "--row", "seed=1", "--row", "seed=1", "-o", "out")
+    assert "--row 'seed=1' is there twice" in twice.err

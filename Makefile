@@ -32,10 +32,11 @@ demo: setup ## restyle the clip in assets/ with the embedded model
 test: check ## run all checks and tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
 
-check: setup ## lint, formatting and types
+check: setup ## lint, formatting, types, and known weaknesses of what is pinned
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m tools.audit
 
 format: setup ## fix formatting and what lint can fix
 	@$(BIN)/ruff check --fix .

@@ -12,6 +12,7 @@ from typing import Any
 from . import __version__
 from .ablation import Cell, Table
 from .errors import SinkError
+from .media.destination import whole_file
 
 __all__ = ["SCHEMA", "Result", "plots", "rich_table", "write_reports"]
 
@@ -122,10 +123,10 @@ def write_reports(folder: Path, results: Sequence[Result], facts: Mapping[str, A
         "tables": {result.table.key: _as_json(result) for result in results},
     }
     try:
-        (folder / "results.md").write_text(_markdown(results, facts), encoding="utf-8")
-        (folder / "results.json").write_text(
-            json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        with whole_file(folder / "results.md", overwrite=True) as file:
+            file.write(_markdown(results, facts).encode())
+        with whole_file(folder / "results.json", overwrite=True) as file:
+            file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     except OSError as error:
         raise SinkError(f"The reports in '{folder}' cannot be written: {error.strerror or error}.") from error
 

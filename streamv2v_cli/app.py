@@ -34,6 +34,7 @@ COMMANDS = {
     "eval": "evaluate:evaluate",
     "compare": "compare:compare",
     "ablate": "ablate:ablate",
+    "explain": "explain:explain",
     "probe": "probe:probe",
     "bench": "bench:bench",
     "config": "config:app",

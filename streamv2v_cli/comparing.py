@@ -143,14 +143,20 @@ class _AsGrid:
 
 
 def write_sheet(
-    videos: Sequence[str], path: Path, layout: Layout, *, moments: int, frames: int | None = None
+    videos: Sequence[str],
+    path: Path,
+    layout: Layout,
+    *,
+    moments: int,
+    frames: int | None = None,
+    overwrite: bool = False,
 ) -> int:
     """Write a picture with evenly spaced frames of the first video, and below them those of the others.
 
     The first video is read twice, since its length is not known before.
 
     Args:
-        videos, path, layout, frames: as for `write_video`.
+        videos, path, layout, frames, overwrite: as for `write_video`.
         moments: frames of each video; fewer if the first one has not so many.
 
     Returns:
@@ -184,7 +190,7 @@ def write_sheet(
         grid = sheet_grid(cell, layout.labels, len(videos), moments)
         sheet = contact_sheet(leader, others, grid, chosen)
         code = _tell_of_damage([leader, *others])
-    save_picture(Image.fromarray(sheet), path)
+    save_picture(Image.fromarray(sheet), path, overwrite=overwrite)
     return code
 
 

@@ -109,7 +109,7 @@ def evaluate(
                 cuts.append(row.time)
             series.add(row.time, row.values)
             if report is not None:
-                report.write(row)
+                report.write_frame(row)
             statistics.frames_out += 1
             display.update(statistics)
     damages = {video.info.name: damage_text(video) for video in (before, after)}

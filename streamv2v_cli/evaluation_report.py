@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .errors import SinkError
+from .json_rows import JsonRows
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation, Row
@@ -83,8 +81,8 @@ def _percent(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value:+.1f} %"
 
 
-class JsonReport:
-    """Writes a report frame by frame, so that memory does not grow; the file takes its name at the end.
+class JsonReport(JsonRows):
+    """The figures of every frame, then the means.
 
     Args:
         path: a file, which is replaced; None for the standard output.
@@ -96,65 +94,31 @@ class JsonReport:
     """
 
     def __init__(self, path: Path | None, *, clip: str | None, prompt: str) -> None:
-        self._path = path
-        self._part = path and path.with_name(path.name + ".part")
-        self._head = {
+        head = {
             "schema": SCHEMA,
             "version": __version__,
             "flow": "dis",
             "clip": clip,
             "prompt": prompt or None,
         }
-        self._between = ""
-        try:
-            self._file: TextIO = open(self._part, "w", encoding="utf-8") if self._part else sys.stdout  # noqa: SIM115
-        except OSError as error:
-            raise self._failure(error) from error
-        self._write(json.dumps(self._head, ensure_ascii=False)[:-1] + ', "frames": [')
+        super().__init__(path, head, "frames")
 
-    def __enter__(self) -> JsonReport:
-        return self
-
-    def __exit__(self, error: object, *_: object) -> None:
-        if self._part is None:
-            return
-        self._file.close()
-        if error is not None:
-            self._part.unlink(missing_ok=True)
-
-    def write(self, row: Row) -> None:
+    def write_frame(self, row: Row) -> None:
         """Write the next frame."""
-        content = {"index": row.index, "time": round(row.time, 6), "cut": row.cut, **_rounded(row.values)}
-        self._write(f"{self._between}\n{json.dumps(content)}")
-        self._between = ","
+        self.write({"index": row.index, "time": round(row.time, 6), "cut": row.cut, **_rounded(row.values)})
 
-    def finish(self, found: Evaluation) -> None:
+    def finish_with(self, found: Evaluation) -> None:
         """Write the means and give the file its name."""
         means = asdict(found.means)
         means |= asdict(found.clip) if found.clip else {"consistency": None, "prompt_score": None}
-        tail = {
-            "source": _described(found.source),
-            "edited": _described(found.edited),
-            "cuts": [round(time, 6) for time in found.cuts],
-            "means": _rounded(means),
-        }
-        self._write("\n], " + json.dumps(tail, ensure_ascii=False)[1:] + "\n")
-        if self._part is None or self._path is None:
-            self._file.flush()
-            return
-        self._file.close()
-        self._part.replace(self._path)
-
-    def _write(self, text: str) -> None:
-        try:
-            self._file.write(text)
-        except OSError as error:
-            if self._path is None:
-                raise
-            raise self._failure(error) from error
-
-    def _failure(self, error: OSError) -> SinkError:
-        return SinkError(f"The report '{self._path}' cannot be written: {error.strerror or error}.")
+        self.finish(
+            {
+                "source": _described(found.source),
+                "edited": _described(found.edited),
+                "cuts": [round(time, 6) for time in found.cuts],
+                "means": _rounded(means),
+            }
+        )
 
 
 def _described(info: SourceInfo) -> dict[str, Any]:

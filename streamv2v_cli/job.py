@@ -162,11 +162,7 @@ class Job:
                     )
             except BaseException as error:
                 if sink.frames_written and (kept := sink.destination.kept):
-                    # Encoders hold frames back, so that a failed write loses some of those that were finished.
-                    text = "%d frames were finished; those that could be written are in '%s'."
-                    if not isinstance(error, SinkError):
-                        text = "The %d finished frames are in '%s'."
-                    log.warning(text, sink.frames_written, kept)
+                    log.warning("%s '%s'.", _what_is_kept(sink.frames_written, error), kept)
                 raise
         source = self.source
         for message in filter(
@@ -202,6 +198,15 @@ class Job:
             prompt=settings.prompt,
             seed=settings.seed,
         )
+
+
+def _what_is_kept(frames: int, error: BaseException) -> str:
+    """The beginning of a sentence on finished frames, which ends with where they are."""
+    if isinstance(error, SinkError):
+        # Encoders hold frames back, so that a failed write loses some of those that were finished.
+        several = f"{frames} frames were" if frames > 1 else "1 frame was"
+        return f"{several} finished; those that could be written are in"
+    return f"The {frames} finished frames are in" if frames > 1 else "The one finished frame is in"
 
 
 @contextmanager

@@ -8,26 +8,25 @@ from typing import Any
 from PIL import Image
 
 from .errors import SinkError
+from .media.destination import whole_file
 
 __all__ = ["save_picture"]
 
 
-def save_picture(picture: Image.Image, path: Path, **options: Any) -> None:
+def save_picture(picture: Image.Image, path: Path, *, overwrite: bool, **options: Any) -> None:
     """Write a picture under a temporary name first, so that no half of one is ever seen.
 
     Args:
         picture: what is written.
         path: checked; its extension says the format.
+        overwrite: a file of that name is replaced.
         options: of the format, for Pillow.
 
     Raises:
-        SinkError: it cannot be written.
+        SinkError: it cannot be written, or it may not take its name.
     """
-    part = path.with_name(path.name + ".part")
     try:
-        picture.save(part, format=Image.registered_extensions()[path.suffix.lower()], **options)
-        part.replace(path)
+        with whole_file(path, overwrite=overwrite) as file:
+            picture.save(file, format=Image.registered_extensions()[path.suffix.lower()], **options)
     except OSError as error:
         raise SinkError(f"The output '{path}' cannot be written: {error.strerror or error}.") from error
-    finally:
-        part.unlink(missing_ok=True)

@@ -205,6 +205,23 @@ class Fusion(Section):
     alpha: float = Field(0.75, ge=0, le=1, description="Weight of the banked feature in the blend.")
 
 
+class MotionFusion(Section):
+    """Motion fusion: each result is blended with the one before it, carried along the motion of the source."""
+
+    alpha: float = Field(
+        0.0,
+        ge=0,
+        le=0.95,
+        description="Share of the frame before in what the source shows unchanged; 0 is off, 0.7 is steady.",
+    )
+    tolerance: float = Field(
+        0.3,
+        gt=0,
+        le=10,
+        description="Mean squared difference of the source's latents at which that share falls to a third.",
+    )
+
+
 class Bank(Section):
     """The feature bank: what a frame remembers of the past."""
 
@@ -222,6 +239,7 @@ class Bank(Section):
     reset_on_cut: bool = Field(True, description="Detect scene cuts; the bank starts afresh at each.")
     attention: ExtendedAttention = Field(ExtendedAttention(), description="Extended self-attention.")
     fuse: Fusion = Field(Fusion(), description="Feature fusion.")
+    motion: MotionFusion = Field(MotionFusion(), description="Motion fusion.")
 
 
 class SkipSimilar(Section):

@@ -23,7 +23,9 @@ CAPTION = 22  #: height of the line above it
 _MARGIN = 5
 
 
-def make_sheet(frame: Frame, book: StyleBook, settings: Settings, path: Path, columns: int) -> None:
+def make_sheet(
+    frame: Frame, book: StyleBook, settings: Settings, path: Path, columns: int, *, overwrite: bool
+) -> None:
     """Write a picture of the frame as it is and in every style.
 
     Args:
@@ -32,6 +34,7 @@ def make_sheet(frame: Frame, book: StyleBook, settings: Settings, path: Path, co
         settings: the whole configuration; its prompt is not used.
         path: of the picture, checked; its extension says the format.
         columns: pictures in a row.
+        overwrite: a file that has the name by the end is replaced.
 
     Raises:
         StreamV2VError: the model cannot be loaded, or the picture cannot be written.
@@ -49,7 +52,7 @@ def make_sheet(frame: Frame, book: StyleBook, settings: Settings, path: Path, co
         (restyled,) = [*translator.push(frame), *translator.flush()]
         pictures.append((style.name, Image.fromarray(restyled.pixels)))
     translator.close()
-    save_picture(tiled(pictures, columns), path, quality=90)
+    save_picture(tiled(pictures, columns), path, overwrite=overwrite, quality=90)
 
 
 def tiled(pictures: Iterable[tuple[str, Image.Image]], columns: int, width: int = TILE) -> Image.Image:

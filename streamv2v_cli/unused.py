@@ -126,7 +126,7 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
     bank, guidance = settings.bank, settings.diffusion.guidance
     reasons = []
     if bank.kind == "none":
-        keys = ["size", "interval", "stratified", "attention", "fuse"]
+        keys = ["size", "interval", "stratified", "attention", "fuse", "motion"]
         reasons += [(f"bank.{key}", "bank.kind is none") for key in keys]
     if bank.kind != "queue":
         reasons.append(("bank.size", f"it is the length of a queue, and bank.kind is {bank.kind}"))
@@ -134,6 +134,8 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
         reasons.append(("bank.stratified", f"it is for dyme, and bank.kind is {bank.kind}"))
     if not bank.fuse.layers:
         reasons += [(f"bank.fuse.{key}", "bank.fuse.layers is none") for key in ("threshold", "alpha")]
+    if bank.motion.alpha == 0:
+        reasons.append(("bank.motion.tolerance", "bank.motion.alpha is 0"))
     if bank.kind != "none" and settings.lookahead != "auto" and settings.lookahead > bank.interval:
         reasons.append(
             ("lookahead", f"frames wait for the bank; {bank.interval} (bank.interval) is the most")

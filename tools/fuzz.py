@@ -168,16 +168,19 @@ def one_target(target: str, seconds: int, corpus: Path, seed: int) -> None:
 def main() -> None:
     """Run each target in a process, and print its time and the size of its corpus."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("targets", nargs="*", default=list(TARGETS), choices=list(TARGETS))
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; default: all")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--corpus", type=Path, help="kept from run to run; by default a temporary folder")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    # Not `choices`: before Python 3.12 they refuse that none is given.
+    if unknown := set(options.targets) - set(TARGETS):
+        parser.error(f"there is no target {', '.join(sorted(unknown))}, but {', '.join(TARGETS)}")
     if options.one:
         return one_target(options.targets[0], options.seconds, options.corpus, options.seed)
     failed = False
-    for target in options.targets:
+    for target in options.targets or TARGETS:
         with tempfile.TemporaryDirectory() as folder:
             corpus = (options.corpus or Path(folder)) / target
             corpus.mkdir(parents=True, exist_ok=True)

@@ -35,6 +35,11 @@ class RowEvent:
 class FeatureBank:
     """Banks for all self-attention layers that the settings select.
 
+    Attributes:
+        step: what all layers do in the present tick.
+        events: what each bank row meets in it; None for a row that holds no frame.
+        layers: module path -> bank.
+
     Args:
         unet: a `UNet2DConditionModel`.
         settings: the bank's settings.
@@ -67,6 +72,7 @@ class FeatureBank:
         self._taken = [0] * rows
         self._index = torch.zeros(4, rows, dtype=torch.int64, device=device)
         self._looking = torch.zeros(rows, dtype=torch.bool, device=device)
+        self.events: tuple[RowEvent | None, ...] = (None,) * rows
         self.step = BankStep(
             group=group,
             starting=self._index[0, :0],
@@ -131,6 +137,7 @@ class FeatureBank:
         Args:
             events: for each bank row what it meets, None for a row that holds no frame or only padding.
         """
+        self.events = tuple(events)
         starting = [row for row, event in enumerate(events) if event and event.start]
         updating = [row for row, event in enumerate(events) if event and event.update and not event.start]
         for row in starting:

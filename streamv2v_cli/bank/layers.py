@@ -48,11 +48,16 @@ class AttentionLayer:
         """Channels of the output after the output projection."""
         return int(self.module.to_out[0].out_features)
 
-    def tokens(self, height: int, width: int) -> int:
-        """Tokens n at this layer for a latent of `height` x `width`; each level halves and rounds up."""
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of tokens for a latent of `height` x `width`; each level halves and rounds up."""
         for _ in range(self.level):
             height, width = -(-height // 2), -(-width // 2)
-        return height * width
+        return height, width
+
+    def tokens(self, height: int, width: int) -> int:
+        """Tokens n at this layer for a latent of `height` x `width`."""
+        rows, columns = self.grid(height, width)
+        return rows * columns
 
 
 def attention_layers(unet: nn.Module) -> list[AttentionLayer]:

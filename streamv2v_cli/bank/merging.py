@@ -7,7 +7,7 @@ import torch
 from streamv2v_cli.bank.matching import nearest_tokens, take_tokens
 from streamv2v_cli.seeding import generator
 
-__all__ = ["draw_partition", "group_mean", "match_tokens", "merge_tokens"]
+__all__ = ["draw_partition", "group_mean", "match_similarity", "match_tokens", "merge_tokens"]
 
 # A power of two, so that scaling loses no bits; float16 sums of thousands of tokens would overflow without it.
 _SCALE = 2.0**-6
@@ -48,8 +48,17 @@ def match_tokens(keys: torch.Tensor, partition: torch.Tensor) -> torch.Tensor:
     Returns:
         (rows, n) int64: for each source token its position among the destination tokens.
     """
-    source, destination = _split(keys, partition)
-    return nearest_tokens(source, destination)[1]
+    return _nearest(keys, partition)[1]
+
+
+def match_similarity(keys: torch.Tensor, partition: torch.Tensor) -> torch.Tensor:
+    """How alike the tokens are that `match_tokens` puts together: cosines (rows, n) of the keys, -1 to 1."""
+    return _nearest(keys, partition)[0]
+
+
+def _nearest(keys: torch.Tensor, partition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosine and position (rows, n) of the destination token nearest to each source token."""
+    return nearest_tokens(*_split(keys, partition))
 
 
 def merge_tokens(features: torch.Tensor, partition: torch.Tensor, match: torch.Tensor) -> torch.Tensor:

@@ -44,7 +44,8 @@ class LayerBank:
 
     The buffers are allocated here and never again. `keys` and `values` have shape (rows, slots, n, d) and `outputs`
     (rows, slots, n, d_out); each is None where nothing uses it. `partitions` (rows, 2n), int64, which the whole bank
-    sets, holds the partitions of the rows that merge in this tick, in the order of `BankStep.updating`.
+    sets, holds the partitions of the rows that merge in this tick, in the order of `BankStep.updating`. Who
+    wants to know what share of a row's tokens was fused at the last tick sets `fused_share` to a tensor (rows,).
 
     Args:
         kind: `queue` or `dyme`.
@@ -82,6 +83,8 @@ class LayerBank:
         self.values = features(width) if attends else None
         self.outputs = features(output_width) if fusion else None
         self.partitions: torch.Tensor | None = None
+        self.fused_share: torch.Tensor | None = None
+        self.slots = slots
         self.tokens = tokens
         self._slot_numbers = torch.arange(slots, device=device)
 
@@ -125,7 +128,7 @@ class LayerBank:
         if self.outputs is None or self.fusion is None:
             return outputs
         alpha, threshold = self.fusion
-        result, _ = fuse_features(
+        result, fused = fuse_features(
             outputs,
             _per_entry(self.outputs, step.group),
             alpha=alpha,
@@ -133,6 +136,8 @@ class LayerBank:
             active=step.looking.repeat_interleave(step.group, output_size=outputs.shape[0]),
             mask=self._mask(step),
         )
+        if self.fused_share is not None:
+            self.fused_share.copy_(fused.unflatten(0, (-1, step.group))[:, -1].float().mean(-1))
         return result
 
     def update(self, current: dict[str, torch.Tensor], step: BankStep) -> None:

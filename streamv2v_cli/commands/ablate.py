@@ -9,6 +9,7 @@ import typer
 
 from ..errors import ConfigError, UsageError
 from .options import SettingsRequest, takes_settings
+from .unencoded import refuse_encoding
 from .verbosity import NoProgress, Quiet
 
 if TYPE_CHECKING:
@@ -134,12 +135,7 @@ def _check_usage(inputs: list[str], folder: str, resolved: Resolved, plots: bool
         raise UsageError(f"The translator '{settings.translator}' has nothing that could be varied.")
     if not settings.prompt.strip():
         raise UsageError("No prompt was given.", 'Say what it should look like: --prompt "oil painting"')
-    for key, origin in resolved.origins.items():
-        if key.startswith("output.") and origin.startswith("--"):
-            option = f"--set {key}" if origin == "--set" else origin
-            raise UsageError(
-                f"{option} is for encoders, and nothing is encoded here.", f"Leave out {option}."
-            )
+    refuse_encoding(resolved)
     for video in inputs:
         if not Path(video).is_file():
             raise UsageError(f"The input '{video}' is no file.", "Clips are read many times.")

@@ -119,7 +119,7 @@ def compare(
     path = check_output(output, videos, overwrite=overwrite)
     layout = Layout(captions, columns, height)
     if is_sheet:
-        code = write_sheet(videos, path, layout, moments=moments or 4, frames=frames)
+        code = write_sheet(videos, path, layout, moments=moments or 4, frames=frames, overwrite=overwrite)
     else:
         progress = not (quiet or no_progress)
         code = write_video(

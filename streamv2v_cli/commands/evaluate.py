@@ -106,7 +106,7 @@ def evaluate(
             source, edited, clip=judge, frames=frames, report=report, progress=not (quiet or no_progress)
         )
         if report is not None:
-            report.finish(found)
+            report.finish_with(found)
     if plot is not None:
         draw(found, Path(plot), prompt)
     if json_report != "-":

@@ -62,6 +62,7 @@ FLAGS: Mapping[str, Flag] = {
     "bank.reset_on_cut": Flag(("--reset-on-cut/--no-reset-on-cut",), _BANK),
     "bank.fuse.alpha": Flag(("--fuse-alpha",), _BANK),
     "bank.fuse.threshold": Flag(("--fuse-threshold",), _BANK),
+    "bank.motion.alpha": Flag(("--steady",), _BANK),
     "skip_similar.enabled": Flag(("--skip-similar/--no-skip-similar",), _BANK),
     "model": Flag(("--model", "-m"), _MODEL, "MODEL"),
     "weights.vae": Flag(("--vae",), _MODEL, "VAE"),

@@ -118,5 +118,5 @@ def _make_sheet(
     with noticing_interrupt():
         with FileSource(source, trim=trim, copied=(), settings=reading) as reader:
             frame = next(item for item in reader if isinstance(item, Frame))
-        make_sheet(frame, book, resolved.settings, target, columns)
+        make_sheet(frame, book, resolved.settings, target, columns, overwrite=overwrite)
     print(path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    from streamv2v_cli.diffusion.motion import Trace
     from streamv2v_cli.diffusion.prompts import Prompt
     from streamv2v_cli.diffusion.schedule import Schedule
     from streamv2v_cli.frame import Frame
@@ -26,6 +27,7 @@ class Passenger:
         number: its number in the run, counting the frames that enter the UNet.
         starts: it is the first of a segment.
         updates: it enters the bank.
+        trace: where its content comes from, if motion fusion wants to know.
         picture: (1, 3, height, width) result from -1 to 1, once it has left.
     """
 
@@ -36,6 +38,7 @@ class Passenger:
     number: int
     starts: bool
     updates: bool
+    trace: Trace | None = None
     picture: torch.Tensor | None = None
 
 

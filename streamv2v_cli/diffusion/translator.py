@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,14 +11,18 @@ import torch
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import check_block_names
 from streamv2v_cli.diffusion.engine import Engine
+from streamv2v_cli.diffusion.motion import MotionFusion
 from streamv2v_cli.diffusion.picture import from_model_range, resize, to_model_range
 from streamv2v_cli.diffusion.prompts import PromptEncoder, between
 from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.timeline import Group, Passenger, Timeline
+from streamv2v_cli.models.memory import ran_out_of_memory, too_little_memory
 from streamv2v_cli.sizes import model_frame_size, output_frame_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.models.model import Model
     from streamv2v_cli.prompting.look import Departure
@@ -46,6 +52,7 @@ class Translator:
         engine: what moves the frames through the denoising steps; None before the first frame.
         frames_skipped: by the similar-frame filter.
         model_size: (width, height) in pixels that the model works at; None before the first frame.
+        on_engine: is called with each new engine before its first frame; None for nobody who looks on.
     """
 
     def __init__(self, model: Model, settings: Settings, *, live: bool = False) -> None:
@@ -59,6 +66,8 @@ class Translator:
             lookahead = 1 if live else settings.bank.interval
         self._timeline = Timeline(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
         self.engine: Engine | None = None
+        self._motion: MotionFusion | None = None
+        self.on_engine: Callable[[Engine], None] | None = None
         self._last: Passenger | None = None
         self.frames_skipped = 0
         self.model_size: tuple[int, int] | None = None
@@ -121,6 +130,8 @@ class Translator:
         self.frames_skipped = 0
         if self.engine is not None:
             self.engine.reset()
+        if self._motion is not None:
+            self._motion.reset()
         self._prompt, self._schedule = self._first_prompt, self._first_schedule
 
     def close(self) -> None:
@@ -134,7 +145,35 @@ class Translator:
 
         Returns:
             The frames that are finished, in order: none while the batch fills, several after a group.
+
+        Raises:
+            DeviceError: there is too little memory.
         """
+        with self._explaining_lack_of_memory():
+            return self._push(frame)
+
+    def flush(self) -> list[Frame]:
+        """Bring out all frames that are still in flight; the next frame starts a new segment.
+
+        Raises:
+            DeviceError: there is too little memory.
+        """
+        with self._explaining_lack_of_memory():
+            return self._flush()
+
+    @contextmanager
+    def _explaining_lack_of_memory(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if not ran_out_of_memory(error):
+                raise
+            model, lookahead = self.model, self._timeline.group_size
+            raise too_little_memory(
+                self._settings, model.device, model.dtype, self._size, lookahead
+            ) from error
+
+    def _push(self, frame: Frame) -> list[Frame]:
         finished = self._prepare_for(frame)
         picture = self.take_in(frame)
         if self._last is not None and self._similar.skips(picture):
@@ -144,10 +183,11 @@ class Translator:
             finished += self._run(self._timeline.close_group())
         self._similar.translated(picture)
         self._last = self._timeline.enter(frame, picture, self._prompt, self._schedule)
+        if self._motion is not None:
+            self._last.trace = self._motion.trace(frame, starts=self._last.starts)
         return finished + self._run(self._timeline.full_group())
 
-    def flush(self) -> list[Frame]:
-        """Bring out all frames that are still in flight; the next frame starts a new segment."""
+    def _flush(self) -> list[Frame]:
         finished = self._run(self._timeline.close_group())
         while self.engine is not None and self.engine.busy:
             finished += self._finish(*self.engine.tick(None, None))
@@ -157,9 +197,9 @@ class Translator:
     def _prepare_for(self, frame: Frame) -> list[Frame]:
         """Build the engine for the size of a frame; brings out what another size has in flight."""
         size = model_frame_size(frame.width, frame.height, self._settings.frame, self.model.vae_factor)
-        if size == self.model_size:
+        if size == self.model_size and self.engine is not None:
             return []
-        finished = self.flush()
+        finished = self._flush()
         self.close()
         self.model_size = self._size = size
         factor = self.model.vae_factor
@@ -171,7 +211,18 @@ class Translator:
             prompt=self._prompt,
             schedule=self._schedule,
         )
+        self._motion = self._new_motion_fusion()
+        if self.on_engine is not None:
+            self.on_engine(self.engine)
         return finished
+
+    def _new_motion_fusion(self) -> MotionFusion | None:
+        """Motion fusion for the present size; None if it is off."""
+        bank, factor = self._settings.bank, self.model.vae_factor
+        if bank.kind == "none" or not bank.motion.alpha:
+            return None
+        width, height = (side // factor for side in self._size)
+        return MotionFusion(bank.motion.alpha, bank.motion.tolerance, (height, width), self.model.device)
 
     def _repeat(self, last: Passenger, frame: Frame) -> list[Frame]:
         """Give a frame the picture of the last translated one, now or when that one comes out."""
@@ -185,19 +236,30 @@ class Translator:
         if group is None or self.engine is None:
             return []
         latents = self.encode([x.source for x in group.passengers if x.source is not None])
-        for passenger in group.passengers:
+        for passenger, source in zip(group.passengers, latents.split(1), strict=True):
             passenger.source = None
+            if passenger.trace is not None:
+                passenger.trace.source = source
         return self._finish(*self.engine.tick(group, latents))
 
     def _finish(self, group: Group | None, latents: torch.Tensor) -> list[Frame]:
         """Decode the latents of a group that leaves."""
         if group is None:
             return []
+        latents = torch.cat(
+            [self._steady(one, z) for one, z in zip(group.passengers, latents.split(1), strict=True)]
+        )
         finished = []
         for passenger, picture in zip(group.passengers, self.decode(latents).split(1), strict=True):
             passenger.picture = picture
             finished += [self.render(frame, picture) for frame in passenger.frames]
         return finished
+
+    def _steady(self, passenger: Passenger, latents: torch.Tensor) -> torch.Tensor:
+        """The (1, C, h, w) denoised latents of a frame after motion fusion."""
+        if self._motion is None or passenger.trace is None:
+            return latents
+        return self._motion.fuse(passenger.trace, latents, passenger.prompt, passenger.schedule)
 
     def take_in(self, frame: Frame) -> torch.Tensor:
         """The picture of a frame, (1, 3, height, width) from -1 to 1, on the device and in the model's size."""

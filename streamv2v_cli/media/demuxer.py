@@ -260,6 +260,10 @@ class Demuxer:
             self.reading = True
             try:
                 packet = next(packets, None)
+            except IndexError:
+                # At its end PyAV asks for all streams to be flushed, also those that appeared meanwhile and that it
+                # does not know. All has been read then.
+                packet = None
             finally:
                 self.reading = False
             if packet is None or self.stopped:

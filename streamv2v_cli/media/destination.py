@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from ..errors import SinkError, UsageError
 
@@ -27,6 +27,7 @@ __all__ = [
     "create_anew",
     "stdout_for_media",
     "take_name",
+    "whole_file",
 ]
 
 STDOUT = Path("-")
@@ -51,6 +52,10 @@ class Destination(Protocol):
     @property
     def kept(self) -> str | None:
         """Where finished frames are after a failure; None if they are gone."""
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether somebody removed what was written, so that writing on is in vain."""
 
     def prepare(self) -> None:
         """Make it ready to be opened."""
@@ -113,15 +118,43 @@ def take_name(part: Path, path: Path, *, overwrite: bool) -> None:
     try:
         os.link(part, path)
     except FileExistsError as error:
-        raise SinkError(
-            f"The output '{path}' has come into being meanwhile, and is not overwritten; this one is left as "
-            f"'{part}'.",
-            "Rename it, or run again with -y.",
-        ) from error
-    except OSError:  # a file system without hard links
+        raise _came_meanwhile(part, path) from error
+    except OSError as error:  # a file system without hard links
+        if os.path.lexists(path):
+            raise _came_meanwhile(part, path) from error
         part.replace(path)
     else:
         part.unlink()
+
+
+def _came_meanwhile(part: Path, path: Path) -> SinkError:
+    return SinkError(
+        f"The output '{path}' has come into being meanwhile, and is not overwritten; this one is left as '{part}'.",
+        "Rename it, or run again with -y.",
+    )
+
+
+@contextmanager
+def whole_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """A small file that takes its name when it is complete; after an error there is nothing of it.
+
+    Args:
+        path: its final name.
+        overwrite: a file of that name is replaced.
+
+    Raises:
+        SinkError: another run is writing it, or there is one of that name by now and it may not be overwritten.
+        OSError: it cannot be made.
+    """
+    part = path.with_name(path.name + ".part")
+    with open(create_anew(part), "wb") as file:
+        try:
+            yield file
+            file.flush()
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        take_name(part, path, overwrite=overwrite)
 
 
 class FileDestination:
@@ -146,6 +179,15 @@ class FileDestination:
     @property
     def kept(self) -> str | None:  # noqa: D102
         return str(self._part) if self._part.exists() else None
+
+    @property
+    def is_removed(self) -> bool:  # noqa: D102
+        # Some network file systems count no links: the name has to be gone as well.
+        return (
+            self._descriptor is not None
+            and not os.fstat(self._descriptor).st_nlink
+            and not self._part.exists()
+        )
 
     def prepare(self) -> None:
         """Create the file; its lock, which shows that a run is writing it, is held until the end.
@@ -181,7 +223,7 @@ class FileDestination:
 class PipeDestination:
     """An open file descriptor, which stays open: what has been written cannot be taken back."""
 
-    seekable = False
+    seekable = is_removed = False
     kept: str | None = None
     address: Url | None = None
 
@@ -214,7 +256,7 @@ _PACKETS_OF_UDP = "pkt_size=1316"
 class UrlDestination:
     """A server that is sent a stream: what has been sent cannot be taken back."""
 
-    seekable = False
+    seekable = is_removed = False
     kept: str | None = None
 
     def __init__(self, address: Url) -> None:

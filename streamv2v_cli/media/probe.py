@@ -161,7 +161,7 @@ def _first_times(address: Address, options: InputOptions) -> list[int]:
                 if len(times) == LOOK_AHEAD:
                     # The decoder's order is not that of time: the last few may have gaps yet to be filled.
                     return sorted(times)[: -LOOK_AHEAD // 10]
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, IndexError):  # the latter by streams that appear late, see Demuxer
             return sorted(times)
     return sorted(times)
 

@@ -61,7 +61,7 @@ class ImageDestination:
     """Numbered images, or a single one. Each has a temporary name until it is complete.
 
     Attributes:
-        name, kept: the pattern.
+        name: the pattern.
         overwrite: existing images are replaced.
     """
 
@@ -70,8 +70,12 @@ class ImageDestination:
         self._pattern = Numbered.parse(path.name)
         self._first = first_number
         self.name = str(path)
-        self.kept: str | None = self.name
         self._made_folder = False
+
+    @property
+    def kept(self) -> str | None:
+        """The pattern, once there is an image; None before, and if they are gone."""
+        return self.name if self.path(0).exists() else None
 
     def prepare(self) -> None:
         """Make the folder, if it is not there.

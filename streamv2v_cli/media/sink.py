@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from collections import deque
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 _MAX_HELD_PACKETS = 4096
 """Packets of one stream that wait for the video to catch up; beyond that the oldest go ahead of it."""
 
+_LOOK_INTERVAL = 2.0
+"""Seconds."""
+
 
 class FileSink:
     """Encodes frames and copies packets into a temporary file, which takes the final name at the end.
@@ -57,6 +61,7 @@ class FileSink:
         self._picture = plan.encoder.picture
         self._to_yuv = RgbWriter(plan.encoder.pix_fmt, plan.encoder.colour)
         self._held: dict[Any, deque[Packet[Any]]] = {}
+        self._next_look = 0.0
         self._last_packet: Packet[Any] | None = None
         self._first_dts: int | None = None
         self._start: int | None = None
@@ -108,6 +113,7 @@ class FileSink:
         Raises:
             SinkError: it cannot be written, for example because the disk is full.
         """
+        self._look_for_output()
         picture = self._to_yuv(self._padded(frame.pixels))
         picture.pts, picture.duration = self._ticks(frame)
         picture.time_base = self._picture.time_base
@@ -120,6 +126,13 @@ class FileSink:
         self._encode(picture)
         self.frames_written += 1
         self._release(self._end * self._picture.time_base)
+
+    def _look_for_output(self) -> None:
+        """Notice now and then that the file was removed: the system would let us write to it for hours."""
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK_INTERVAL
+            if self.destination.is_removed:
+                raise self._failure(FileNotFoundError())
 
     def copy(self, packet: Packet[Any]) -> None:
         """Take in a packet of another stream; it is written when the video has reached its time."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SinkError, StreamV2VError, UsageError
+from ..media.destination import whole_file
 
 if TYPE_CHECKING:
     from .series import Series
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["BarPanel", "Curve", "Panel", "check_plot_path", "check_plots", "draw", "draw_bars"]
 
 _WIDTH, _PANEL_HEIGHT, _DPI = 10.0, 2.3, 110
-_COLOURS = ("#c8452f", "#3b6ea5", "#4d8c57", "#8a5a99", "#c79a2b", "#5b5b5b")
+_COLOURS = ("#c8452f", "#3b6ea5", "#4d8c57", "#8a5a99", "#c79a2b", "#5b5b5b", "#d0719c", "#3fa7a0")
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def draw(path: Path, title: str, panels: Sequence[Panel], series: Series, cuts: 
     times = series.times
     diagrams = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     for diagram, panel in zip(diagrams, panels, strict=True):
-        for curve, colour in zip(panel.curves, _COLOURS, strict=False):
+        for curve, colour in zip(panel.curves, cycle(_COLOURS), strict=False):
             diagram.plot(times, series.values(curve.name), color=colour, label=curve.label, linewidth=1.2)
         for number, time in enumerate(cuts):
             diagram.axvline(time, color="0.6", linestyle="--", label=None if number else "scene cut")
@@ -151,7 +153,8 @@ def draw_bars(path: Path, title: str, groups: Sequence[str], panels: Sequence[Ba
 
 def _save(figure: Any, path: Path) -> None:
     try:
-        figure.savefig(path)
+        with whole_file(path, overwrite=True) as file:
+            figure.savefig(file, format=path.suffix.lower().removeprefix("."))
     except OSError as error:
         raise SinkError(f"The plot '{path}' cannot be written: {error.strerror or error}.") from error
 

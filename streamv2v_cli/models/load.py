@@ -15,6 +15,7 @@ from streamv2v_cli.models.choices import choose_lcm_lora, choose_vae, find_model
 from streamv2v_cli.models.device import pick_device, pick_dtype, use_layout
 from streamv2v_cli.models.facts import ModelFacts, detect_kind
 from streamv2v_cli.models.lora import LoraRequest, fuse_loras
+from streamv2v_cli.models.memory import ran_out_of_memory, too_little_memory_to_load
 from streamv2v_cli.models.model import Kind, Model
 from streamv2v_cli.models.obtain import obtain_lcm_lora, obtain_lora, obtain_model, obtain_vae
 from streamv2v_cli.models.quiet import quiet
@@ -59,13 +60,18 @@ def load_model(settings: Settings) -> Model:
     Raises:
         ModelNotFoundError: a part is neither on this machine nor to be fetched.
         ModelError: a part is damaged or of a kind that is not supported.
-        DeviceError: the device or number format is not there.
+        DeviceError: the device or number format is not there, or it has too little memory.
     """
     device = pick_device(settings.compute.device)
     dtype = pick_dtype(settings.compute.dtype, device)
     parts = _gather(settings)
-    with quiet():
-        return _build(settings.model, parts, device, dtype)
+    try:
+        with quiet():
+            return _build(settings.model, parts, device, dtype)
+    except RuntimeError as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise too_little_memory_to_load(settings, device, dtype) from error
 
 
 def make_scheduler(facts: ModelFacts) -> LCMScheduler:

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import statistics
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ran import Ran
 from typer.testing import CliRunner
 
 from streamv2v_cli.app import app
+
+_MANY = 20
+"""Runs with a signal that are worth a summary."""
 
 
 @pytest.fixture
@@ -33,3 +39,21 @@ def restyle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ra
         )
 
     return restyle
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What the signals found, for `make faults`."""
+    found = [dict(report.user_properties) for report in terminalreporter.stats.get("passed", ())]
+    found = [properties for properties in found if "signal" in properties]
+    if len(found) < _MANY:
+        return
+    for signal in sorted({properties["signal"] for properties in found}):
+        runs = [properties for properties in found if properties["signal"] == signal]
+        frames = sorted(properties["frames"] for properties in runs if properties["frames"])
+        codes = Counter(properties["exit code"] for properties in runs)
+        terminalreporter.write_line(
+            f"{signal}: {len(runs)} runs; exit codes "
+            + ", ".join(f"{code} ({count})" for code, count in sorted(codes.items()))
+            + f"; {len(runs) - len(frames)} without a file, the others with {frames[0]} to {frames[-1]} frames, "
+            f"{statistics.median(frames):g} in the median"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -96,7 +97,9 @@ def await_frames(part: Path) -> None:
 
 
 @pytest.mark.parametrize("run", range(RUNS))
-def test_a_signal_at_any_moment(run: int, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_signal_at_any_moment(
+    run: int, start: Callable[..., Any], tmp_path: Path, record_property: Callable[..., None]
+) -> None:
     """Whatever the moment: nothing, or a whole file with every frame that was finished and no more sound."""
     chance = random.Random(run)
     number = (signal.SIGINT, signal.SIGTERM)[run % 2]
@@ -109,6 +112,9 @@ def test_a_signal_at_any_moment(run: int, start: Callable[..., Any], tmp_path: P
     out, err = process.communicate(timeout=60)
     assert "Traceback" not in err
     output = tmp_path / "out.mp4"
+    record_property("signal", number.name)
+    record_property("frames", len(look(output).times) if output.exists() else 0)
+    record_property("exit code", process.returncode)
     if process.returncode == 0:
         assert len(look(output).times) == 300, "the signal came after the end"
         return
@@ -252,6 +258,38 @@ def test_a_disk_that_fills_up(clip: Path, restyle: Restyle, small_disk: Path) ->
     numbers = len(look(small_disk / "out.mkv.part").times)
     assert numbers > 5
     assert "those that could be written are in" in ran.said
+
+
+def test_an_output_that_is_removed_is_noticed_at_once(start: Callable[..., Any], tmp_path: Path) -> None:
+    """The system would let the run write on to its end, and only then there would be nothing to be named."""
+    source = make_clip(tmp_path / "long.mp4", pts=range(0, 512 * 3000, 512))
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    process = start(source, "-o", "gone/out.mkv", "--json", "events")
+    await_frames(folder / "out.mkv.part")
+    shutil.rmtree(folder)
+    out, err = process.communicate(timeout=120)
+    events = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    assert max(event["frames_out"] for event in events if event["event"] == "progress") < 2500
+    assert (process.returncode, out) == (1, "")
+    assert err.splitlines()[-1].endswith("out.mkv.part' failed: somebody removed it.")
+    assert "are in" not in err
+
+
+def test_images_that_are_removed(
+    clip: Path, restyle: Restyle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = PassthroughTranslator.push
+
+    def push_and_remove(self: PassthroughTranslator, frame: Frame) -> list[Frame]:
+        if frame.pts == 512 * 20:
+            shutil.rmtree(tmp_path / "out")
+        return push(self, frame)
+
+    monkeypatch.setattr(PassthroughTranslator, "push", push_and_remove)
+    ran = restyle(clip, output="out/%03d.png")
+    one_line(ran, "Writing", "failed: there is no such file")
+    assert "are in" not in ran.said
 
 
 def _noise(index: int) -> Any:

@@ -243,3 +243,16 @@ def test_a_video_without_frames(restyle: Restyle) -> None:
         ran = restyle(name)
         assert (ran.code, len(ran.errors), ran.output, ran.part) == (1, 1, None, None), (name, ran)
         assert len(ran.said.splitlines()) <= 2
+
+
+def test_sound_that_begins_late(tmp_path: Path, restyle: Restyle) -> None:
+    """FLV tells of a stream when its first packet comes; PyAV knows only those that it found when it opened."""
+    clip = make_clip(tmp_path / "late.flv", pts=range(0, 512 * 300, 512))
+    sound = bytes([0x2F]) + bytes(40)
+    size, time = len(sound).to_bytes(3, "big"), (12_000).to_bytes(3, "big")
+    tag = bytes([8]) + size + time + bytes(4) + sound + (11 + len(sound)).to_bytes(4, "big")
+    clip.write_bytes(clip.read_bytes() + 3 * tag)
+    ran = restyle(clip)
+    assert ran.code == 0, ran
+    assert ran.output is not None
+    assert len(look(ran.output).times) == 300

@@ -46,6 +46,8 @@ frame:
 bank:
   fuse:
     threshold: 0.95
+  motion:
+    alpha: 0.7
 """
 
 

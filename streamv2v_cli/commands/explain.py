@@ -1,0 +1,257 @@
+"""`streamv2v explain`: look into the feature bank."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UsageError
+from .options import SettingsRequest, takes_settings
+from .unencoded import refuse_encoding
+from .verbosity import Quiet
+
+if TYPE_CHECKING:
+    from ..configuration import Resolved
+    from ..models.model import Model
+
+__all__ = ["explain"]
+
+
+@takes_settings
+def explain(
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A video, or images such as frames/%05d.png.")
+    ],
+    request: SettingsRequest,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="The picture: heat over frames as .png, .jpg and so on; with --over-time a plot as .png, .svg or "
+            ".pdf.",
+            show_default=False,
+        ),
+    ] = None,
+    frame: Annotated[
+        int | None,
+        typer.Option(
+            "--frame", min=0, metavar="N", help="The frame that looks, counted from 0.", show_default=False
+        ),
+    ] = None,
+    point: Annotated[
+        str | None,
+        typer.Option(
+            "--point", metavar="X,Y", help="The point of it, in pixels of the input.", show_default=False
+        ),
+    ] = None,
+    over_time: Annotated[
+        bool,
+        typer.Option(
+            "--over-time",
+            help="In place of one point: how alike the tokens are that are merged, and how many are fused, in every "
+            "layer over time; a plot needs pip install 'streamv2v\\[plots]'.",
+        ),
+    ] = False,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer",
+            metavar="NAME",
+            help="A block such as mid or up.1, or the full name of a layer; without it the last of the finest layers "
+            "that attend to the bank.",
+            show_default=False,
+        ),
+    ] = None,
+    step: Annotated[
+        int | None,
+        typer.Option(
+            "--step",
+            metavar="N",
+            help="The denoising step, counted from 1; without it the last, or over time the mean of all.",
+            show_default=False,
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", min=2, metavar="N", help="N frames only, over time.", show_default=False),
+    ] = None,
+    report: Annotated[
+        str | None,
+        typer.Option(
+            "--json",
+            metavar="FILE|-",
+            help="Write the same in numbers to a file, or to stdout, which then shows nothing else.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite/--no-clobber", "-y/-n", help="Replace an existing output, or refuse to."),
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what the feature bank does: where a point of a frame attends, or what goes on over time.
+
+    The heat map stands on the frame itself and on those in the bank. A queue holds frames as they were; the merged
+    tokens of DyMe have no place of their own, and their share is spread over the places that they are the mean of.
+
+    Example: streamv2v explain clip.mp4 --prompt "pencil sketch" --frame 20 --point 320,180 -o heat.png
+
+    Example: streamv2v explain clip.mp4 --prompt "pencil sketch" --over-time -o bank.png --json bank.json
+    """
+    from ..interruption import noticing_interrupt
+    from ..logs import log_to_stderr
+    from ..models.locate import recommended_settings
+
+    log_to_stderr("error" if quiet else "warning")
+    resolved = request.resolve(recommended_settings)
+    _check_usage(source, resolved, output, report)
+    picture = Path(output) if output is not None else None
+    if over_time:
+        _refuse({"--frame": frame, "--point": point, "--layer": layer}, "--over-time shows all of them")
+        _check_plot(picture, source, overwrite=overwrite)
+    else:
+        _refuse({"--frames": frames}, "it is for --over-time")
+        if frame is None or point is None:
+            raise UsageError(
+                "Which point?", "Give --frame N and --point X,Y, or --over-time for the whole video."
+            )
+        place = _point(point)
+        if picture is not None:
+            from ..media.sequence_output import check_image_path
+
+            check_image_path(picture, source, overwrite=overwrite)
+    with noticing_interrupt():
+        if over_time:
+            _over_time(resolved, source, picture, report, step, frames)
+        elif frame is not None:
+            _heat(resolved, source, picture, report, frame, place, layer, step, overwrite=overwrite)
+    if output is not None and report != "-":
+        print(output)
+
+
+def _heat(
+    resolved: Resolved,
+    source: str,
+    picture: Path | None,
+    report: str | None,
+    frame: int,
+    point: tuple[int, int],
+    layer: str | None,
+    step: int | None,
+    *,
+    overwrite: bool,
+) -> None:
+    from PIL import Image
+
+    from ..explaining import Question, heat_of
+    from ..explaining_report import heat_lines, heat_values
+    from ..heat_map import heat_picture
+    from ..picture_file import save_picture
+
+    settings = resolved.settings
+    heat = heat_of(_model(resolved), settings, source, Question(frame, point, layer, step))
+    if picture is not None:
+        save_picture(
+            Image.fromarray(heat_picture(heat, heat_lines(heat, settings))), picture, overwrite=overwrite
+        )
+    if report is not None:
+        values = heat_values(heat, settings)
+        if report == "-":
+            print(json.dumps(values))
+        else:
+            Path(report).write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+
+def _over_time(
+    resolved: Resolved,
+    source: str,
+    picture: Path | None,
+    report: str | None,
+    step: int | None,
+    frames: int | None,
+) -> None:
+    from contextlib import ExitStack
+
+    from ..explaining import moments_of
+    from ..explaining_report import History, over_time_head, over_time_table
+    from ..json_rows import JsonRows
+
+    settings, history = resolved.settings, History()
+    with ExitStack() as stack:
+        rows = None
+        if report is not None:
+            target = None if report == "-" else Path(report)
+            rows = stack.enter_context(JsonRows(target, over_time_head(settings, source), "frames"))
+        for moment in moments_of(_model(resolved), settings, source, step=step, frames=frames):
+            row = history.add(moment)
+            if rows is not None:
+                rows.write(row)
+        if rows is not None:
+            rows.finish({"cuts": history.cuts, "means": history.means()})
+    if picture is not None:
+        if history.is_empty:
+            raise UsageError(
+                "Nothing was merged or fused, so that there is nothing to draw.",
+                "Use --bank dyme, or fuse in some layers.",
+            )
+        history.plot(
+            picture, f"The feature bank ({settings.bank.kind}) on {Path(source).name}\n{settings.prompt!r}"
+        )
+    if report != "-":
+        from rich.console import Console
+
+        Console().print(over_time_table(history, settings))
+
+
+def _model(resolved: Resolved) -> Model:
+    from ..models import load_model
+
+    return load_model(resolved.settings)
+
+
+def _check_usage(source: str, resolved: Resolved, output: str | None, report: str | None) -> None:
+    """Raise an error for what cannot be meant."""
+    settings = resolved.settings
+    if settings.translator != "diffusion":
+        raise UsageError(f"The translator '{settings.translator}' has no feature bank.")
+    if not settings.prompt.strip():
+        raise UsageError("No prompt was given.", 'Say what it should look like: --prompt "oil painting"')
+    refuse_encoding(resolved)
+    if output is None and report is None:
+        raise UsageError("Nothing would be written.", "Name a picture with -o, or numbers with --json.")
+    if report not in (None, "-"):
+        from ..evaluation import check_result_path
+
+        check_result_path(Path(report), "--json", (source, *filter(None, (output,))))
+
+
+def _check_plot(picture: Path | None, source: str, *, overwrite: bool) -> None:
+    if picture is None:
+        return
+    from ..evaluation import check_result_path
+    from ..metrics.plot import check_plot_path
+
+    check_plot_path(picture)
+    check_result_path(picture, "-o", (source,))
+    if picture.exists() and not overwrite:
+        raise UsageError(f"The output '{picture}' exists.", "Overwrite it with -y, or give another name.")
+
+
+def _refuse(given: dict[str, object], reason: str) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{option} has no meaning here: {reason}.", f"Leave out {option}.")
+
+
+def _point(text: str) -> tuple[int, int]:
+    try:
+        x, y = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--point {text} is no point.", "Give X,Y in pixels, such as 320,180.") from None
+    return x, y

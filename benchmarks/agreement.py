@@ -27,7 +27,7 @@ from streamv2v_cli.frame import Frame
 from streamv2v_cli.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
-KINDS = ("none", "queue", "dyme")
+KINDS = ("dyme", "queue", "none")
 LEAST_PSNR = 35.0
 
 
@@ -115,14 +115,19 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--frames", type=int, default=64)
     parser.add_argument("--accel", nargs="+", default=["graphs", "compile"])
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin nothing after so long")
     parser.add_argument(
         "--json", default=str(RESULTS / "cuda-agreement.json"), help="a file, or - for stdout"
     )
     options = parser.parse_args()
     models = [load(settings_for(options, "none", "none")) for _ in range(2)]
     rows = []
+    begin = time.perf_counter()
     for accel in options.accel:
         for kind in KINDS:
+            if time.perf_counter() - begin > options.seconds:
+                print(f"no time is left for {accel} with bank {kind}", file=sys.stderr)
+                continue
             rows.append(compare(options, models, kind, accel))
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     result = {

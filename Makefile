@@ -64,8 +64,9 @@ soak: setup ## long runs: memory, speed, sound against picture, sharpness (an ho
 	@$(BIN)/python -m benchmarks.soak
 	@$(BIN)/python -m benchmarks.soak --translator diffusion --frames 5000
 
-faults: setup ## signals at fifty random moments, and all other faults
-	@STREAMV2V_SIGNAL_RUNS=50 $(BIN)/python -m pytest -q tests/robustness/test_faults.py
+faults: setup ## signals at fifty random moments, a camera lost twenty times, and all other faults
+	@STREAMV2V_SIGNAL_RUNS=50 STREAMV2V_CUTS=20 STREAMV2V_CUT_SECONDS=5 $(BIN)/python -m pytest -q \
+		tests/robustness/test_faults.py tests/live/test_many_cuts.py
 
 fuzz: setup ## search for inputs that break it; SECONDS=600 for each target
 	@$(BIN)/python -m tools.fuzz --seconds $(SECONDS)

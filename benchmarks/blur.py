@@ -4,8 +4,8 @@ python -m benchmarks.blur                              # the embedded model as i
 python -m benchmarks.blur --set bank.kind=none         # the same without a bank
 python -m benchmarks.blur --random                     # a tiny UNet of random weights
 
-Prints one JSON line for each loop that is looked at: the variance of the Laplacian of the grey result, of the same
-pictures each time; and for keys, values and outputs of the bank the mean length of a token and the spread of the
+Prints a JSON line now and then, of the frames of one loop: the variance of the Laplacian of the grey result, of the
+same pictures each time; and for keys, values and outputs of the bank the mean length of a token and the spread of the
 tokens around their mean, each as a share of what the frame had that entered the bank last.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,16 @@ from streamv2v_cli.diffusion import Translator
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.models import load_model, recommended_settings
 
+_LEAST = 40
+"""Frames of one line at least: several come out at once."""
 CLIP = Path(__file__).parents[1] / "assets" / "bigbuckbunny.mp4"
 
 
-def read_clip(path: Path, frames: int, size: tuple[int, int]) -> list[np.ndarray]:
-    """The first frames of a video as (height, width, 3) uint8."""
+def read_clip(path: Path, first: int, frames: int, size: tuple[int, int]) -> list[np.ndarray]:
+    """Frames of a video from the one numbered `first` on, as (height, width, 3) uint8."""
     with av.open(str(path)) as clip:
-        decoded = zip(range(frames), clip.decode(video=0), strict=False)
-        return [frame.to_ndarray(width=size[0], height=size[1], format="rgb24") for _, frame in decoded]
+        decoded = islice(clip.decode(video=0), first, first + frames)
+        return [frame.to_ndarray(width=size[0], height=size[1], format="rgb24") for frame in decoded]
 
 
 def sharpness(pixels: np.ndarray) -> float:
@@ -86,7 +89,8 @@ def main() -> None:
     """Run, and print JSON lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--frames", type=int, default=5000)
-    parser.add_argument("--loop", type=int, default=40)
+    parser.add_argument("--loop", type=int, default=40, help="frames of the clip; 1 for a still")
+    parser.add_argument("--first", type=int, default=0, help="frame that the loop begins with")
     parser.add_argument("--clip", type=Path, default=CLIP)
     parser.add_argument("--size", default="128x72")
     parser.add_argument("--prompt", default="oil painting")
@@ -97,15 +101,20 @@ def main() -> None:
     sets = [f"prompt={options.prompt}", f"frame.size={height}", "bank.reset_on_cut=false", *options.set]
     settings = resolve(sets=sets, recommend=None if options.random else recommended_settings).settings
     translator = Translator(_random_model() if options.random else load_model(settings), settings)
-    clip, watch = read_clip(options.clip, options.loop, (width, height)), Watch()
+    clip, watch = read_clip(options.clip, options.first, options.loop, (width, height)), Watch()
     print(json.dumps({"arguments": vars(options) | {"clip": options.clip.name}, **describe_machine()}))
-    loops, sums, count = options.frames // options.loop, 0.0, 0
-    looked_at = set(np.unique(np.geomspace(1, loops, 12).astype(int)).tolist())
-    for number in range(1, loops + 1):
-        for place, pixels in enumerate(clip):
-            for out in translator.push(Frame(pixels, (number - 1) * options.loop + place)):
+    window = -(-_LEAST // options.loop) * options.loop
+    windows, sums, count = options.frames // window, 0.0, 0
+    looked_at = set(np.unique(np.geomspace(1, windows, 12).astype(int)).tolist())
+    for number in range(1, windows + 1):
+        for index in range((number - 1) * window, number * window):
+            for out in translator.push(Frame(clip[index % options.loop], index)):
                 sums, count = sums + sharpness(out.pixels), count + 1
-        found: dict[str, Any] = {"loop": number, "sharpness": round(sums / max(1, count), 2), **watch.take()}
+        found: dict[str, Any] = {
+            "frames": number * window,
+            "sharpness": round(sums / max(1, count), 2),
+            **watch.take(),
+        }
         sums, count = 0.0, 0
         if number in looked_at:
             print(json.dumps(found), flush=True)

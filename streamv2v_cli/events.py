@@ -300,6 +300,11 @@ def _open(target: str | None, besides: tuple[str | Path | Url, ...]) -> TextIO |
     for other in besides:
         if _is_same(target, str(other)) or _is_same(target, f"{other}.part"):
             raise UsageError(f"--json {target} would overwrite '{masked(str(other))}'.", "Give another name.")
+    if os.path.islink(target) and not os.path.exists(target):
+        raise UsageError(
+            f"--json {target} is a link to '{os.path.realpath(target)}', which does not exist.",
+            "Remove the link, or give another name.",
+        )
     try:
         return open(target, "w", encoding="utf-8")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Fuzzing of what reads strangers' input: settings, headers of raw video, and damaged media.
+"""Fuzzing of what reads strangers' input: settings, headers and descriptions of raw video, and damaged media.
 
 python -m tools.fuzz settings --seconds 60
 python -m tools.fuzz y4m media --seconds 60 --corpus corpus
@@ -21,6 +21,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamv2v_cli.media.inputs import InputOptions
 
 ROOT = Path(__file__).parents[1]
 LARGEST = 100_000
@@ -49,7 +53,7 @@ def fuzz_settings(data: bytes) -> None:
             read()
 
 
-def fuzz_media(data: bytes, suffix: str = "bin") -> None:
+def fuzz_media(data: bytes, suffix: str = "bin", options: InputOptions | None = None) -> None:
     """A file through the real media path: read, restyled by nobody, written."""
     from streamv2v_cli.configuration import resolve
     from streamv2v_cli.errors import StreamV2VError
@@ -62,7 +66,7 @@ def fuzz_media(data: bytes, suffix: str = "bin") -> None:
     resolved = resolve(sets=sets)
     with (
         contextlib.suppress(StreamV2VError),
-        open_job(str(path), output, resolved, overwrite=True, trim=Trim(frames=30)) as job,
+        open_job(str(path), output, resolved, overwrite=True, trim=Trim(frames=30), options=options) as job,
     ):
         if job.source.info.width * job.source.info.height <= 1 << 20:
             job.perform(make_translator(resolved.settings), quiet=True, progress=False)
@@ -75,9 +79,23 @@ def fuzz_y4m(data: bytes) -> None:
     fuzz_media(b"YUV4MPEG2 " + data, "y4m")
 
 
+def fuzz_raw(data: bytes) -> None:
+    """Raw video, which has no header: its size, rate and pixel format are the first line."""
+    from streamv2v_cli.commands.reading import rate_of_input
+    from streamv2v_cli.errors import StreamV2VError
+    from streamv2v_cli.media.inputs import InputOptions
+
+    line, _, rest = data.partition(b"\n")
+    size, rate, pix_fmt, *_ = [*line.decode(errors="replace").split(" "), "", "", ""]
+    with contextlib.suppress(StreamV2VError):
+        options = InputOptions("rawvideo", size, rate_of_input(rate), pix_fmt or None)
+        fuzz_media(rest, "raw", options)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "settings": fuzz_settings,
     "y4m": fuzz_y4m,
+    "raw": fuzz_raw,
     "media": fuzz_media,
 }
 
@@ -99,6 +117,8 @@ def seeds_of(target: str) -> list[bytes]:
             b"W16 H16 F25:1 Ip A1:1 C420jpeg\nFRAME\n" + bytes(384),
             b"W4 H4 F30000:1001 Cmono\nFRAME\n" + bytes(16),
         ]
+    if target == "raw":
+        return [b"16x16 25 yuv420p\n" + bytes(1000), b"4x2 30000/1001 rgb24\n" + bytes(100)]
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "robustness")]
     import damage
 

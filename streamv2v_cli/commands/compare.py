@@ -153,4 +153,12 @@ def _captions(videos: list[str], labels: list[str] | None, no_labels: bool) -> t
         raise UsageError(
             f"{len(labels)} captions were given for {len(videos)} videos.", "Give --label once for each."
         )
-    return tuple(labels or (Path(video).name for video in videos))
+    return tuple(labels or map(_name, videos))
+
+
+def _name(video: str) -> str:
+    """What a video is called in its caption: the last part of its path, and nothing of a URL's query."""
+    from ..media.address import Url
+
+    url = Url.of(video)
+    return Path(video).name if url is None else url.stem

@@ -13,13 +13,14 @@ from .stdin import STDIN
 __all__ = ["Address", "Url", "masked"]
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-_PASSWORD = re.compile(r"(?<=://)([^/?#\s@:]*):[^/?#\s]*(?=@)")
-_ODD_PASSWORD = re.compile(r"(?<=://)([^/?#\s@:]*):(?!\*\*\*@|\d{1,5}[/?#])[^\s']*(?=@)")
+# A URL that somebody took for a path has lost one of its slashes.
+_PASSWORD = re.compile(r"(?<=:/)(/?[^/?#\s@:]*):[^/?#\s]*(?=@)")
+_ODD_PASSWORD = re.compile(r"(?<=:/)(/?[^/?#\s@:]*):(?!\*\*\*@|\d{1,5}[/?#])[^\s']*(?=@)")
 """One with a slash in it, which belongs in no URL; what looks like a port is none."""
-_TOKEN_AS_USER = re.compile(r"(?<=://)[^/?#\s@:]{20,}(?=@)")
-_STREAM_KEY = re.compile(r"(?<![a-z])(rtmp[a-z]*://[^/\s']+/+[^/\s'?]+/+)[^\s']+", re.IGNORECASE)
+_TOKEN_AS_USER = re.compile(r"(?<=:/)(/?)[^/?#\s@:]{20,}(?=@)")
+_STREAM_KEY = re.compile(r"(?<![a-z])(rtmp[a-z]*://?[^/\s']+/+[^/\s'?]+/+)[^\s']+", re.IGNORECASE)
 """Who knows the last part of the address of an RTMP stream may publish it."""
-_QUERY = re.compile(r"(?<=://)[^\s?']*\?[^\s']*")
+_QUERY = re.compile(r"(?<=:/)[^\s?']*\?[^\s']*")
 _PARAMETER = re.compile(r"(?<=[?&;])([^=&;#]+)=([^&;#]+)")
 _SECRET_WORDS = {
     *(
@@ -52,10 +53,10 @@ _PLATFORM_CAMERAS = {"darwin": "avfoundation", "win32": "dshow"}
 
 def masked(text: str) -> str:
     """The text with the passwords of every URL in it hidden, and the stream keys of RTMP."""
-    if "://" not in text:
+    if ":/" not in text:
         return text
     text = _ODD_PASSWORD.sub(r"\1:***", _PASSWORD.sub(r"\1:***", text))
-    text = _TOKEN_AS_USER.sub("***", text)
+    text = _TOKEN_AS_USER.sub(r"\1***", text)
     text = _STREAM_KEY.sub(r"\1***", text)
     return _QUERY.sub(lambda query: _PARAMETER.sub(_without_secret, query[0]), text)
 

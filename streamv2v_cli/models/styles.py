@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from streamv2v_cli.errors import ModelError
+from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.choices import find_model
+from streamv2v_cli.settings_text import read_document
 
 __all__ = ["STYLES_FILE", "Style", "StyleBook", "read_styles", "unknown_style_note"]
 
@@ -103,9 +103,9 @@ def unknown_style_note(model: str, prompts: Iterable[str]) -> str | None:
 
 def _read(file: Path) -> StyleBook:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = read_document(file)
         return StyleBook(tuple(Style.model_validate(row) for row in content["styles"]))
-    except (OSError, yaml.YAMLError, ValidationError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (ConfigError, ValidationError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"'{file}' is no list of styles: {reason}", "Correct or remove it.") from error
 

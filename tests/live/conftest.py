@@ -88,14 +88,14 @@ class Running:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start `streamv2v run` with the pass-through translator, which takes `seconds` for each frame."""
+    """Start `streamv2v run` with the pass-through translator, which takes `seconds` for each frame, or a script."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: object, seconds: float = 0) -> Running:
-        script = tmp_path / "slow.py"
-        script.write_text(SLOW.format(seconds=seconds))
-        command = [str(script)] if seconds else ["-m", "streamv2v_cli"]
+    def start(*arguments: object, seconds: float = 0, script: str = "") -> Running:
+        changed = tmp_path / "slow.py"
+        changed.write_text(script or SLOW.format(seconds=seconds))
+        command = [str(changed)] if seconds or script else ["-m", "streamv2v_cli"]
         process = subprocess.Popen(
             [sys.executable, *command, *PASS, "--json", "events", *map(str, arguments)],
             cwd=tmp_path,
@@ -116,8 +116,18 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
 @pytest.fixture(scope="session")
 def rtsp_port() -> Iterator[int]:
     """A real server of /short, 75 frames, and /long, more than any test reads."""
+    yield from _serve("short=75", "long=100000")
+
+
+@pytest.fixture
+def guarded_port() -> Iterator[int]:
+    """A real server of /short that wants to know that one is joe with the password hush."""
+    yield from _serve("joe:hush", "short=75")
+
+
+def _serve(*arguments: str) -> Iterator[int]:
     script = Path(__file__).with_name("rtsp_server.py")
-    command = [needs_rtsp_server(), str(script), "short=75", "long=100000"]
+    command = [needs_rtsp_server(), str(script), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

@@ -117,6 +117,33 @@ def test_an_interruption_is_heard_while_it_opens(start: Start, tmp_path: Path) -
     assert not list(tmp_path.glob("out*"))
 
 
+def test_a_server_that_accepts_and_never_sends(start: Start, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        address = f"rtsp://joe:hush@127.0.0.1:{mute.getsockname()[1]}/x"
+        code, out, err = start(address, "--timeout", 1, "--reconnect", 3, "-o", "out.mp4").end()
+    shown = address.replace("hush", "***")
+    assert (code, out) == (1, "")
+    assert err == f"error: The input '{shown}' cannot be opened: nothing came within 1 s.\n"
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_wrong_password(guarded_port: int, start: Start, tmp_path: Path) -> None:
+    address = f"rtsp://{{}}127.0.0.1:{guarded_port}/short"
+    for login in ("joe:loose@", ""):
+        run = start(address.format(login), "-o", "out.mkv", "--debug")
+        out, err = run.process.communicate(timeout=60)
+        assert (run.process.returncode, out) == (1, "")
+        shown = address.format(login.replace("loose", "***"))
+        assert err.splitlines()[-1] == (
+            f"error: The input '{shown}' cannot be opened: the server asks for another user name and password (401)."
+        )
+        assert "loose" not in err + (tmp_path / "events").read_text()
+    run = start(address.format("joe:hush@"), "--frames", 5, "--reconnect", 0, "-o", "out.mkv")
+    code, out, err = run.end()
+    assert code == 0, err
+    assert "hush" not in out + err + (tmp_path / "events").read_text()
+
+
 def test_a_slow_translator_drops_the_oldest(proxy: Proxy, start: Start, tmp_path: Path) -> None:
     run = start(url(proxy, "short"), "--reconnect", 0, "-o", "out.mp4", seconds=0.2)
     code, _, err = run.end()

@@ -56,6 +56,11 @@ def test_kinds_of_inputs(name: str, kind: str, live: bool, seeks: bool) -> None:
             "https://h/x?X-Amz-Signature=***&access_token=***&q=1",
         ),
         ("https://glpat_0123456789abcdef0123@host/x", "https://***@host/x"),
+        # A URL that was taken for a path, as in "rtsp:/... cannot be read".
+        ("rtsp:/joe:pass@host/x cannot be read", "rtsp:/joe:***@host/x cannot be read"),
+        ("http:/host/x.mp4?token=secret", "http:/host/x.mp4?token=***"),
+        ("rtmp:/host/live/KEY", "rtmp:/host/live/***"),
+        ("file:/home/joe/a:b.mp4", "file:/home/joe/a:b.mp4"),
     ],
 )
 def test_passwords_are_hidden(text: str, shown: str) -> None:

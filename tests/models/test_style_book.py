@@ -66,7 +66,19 @@ def test_models_without_a_list_take_any_prompt(model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["styles: 3", "[", "styles: [{name: a}]", "styles: [{name: a, phrases: []}]"]
+    "text",
+    [
+        "styles: 3",
+        "[",
+        "styles: [{name: a}]",
+        "styles: [{name: a, phrases: []}]",
+        "styles: [{name: !!python/object:os.system a, phrases: [a]}]",
+        "a: &a [x, x]\nstyles: [{name: a, phrases: *a}]",
+        "[" * 100_000,
+        "#" * (1 << 21),
+        "\0",
+    ],
+    ids=lambda text: text[:50],
 )
 def test_a_list_that_cannot_be_read_is_named(model: Path, text: str) -> None:
     (model / STYLES_FILE).write_text(text)

@@ -42,8 +42,11 @@ def restyle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ra
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What the signals found, for `make faults`."""
+    """What the signals and the cuts found, for `make faults`."""
     found = [dict(report.user_properties) for report in terminalreporter.stats.get("passed", ())]
+    for properties in found:
+        if properties.get("cuts", {}).get("cuts", 0) >= _MANY:
+            terminalreporter.write_line(f"a camera that is lost: {properties['cuts']}")
     found = [properties for properties in found if "signal" in properties]
     if len(found) < _MANY:
         return

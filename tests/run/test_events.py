@@ -119,6 +119,10 @@ def test_the_events_overwrite_no_video(clip: Path, passthrough: Run, tmp_path: P
         assert "would overwrite" in result.err
     assert clip.read_bytes() == before
     assert passthrough(clip, "--json", "no/events").code == 1
+    Path(clip.parent, "link").symlink_to(clip.parent / "elsewhere")
+    result = passthrough(clip, "--json", "link")
+    assert (result.code, "which does not exist" in result.err) == (2, True)
+    assert not (clip.parent / "elsewhere").exists()
 
 
 def test_a_log_that_breaks_costs_no_video(clip: Path, passthrough: Run, tmp_path: Path) -> None:

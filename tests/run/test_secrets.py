@@ -65,3 +65,11 @@ def test_what_slips_through_is_hidden_at_the_edge(capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().err
     assert SECRET not in shown
     assert shown.count("***") >= 4
+
+
+def test_captions_of_a_comparison_show_no_token() -> None:
+    """They are drawn into the picture, where nothing masks them."""
+    from streamv2v_cli.commands.compare import _captions
+
+    urls = ["https://joe:hush@host/cam/clip.mp4?token=hush#hush", "b/c.mp4"]
+    assert _captions(urls, None, False) == ("clip.mp4", "c.mp4")

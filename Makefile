@@ -12,7 +12,7 @@ DEMO_PROMPT ?= pencil sketch
 DEMO_OUTPUT ?= demo_pencil.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format docs bench bench-gpu soak faults fuzz train-mini eval-mini quality demo-sheet clean
+.PHONY: help setup demo test check format docs bench bench-transcoder bench-gpu soak faults fuzz train-mini eval-mini quality demo-sheet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,16 +46,20 @@ format: setup ## fix formatting and what lint can fix
 docs: setup ## write docs/cli.md from the program's own help
 	@$(BIN)/python -m tools.make_cli_docs
 
-bench: setup ## measure speed and memory; the standard table goes to benchmarks/results
+bench: setup ## measure speed (below 10 minutes); the table goes to benchmarks/results and docs/performance.md
 	@$(BIN)/python -m benchmarks.startup
-	@$(BIN)/python -m benchmarks.memory
-	@$(BIN)/python -m benchmarks.memory --translator passthrough --frames 500 5000 --clip 1280x720
-	@$(BIN)/python -m benchmarks.transcode
 	@$(BIN)/python -m benchmarks.standard
 	@$(BIN)/python -m benchmarks.tables
 
-bench-gpu: setup ## measure the shape of Stable Diffusion 1.5 on an NVIDIA GPU
+bench-transcoder: setup ## measure memory by length of the clip, and the transcoder alone against ffmpeg
+	@$(BIN)/python -m benchmarks.memory
+	@$(BIN)/python -m benchmarks.memory --translator passthrough --frames 500 5000 --clip 1280x720
+	@$(BIN)/python -m benchmarks.transcode
+
+bench-gpu: setup ## compare and measure the shape of Stable Diffusion 1.5 on an NVIDIA GPU (8 minutes)
+	@$(BIN)/python -m benchmarks.agreement --seconds 200
 	@$(BIN)/python -m benchmarks.standard --device cuda
+	@$(BIN)/python -m benchmarks.tables
 
 soak: setup ## long runs: memory, speed, sound against picture, sharpness (an hour or so)
 	@$(BIN)/python -m benchmarks.soak

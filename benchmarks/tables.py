@@ -26,7 +26,7 @@ def tables(folder: Path) -> str:
         return _NOTHING
     parts = []
     for name, result in results.items():
-        body = _transcode(result) if result["kind"] == "transcode" else _ticks(result)
+        body = {"transcode": _transcode, "agreement": _agreement, "ticks": _ticks}[result["kind"]](result)
         parts.append(f"### {name}\n\n{_machine(result)}\n\n{body}")
     return "\n".join(parts)
 
@@ -42,16 +42,19 @@ def text(document: str, folder: Path = RESULTS) -> str:
 
 def _ticks(result: dict[str, Any]) -> str:
     head = (
-        "| settings | model | frames a second | of the first | frames a tick | p50 | p90 | p99 (ms) "
-        "| of the matmul peak |\n|---|---|---|---|---|---|---|---|---|\n"
+        "| settings | model | ms a frame | frames a second | of the first | frames a tick "
+        "| tick p50 | p90 | p99 (ms) | accel (s to start) | of the matmul peak |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|\n"
     )
     rows, stages = [], []
     for one in result["subjects"]:
         tick, (width, height) = one["tick_ms"], one["size"]
         rows.append(
             f"| {one['name']} | {one['settings']['model']}, {one['settings']['diffusion']['steps']} steps, "
-            f"{width}x{height}, {one['dtype']} | {one['fps']:.2f} | {one['speed_against_first']:.2f} "
+            f"{width}x{height}, {one['dtype']} "
+            f"| {1000 / one['fps']:.0f} | {one['fps']:.2f} | {one['speed_against_first']:.2f} "
             f"| {one['frames_per_tick']} | {tick['p50']:.1f} | {tick['p90']:.1f} | {tick['p99']:.1f} "
+            f"| {one['accel']} ({one['accel_seconds']:.0f}) "
             f"| {one['share_of_peak']:.0%} of {one['matmul_peak_tflops']:.3g} TFLOP/s |"
         )
         spent = ", ".join(
@@ -71,9 +74,22 @@ def _transcode(result: dict[str, Any]) -> str:
     )
 
 
+def _agreement(result: dict[str, Any]) -> str:
+    head = "| accel | bank | frames | least PSNR against plain ticks (dB) | start-up (s) |\n|---|---|---|---|---|\n"
+    rows = [
+        f"| {row['accel']} | {row['bank']} | {row['frames']} | {row['least_psnr']} | {row['start_up_seconds']:.1f} |"
+        for row in result["rows"]
+    ]
+    what = f"{result['model']} at {result['size']} pixels, {result['steps']} steps, {result['dtype']}"
+    return f"Each tick from the same latents and bank; {what}.\n\n{head}{chr(10).join(rows)}\n"
+
+
 def _machine(result: dict[str, Any]) -> str:
     where = result.get("name") or f"{result['processor']}, {result['threads']} threads"
-    return f"{where}; torch {result['versions']['torch']}, diffusers {result['versions']['diffusers']}."
+    commit = f" Commit {result['commit']}." if "commit" in result else ""
+    return (
+        f"{where}; torch {result['versions']['torch']}, diffusers {result['versions']['diffusers']}.{commit}"
+    )
 
 
 def main() -> int:

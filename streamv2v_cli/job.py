@@ -95,7 +95,7 @@ class Job:
         """Check what can be checked of the model without loading it.
 
         Raises:
-            DeviceError: a device or attention backend that was asked for is not there.
+            DeviceError: a device, attention backend or acceleration that was asked for is not there.
             ModelNotFoundError: a path that was given does not exist.
         """
         from .models.locate import describe_model
@@ -106,11 +106,18 @@ class Job:
         for part in describe_model(self.settings).parts:
             if part.missing:
                 raise ModelNotFoundError(part.remark)
-        if compute.device != "auto" or compute.attention == "xformers":
+        if (
+            compute.device != "auto"
+            or compute.attention == "xformers"
+            or compute.accel not in ("auto", "none")
+        ):
+            from .accel import choose_accel
             from .bank.attention import choose_backend
             from .models.device import pick_device
 
-            choose_backend(compute.attention, pick_device(compute.device))
+            device = pick_device(compute.device)
+            choose_backend(compute.attention, device)
+            choose_accel(compute.accel, device)
 
     def perform(
         self,

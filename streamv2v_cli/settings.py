@@ -325,6 +325,12 @@ class Compute(Section):
         "instructions for it, else float32.",
     )
     attention: Literal["auto", "sdpa", "xformers"] = Field("auto", description="Attention backend.")
+    accel: Literal["auto", "none", "graphs", "compile", "max"] = Field(
+        "auto",
+        description="How a tick is run: as it is written (none, which auto means), captured as CUDA graphs (graphs), "
+        "compiled by PyTorch, which takes up to a minute at the start (compile), or both after a longer search for "
+        "the fastest kernels (max).",
+    )
     offload_text_encoder: Literal["auto", "always", "never"] = Field(
         "auto",
         description="Move the text encoder off the accelerator after encoding; auto: when memory is short.",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from streamv2v_cli.accel.ticks import Variant
 from streamv2v_cli.bank.fusion import fuse_features
 from streamv2v_cli.bank.merging import match_tokens, merge_tokens
 
@@ -37,6 +38,11 @@ class BankStep:
     held: torch.Tensor
     looking: torch.Tensor
     partial: bool = False
+
+    @property
+    def variant(self) -> Variant:
+        """What is not in the buffers."""
+        return Variant(self.starting.shape[0], self.updating.shape[0], self.partial)
 
 
 class LayerBank:

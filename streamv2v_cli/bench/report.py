@@ -42,7 +42,8 @@ def _subject(figures: dict[str, Any]) -> str:
             ),
             (
                 "start",
-                f"loaded in {figures['load_seconds']:.1f} s, warm after {figures['warm_up_seconds']:.1f} s more",
+                f"loaded in {figures['load_seconds']:.1f} s, warm after {figures['warm_up_seconds']:.1f} s more"
+                + _accel(figures),
             ),
             (
                 "memory",
@@ -50,6 +51,12 @@ def _subject(figures: dict[str, Any]) -> str:
             ),
         ]
     )
+
+
+def _accel(figures: dict[str, Any]) -> str:
+    if figures["accel"] == "none":
+        return ""
+    return f", of which accel {figures['accel']} took {figures['accel_seconds']:.1f} s"
 
 
 def _times(ratio: float) -> str:

@@ -100,7 +100,10 @@ def watch_translator(clock: StageClock, translator: Any) -> None:
     clock.watch(translator, "decode", "decode")
     clock.watch(translator, "render", "frames out")
     clock.watch(engine, "prepare", "prepare")
-    clock.watch(engine.batch, "tick", "unet")
+    clock.watch(engine, "compute", "unet")
+    if engine.ticks.name != "none":
+        # What is compiled or captured calls none of these.
+        return
     for layer in engine.bank.layers.values():
         clock.watch(layer, "extend", "look back")
         clock.watch(layer, "fuse", "look back")

@@ -20,7 +20,7 @@ from streamv2v_cli.models import load_model
 if TYPE_CHECKING:
     from streamv2v_cli.settings import Settings
 
-__all__ = ["bench_ticks", "load"]
+__all__ = ["bench_ticks", "load", "moving_pictures"]
 
 _SCENE = 64
 """Different pictures that follow each other; then they come again."""
@@ -152,6 +152,9 @@ def _push(subject: Subject, pictures: list[np.ndarray]) -> list[Frame]:
 def _figures(subject: Subject, first: Subject, peak: float) -> dict[str, Any]:
     """What was timed."""
     model, settings = subject.translator.model, subject.settings
+    engine = subject.translator.engine
+    assert engine is not None
+    ticks = engine.ticks
     milliseconds = np.array([seconds for seconds, _ in subject.ticks]) * 1000
     frames = sum(count for _, count in subject.ticks)
     p50, p90, p99 = np.percentile(milliseconds, (50, 90, 99))
@@ -168,6 +171,8 @@ def _figures(subject: Subject, first: Subject, peak: float) -> dict[str, Any]:
             "p99": round(float(p99), 2),
             "max": round(float(milliseconds.max()), 2),
         },
+        "accel": ticks.name,
+        "accel_seconds": round(ticks.start_up_seconds, 2),
         "load_seconds": round(subject.load_seconds, 2),
         "warm_up_seconds": round(subject.warm_up_seconds, 2),
         "size": subject.translator.model_size,
@@ -193,6 +198,9 @@ def _breakdown(
     per_frame = {
         stage: round(1000 * seconds / (rounds * length), 4) for stage, seconds in clock.seconds().items()
     }
+    if subject.translator.engine is not None:
+        # Operations are counted where PyTorch calls them one by one.
+        subject.translator.engine.compute_plainly()
     operations = count_flops(lambda: [_push(subject, pictures) for _ in range(length)]) / length
     reached = operations * fps / 1e12
     return {
@@ -214,13 +222,14 @@ def _scene(settings: Settings) -> list[np.ndarray]:
         width = height = size
     else:
         width, height = (512, 512) if size == "native" else map(int, size.split("x"))
-    return list(_moving(width, height))
+    return list(moving_pictures(width, height, _SCENE))
 
 
-def _moving(width: int, height: int) -> Iterator[np.ndarray]:
+def moving_pictures(width: int, height: int, count: int) -> Iterator[np.ndarray]:
+    """(height, width, 3) uint8 pictures of a scene that moves by two pixels from one to the next."""
     source = np.random.default_rng(0)
-    across = width + 2 * _SCENE
+    across = width + 2 * count
     tiles = source.integers(0, 200, (-(-height // 32), -(-across // 32), 3))
     scene = tiles.repeat(32, 0).repeat(32, 1)[:height, :across] + source.integers(0, 56, (height, across, 3))
-    for number in range(_SCENE):
+    for number in range(count):
         yield np.ascontiguousarray(scene[:, 2 * number : 2 * number + width].astype(np.uint8))

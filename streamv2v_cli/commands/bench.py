@@ -38,7 +38,7 @@ def bench(
             "--compare",
             metavar="none|KEY=VALUE,...",
             help="Time other settings in turns with the first within the same run: none for the plain path (float32 "
-            "on a processor), or settings such as bank.kind=none; repeatable.",
+            "on a processor, no --accel), or settings such as bank.kind=none; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -144,13 +144,11 @@ def _other(request: SettingsRequest, settings: Settings, text: str) -> Settings:
 
     from ..models.locate import recommended_settings
 
-    pairs = ["compute.dtype=float32"] if text == "none" else text.split(",")
+    pairs = _plain(settings) if text == "none" else text.split(",")
     if not all("=" in pair for pair in pairs):
         raise UsageError(
             f"--compare {text}: expected none or KEY=VALUE.", "For example: --compare bank.kind=none"
         )
-    if text == "none":
-        _check_accelerated(settings)
     named = {pair.partition("=")[0].strip() for pair in pairs}
     flags = {key: flag for key, flag in request.flags.items() if key not in named}
     other = replace(request, sets=(*request.sets, *pairs), flags=flags).resolve(recommended_settings).settings
@@ -159,20 +157,25 @@ def _other(request: SettingsRequest, settings: Settings, text: str) -> Settings:
     return other
 
 
-def _check_accelerated(settings: Settings) -> None:
-    """Refuse to compare the plain path with itself.
+def _plain(settings: Settings) -> list[str]:
+    """What makes these settings the plain path: as it is written, and on a processor in float32.
 
     Raises:
-        UsageError: nothing is accelerated.
+        UsageError: they are the plain path already.
+        DeviceError: the device, number format or acceleration is not there.
     """
     import torch
 
+    from ..accel import choose_accel
     from ..models.device import pick_device, pick_dtype
 
     device = pick_device(settings.compute.device)
     dtype = pick_dtype(settings.compute.dtype, device)
-    if device.type != "cpu" or dtype == torch.float32:
+    accel = choose_accel(settings.compute.accel, device)
+    if accel == "none" and (device.type != "cpu" or dtype == torch.float32):
         raise UsageError(
-            f"--compare none: {str(dtype).removeprefix('torch.')} on {device} is the plain path already.",
+            f"--compare none: {str(dtype).removeprefix('torch.')} on {device} without --accel is the plain path "
+            "already.",
             "Leave it out, or compare with other settings, such as --compare bank.kind=none",
         )
+    return ["compute.accel=none", *(["compute.dtype=float32"] if device.type == "cpu" else [])]

@@ -73,6 +73,7 @@ FLAGS: Mapping[str, Flag] = {
     "compute.device": Flag(("--device",), _MODEL, "DEVICE"),
     "compute.dtype": Flag(("--dtype",), _MODEL),
     "compute.attention": Flag(("--attention",), _MODEL),
+    "compute.accel": Flag(("--accel",), _MODEL),
     "lookahead": Flag(("--lookahead",), _MODEL, "FRAMES"),
     "translator": Flag(("--translator",), _MODEL),
     "input.hdr": Flag(("--hdr",), _INPUT),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from streamv2v_cli import bank
+from streamv2v_cli.accel import PlainTicks, Ticks, choose_accel, make_ticks
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import AttentionLayer
 from streamv2v_cli.diffusion.conditioning import Conditioning
@@ -98,6 +99,8 @@ class Engine:
             self._prompts.hidden,
             model.dtype,
         )
+        accel = choose_accel(settings.compute.accel, model.device)
+        self.ticks: Ticks = make_ticks(accel, self._work, model.device)
 
     @property
     def busy(self) -> bool:
@@ -133,10 +136,21 @@ class Engine:
             # Frames sit at the end of the group's places; places before them are padding that nobody looks at.
             self._clean[self._group - len(latents) :] = latents
         self.prepare(stages)
-        clean = self.batch.tick(self._clean)
+        clean = self.compute()
         self._in_flight = stages[:-1]
         leaving = stages[-1]
         return leaving, clean[self._group - (len(leaving.passengers) if leaving else 0) :]
+
+    def compute(self) -> torch.Tensor:
+        """Run the tick that everything is prepared for: (group, C, h, w) clean latents."""
+        return self.ticks(self.bank.step.variant)
+
+    def compute_plainly(self) -> None:
+        """Run all further ticks as they are written: for those who look on, whose hooks no graph contains."""
+        self.ticks = PlainTicks(self._work)
+
+    def _work(self) -> torch.Tensor:
+        return self.batch.tick(self._clean)
 
     def prepare(self, stages: Sequence[Group | None]) -> None:
         """Bring everything up to date that a tick reads: bank, prompts, schedules and noise.

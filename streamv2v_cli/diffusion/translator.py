@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from streamv2v_cli.accel import choose_accel
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import check_block_names
 from streamv2v_cli.diffusion.engine import Engine
@@ -45,7 +46,7 @@ class Translator:
 
     Raises:
         ConfigError: the settings do not fit the model.
-        DeviceError: the attention backend cannot be used.
+        DeviceError: the attention backend or the acceleration cannot be used.
 
     Attributes:
         model: the model.
@@ -213,6 +214,7 @@ class Translator:
         )
         self._motion = self._new_motion_fusion()
         if self.on_engine is not None:
+            self.engine.compute_plainly()
             self.on_engine(self.engine)
         return finished
 
@@ -297,5 +299,6 @@ def _check(model: Model, settings: Settings) -> None:
     """Refuse before the first frame what the engine would refuse at it."""
     model_frame_size(64, 64, settings.frame, model.vae_factor)
     choose_backend(settings.compute.attention, model.device)
+    choose_accel(settings.compute.accel, model.device)
     check_block_names(model.unet, settings.bank.attention.layers, "bank.attention.layers")
     check_block_names(model.unet, settings.bank.fuse.layers, "bank.fuse.layers")

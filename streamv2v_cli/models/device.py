@@ -110,6 +110,9 @@ def use_layout(module: torch.nn.Module, device: torch.device, dtype: torch.dtype
 
     The half-precision convolutions of cuDNN and oneDNN work so, and the transformer blocks between them then see
     tokens without a copy. In float32 nothing is gained.
+
+    The strides are written out: for kernels of 1x1 both layouts are the same in memory, but convolutions go by the
+    strides, and one of them that answers with the channels first makes all that follows do so.
     """
     import torch
 
@@ -117,4 +120,5 @@ def use_layout(module: torch.nn.Module, device: torch.device, dtype: torch.dtype
         return
     for parameter in module.parameters():
         if parameter.dim() == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            strided = torch.empty_like(parameter.data, memory_format=torch.channels_last)
+            parameter.data = strided.copy_(parameter.data)

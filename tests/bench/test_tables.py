@@ -13,7 +13,7 @@ SUBJECT = {
     "name": "this", "fps": 12.345, "speed_against_first": 1.0, "frames_per_tick": 4, "size": [256, 128],
     "tick_ms": {"p50": 1.0, "p90": 2.0, "p99": 3.0, "max": 4.0}, "dtype": "bfloat16",
     "share_of_peak": 0.25, "matmul_peak_tflops": 0.5, "stage_ms_per_frame": {"unet": 1.25, "rest": 0.001},
-    "settings": {"model": "mini", "diffusion": {"steps": 4}},
+    "settings": {"model": "mini", "diffusion": {"steps": 4}}, "accel": "compile", "accel_seconds": 21.3,
 }  # fmt: skip
 COMMON = {"processor": "a processor", "threads": 2, "versions": {"torch": "2", "diffusers": "0.42"}}
 
@@ -31,6 +31,16 @@ def test_results_become_tables(tmp_path: Path) -> None:
     }  # fmt: skip
     (tmp_path / "b.json").write_text(json.dumps({"kind": "ticks", "subjects": [SUBJECT], **COMMON}))
     (tmp_path / "a.json").write_text(json.dumps(transcode))
+    row = {"accel": "graphs", "bank": "dyme", "frames": 60, "least_psnr": 58.7, "start_up_seconds": 0.25}
+    agreement = {
+        "kind": "agreement",
+        "model": "mini",
+        "size": 64,
+        "steps": 4,
+        "dtype": "float16",
+        "rows": [row],
+    }
+    (tmp_path / "c.json").write_text(json.dumps({**agreement, **COMMON, "commit": "abc"}))
     old = f"before\n{tables.BEGIN}\nold figures\n{tables.END}\nafter\n"
     new = tables.text(old, tmp_path)
     assert new.startswith("before\n")
@@ -38,10 +48,13 @@ def test_results_become_tables(tmp_path: Path) -> None:
     assert "old figures" not in new
     assert new.index("### a") < new.index("### b")
     for expected in (
-        "| this | mini, 4 steps, 256x128, bfloat16 | 12.35 | 1.00 | 4 | 1.0 | 2.0 | 3.0 | 25% of 0.5 TFLOP/s |",
+        "| this | mini, 4 steps, 256x128, bfloat16 | 81 | 12.35 | 1.00 | 4 | 1.0 | 2.0 | 3.0 | "
+        "compile (21) | 25% of 0.5 TFLOP/s |",
         "* this: unet 1.25\n",
         "75 frames, 1 steps at 456x256 in float32: 3.21 frames a second. Busy: decode 10%, translate 98%; "
         "the others wait for translate.",
+        "| graphs | dyme | 60 | 58.7 | 0.2 |",
+        "diffusers 0.42. Commit abc.",
         "a processor, 2 threads; torch 2, diffusers 0.42.",
     ):
         assert expected in new

@@ -21,6 +21,7 @@ SAMPLES = {
     "model": "sd15",
     "weights.vae": "own", "weights.lcm_lora": "none", "weights.config": "folder",
     "compute.device": "cuda:1", "compute.dtype": "float16", "compute.attention": "sdpa",
+ "compute.accel": "compile",
     "lookahead": "2", "translator": "passthrough", "output.codec": "libx265", "output.crf": "20",
     "output.preset": "fast", "output.pix_fmt": "yuv444p", "output.audio": "none", "output.metadata": "none",
     "output.subtitles": "none",

@@ -64,10 +64,14 @@ def test_a_transcode(streamv2v: Any, clip: Path, tmp_path: Path) -> None:
     [
         (["--compare", "plain"], "expected none or KEY=VALUE"),
         (["--compare", "bank.kind=dyme"], "these are the settings that it would be compared with"),
-        (["--compare", "none", "--dtype", "float32"], "float32 on cpu is the plain path already"),
+        (
+            ["--compare", "none", "--dtype", "float32"],
+            "float32 on cpu without --accel is the plain path already",
+        ),
         (["--compare", "bank.kynd=none"], "kynd"),
         (["--codec", "libx265"], "--codec has no effect without --video"),
         (["--translator", "passthrough"], "nothing to measure"),
+        (["--accel", "graphs"], "needs a CUDA device; the model runs on cpu"),
         (["--video", "clip.mp4", "--compare", "none"], "do not go together"),
         (["--video", "absent.mp4"], "absent.mp4"),
         (["--video", "lavfi:testsrc", "--live", "on"], "live"),

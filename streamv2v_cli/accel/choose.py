@@ -1,0 +1,72 @@
+"""Which way of running the tick fits the device."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+from streamv2v_cli.errors import DeviceError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["choose_accel"]
+
+
+def choose_accel(name: str, device: torch.device) -> str:
+    """The way called `name`; `auto` is `none`, which no other way has been measured to beat from the first frame on.
+
+    Args:
+        name: `auto`, `none`, `graphs`, `compile` or `max`.
+        device: where the model runs.
+
+    Returns:
+        `none`, `graphs`, `compile` or `max`.
+
+    Raises:
+        DeviceError: it was asked for and the device or a compiler for it is not there.
+    """
+    if name in ("auto", "none"):
+        return "none"
+    if name in ("graphs", "max") and device.type != "cuda":
+        raise DeviceError(
+            f"compute.accel is {name}, which needs a CUDA device; the model runs on {device}.",
+            "Use --accel none" + (" or --accel compile." if device.type == "cpu" else "."),
+        )
+    if name in ("compile", "max"):
+        _check_compiler(name, device)
+    return name
+
+
+def _check_compiler(name: str, device: torch.device) -> None:
+    """Refuse to compile where PyTorch has nothing to compile with.
+
+    Raises:
+        DeviceError: there is no compiler for the device.
+    """
+    if device.type == "cpu":
+        if not _has_cpp_compiler():
+            raise DeviceError(
+                f"compute.accel is {name}, but PyTorch finds no C++ compiler to compile with.",
+                "Install g++, name one in the environment variable CXX, or use --accel none.",
+            )
+    elif device.type != "cuda":
+        raise DeviceError(
+            f"compute.accel is {name}, which works on a processor or a CUDA device; the model runs on {device}.",
+            "Use --accel none.",
+        )
+    elif importlib.util.find_spec("triton") is None:
+        raise DeviceError(
+            f"compute.accel is {name}, but Triton, which PyTorch compiles with for {device}, is not installed.",
+            "Install it with: pip install triton, or use --accel graphs.",
+        )
+
+
+def _has_cpp_compiler() -> bool:
+    from torch._inductor.cpp_builder import get_cpp_compiler
+
+    # Not only its own error: on Windows it also fails when the compiler that it finds speaks another language.
+    try:
+        return bool(get_cpp_compiler())
+    except Exception:
+        return False

@@ -1,0 +1,50 @@
+"""CUDA graphs of ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+__all__ = ["CudaRecorder"]
+
+
+class _CudaRecording:
+    def __init__(self, graph: torch.cuda.CUDAGraph, output: torch.Tensor) -> None:
+        self._graph = graph
+        self._output = output
+
+    def replay(self) -> torch.Tensor:
+        self._graph.replay()
+        return self._output
+
+
+class CudaRecorder:
+    """Captures ticks on a stream of its own; all graphs share one pool of memory, since one runs at a time.
+
+    Args:
+        device: the CUDA device.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def warm_up(self, work: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Run a tick on the stream of the captures: cuBLAS and cuDNN have their workspaces by stream."""
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            output = work()
+        current.wait_stream(self._stream)
+        output.record_stream(current)
+        return output
+
+    def record(self, work: Callable[[], torch.Tensor]) -> _CudaRecording:
+        """Capture a tick without running it."""
+        graph = torch.cuda.CUDAGraph()
+        # Other threads, which decode and encode, may allocate meanwhile.
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            output = work()
+        return _CudaRecording(graph, output)

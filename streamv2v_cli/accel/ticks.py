@@ -1,0 +1,225 @@
+"""Ways of running a tick whose inputs and state lie in buffers at fixed addresses.
+
+The work of a tick is a function without arguments: what changes from tick to tick is copied into the buffers before.
+What cannot lie in a buffer, the number of rows that do something, is the tick's variant.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from streamv2v_cli.errors import DeviceError
+
+__all__ = [
+    "CompiledTicks",
+    "GraphTicks",
+    "PlainTicks",
+    "Recorder",
+    "Recording",
+    "Ticks",
+    "Variant",
+    "make_ticks",
+]
+
+_log = logging.getLogger(__name__)
+
+_MOST_COMPILED = 4
+_MOST_RECORDED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What tells the shapes of one tick from those of another.
+
+    Attributes:
+        starting: bank rows that start a segment.
+        updating: bank rows that take a frame in.
+        partial: slots of the bank are empty and masked.
+    """
+
+    starting: int
+    updating: int
+    partial: bool
+
+    @property
+    def steady(self) -> bool:
+        """It recurs as long as no segment starts."""
+        return not self.starting and not self.partial
+
+
+Work = Callable[[], torch.Tensor]
+
+
+class Ticks(Protocol):
+    """Runs the ticks of one engine.
+
+    Attributes:
+        name: `none`, `graphs`, `compile` or `max`.
+    """
+
+    name: str
+
+    @property
+    def start_up_seconds(self) -> float:
+        """Spent on compiling and capturing so far."""
+        ...
+
+    def __call__(self, variant: Variant) -> torch.Tensor:
+        """Run one tick and return what the work returns."""
+        ...
+
+
+class PlainTicks:
+    """Runs the work as it is written."""
+
+    name = "none"
+    start_up_seconds = 0.0
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def __call__(self, variant: Variant) -> torch.Tensor:
+        """Run one tick."""
+        return self._work()
+
+
+class CompiledTicks:
+    """Compiles the variants that recur, each as one graph without breaks, and runs the others as they are written.
+
+    The first ticks of a segment are of the others: compiling takes much longer than they do.
+
+    Args:
+        work: a tick.
+        mode: of `torch.compile`.
+        backend: of `torch.compile`.
+    """
+
+    name = "compile"
+
+    def __init__(self, work: Work, *, mode: str | None = None, backend: str = "inductor") -> None:
+        import torch._dynamo
+
+        # All engines of a process share what PyTorch counts as compilations of one function.
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
+        self._work = work
+        self._compiled = torch.compile(work, fullgraph=True, dynamic=False, mode=mode, backend=backend)
+        self._known: set[Variant] = set()
+        self.start_up_seconds = 0.0
+
+    def __call__(self, variant: Variant) -> torch.Tensor:
+        """Run one tick."""
+        if variant in self._known:
+            return self._compiled()
+        if not variant.steady or len(self._known) >= _MOST_COMPILED:
+            return self._work()
+        return self._first(variant)
+
+    def _first(self, variant: Variant) -> torch.Tensor:
+        from torch._dynamo.exc import TorchDynamoException
+        from torch._inductor.exc import InductorError
+
+        _log.info("compiling a tick; this takes a while")
+        start = time.perf_counter()
+        try:
+            with warnings.catch_warnings():
+                # diffusers asks a cached function for the version of PyTorch; that it is cached changes nothing.
+                warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools.lru_cache`")
+                result = self._compiled()
+        except (TorchDynamoException, InductorError) as error:
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            raise DeviceError(
+                f"PyTorch could not compile the tick: {reason}", "Use --accel none; --debug shows the rest."
+            ) from error
+        seconds = time.perf_counter() - start
+        self.start_up_seconds += seconds
+        self._known.add(variant)
+        _log.info("compiled a tick in %.1f s", seconds)
+        return result
+
+
+class Recording(Protocol):
+    """A captured tick."""
+
+    def replay(self) -> torch.Tensor:
+        """Run it again on the present content of its buffers; the result lies where it lay when it was captured."""
+        ...
+
+
+class Recorder(Protocol):
+    """Captures ticks."""
+
+    def warm_up(self, work: Work) -> torch.Tensor:
+        """Run a tick where ticks are captured, so that all that is made once is made."""
+        ...
+
+    def record(self, work: Work) -> Recording:
+        """Capture a tick without running it: no buffer changes."""
+        ...
+
+
+class GraphTicks:
+    """Captures each variant when it comes for the second time, and replays it from then on.
+
+    The first time it is run as it is written, which is its warm-up; so no tick is computed for nothing.
+
+    Args:
+        recorder: what captures it.
+        inner: runs the ticks that are not replayed, and is what is captured.
+    """
+
+    name = "graphs"
+
+    def __init__(self, recorder: Recorder, inner: Ticks) -> None:
+        self._recorder = recorder
+        self._inner = inner
+        self._seen: set[Variant] = set()
+        self._recordings: dict[Variant, Recording] = {}
+        self._seconds = 0.0
+        if inner.name != "none":
+            self.name = "max"
+
+    @property
+    def start_up_seconds(self) -> float:
+        """Spent on compiling and capturing so far."""
+        return self._seconds + self._inner.start_up_seconds
+
+    @property
+    def recorded(self) -> int:
+        """Variants that were captured."""
+        return len(self._recordings)
+
+    def __call__(self, variant: Variant) -> torch.Tensor:
+        """Run one tick."""
+        recording = self._recordings.get(variant)
+        if recording is None and (variant not in self._seen or len(self._recordings) >= _MOST_RECORDED):
+            self._seen.add(variant)
+            return self._recorder.warm_up(lambda: self._inner(variant))
+        if recording is None:
+            start = time.perf_counter()
+            recording = self._recordings[variant] = self._recorder.record(lambda: self._inner(variant))
+            seconds = time.perf_counter() - start
+            self._seconds += seconds
+            _log.info("captured a tick in %.2f s", seconds)
+        # What the graph returns is overwritten by the next replay.
+        return recording.replay().clone()
+
+
+def make_ticks(name: str, work: Work, device: torch.device) -> Ticks:
+    """The way of running ticks called `name`, one of `choose_accel`."""
+    if name == "none":
+        return PlainTicks(work)
+    if name == "compile":
+        return CompiledTicks(work)
+    from streamv2v_cli.accel.cuda import CudaRecorder
+
+    inner: Ticks = PlainTicks(work)
+    if name == "max":
+        inner = CompiledTicks(work, mode="max-autotune-no-cudagraphs")
+    return GraphTicks(CudaRecorder(device), inner)

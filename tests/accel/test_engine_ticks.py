@@ -1,0 +1,119 @@
+"""Captured and compiled ticks of a whole engine against plain ones: same frames, whatever changes on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch._dynamo
+from fake_graphs import FakeRecorder
+
+from streamv2v_cli.accel import CompiledTicks, GraphTicks, PlainTicks
+from streamv2v_cli.diffusion.engine import Engine
+from streamv2v_cli.diffusion.prompts import PromptEncoder
+from streamv2v_cli.diffusion.schedule import Schedules
+from streamv2v_cli.diffusion.timeline import Timeline
+from streamv2v_cli.frame import Frame
+from streamv2v_cli.settings import Settings
+
+BANKS: list[dict[str, Any]] = [{"kind": "none"}, {"kind": "queue", "size": 2}, {"kind": "dyme"}]
+FRAMES, CUT = 22, 13
+
+
+def settings_for(bank: dict[str, Any], guidance: str = "none", **diffusion: Any) -> Settings:
+    fuse = {"threshold": 0.6, "layers": ["all"]}
+    return Settings.model_validate(
+        {
+            "frame": {"size": 64},
+            "bank": {"interval": 2, "fuse": fuse, **bank},
+            "diffusion": {"steps": 2, "guidance": {"kind": guidance}, **diffusion},
+        }
+    )
+
+
+def translate(model: Any, settings: Settings, make: Any, lookahead: int = 1) -> list[torch.Tensor]:
+    """Latents through an engine whose ticks `make(work)` runs, with a cut and new prompts and strengths."""
+    encoder, schedules = PromptEncoder(model, "never"), Schedules(model.scheduler, settings.diffusion)
+    timeline = Timeline(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
+    prompt, schedule = encoder.encode("a cat", "red"), schedules.at(0.4)
+    engine = Engine(
+        model,
+        settings,
+        group=timeline.group_size,
+        latent_shape=(4, 8, 8),
+        prompt=prompt,
+        schedule=schedule,
+    )
+    engine.ticks = make(engine._work)
+    scene = torch.randn(4, 8, 8 + FRAMES, generator=torch.Generator().manual_seed(5))
+    frame = Frame(torch.zeros(64, 64, 3, dtype=torch.uint8).numpy())
+    out: list[torch.Tensor] = []
+    waiting: list[torch.Tensor] = []
+
+    def run(group: Any) -> None:
+        if group is not None:
+            left, latents = engine.tick(group, torch.stack(waiting))
+            waiting.clear()
+            out.extend(latents.clone() if left else [])
+
+    try:
+        for number in range(FRAMES):
+            if number == CUT:
+                run(timeline.close_group())
+                timeline.start_segment()
+            if number == 9:
+                prompt = encoder.encode("pencil sketch", "blue")
+            if number == 17:
+                schedule = schedules.at(0.8)
+            timeline.enter(frame, None, prompt, schedule)  # type: ignore[arg-type]
+            waiting.append(scene[:, :, number : number + 8].contiguous())
+            run(timeline.full_group())
+        run(timeline.close_group())
+        while engine.busy:
+            left, latents = engine.tick(None, None)
+            out.extend(latents.clone() if left else [])
+    finally:
+        engine.close()
+    assert len(out) == FRAMES
+    return out
+
+
+@pytest.mark.parametrize(("guidance", "lookahead"), [("none", 1), ("initialize", 1), ("none", 2)])
+@pytest.mark.parametrize("bank", BANKS, ids=lambda bank: bank["kind"])
+def test_replayed_ticks_give_the_same_frames(
+    small_model: Any, bank: dict[str, Any], guidance: str, lookahead: int
+) -> None:
+    settings = settings_for(bank, guidance)
+    plain = translate(small_model, settings, PlainTicks, lookahead)
+    recorder = FakeRecorder()
+    ticks: list[GraphTicks] = []
+
+    def graphs(work: Any) -> GraphTicks:
+        ticks.append(GraphTicks(recorder, PlainTicks(work)))
+        return ticks[-1]
+
+    replayed = translate(small_model, settings, graphs, lookahead)
+    for number, (a, b) in enumerate(zip(plain, replayed, strict=True)):
+        assert torch.equal(a, b), f"frame {number} differs by {float((a - b).abs().max()):.1e}"
+    # Neither the prompt nor the strength that changed on the way was captured again.
+    assert 1 <= len(recorder.recordings) == ticks[0].recorded <= 6
+    assert all(recording.calls for recording in recorder.recordings)
+
+
+@pytest.mark.parametrize("bank", BANKS, ids=lambda bank: bank["kind"])
+def test_traced_ticks_give_the_same_frames(small_model: Any, bank: dict[str, Any]) -> None:
+    """As `compile` runs them, but for the code of the kernels: as one graph, functional, without what is unused."""
+    settings = settings_for(bank)
+    plain = translate(small_model, settings, PlainTicks)
+    ticks: list[CompiledTicks] = []
+
+    def compiled(work: Any) -> CompiledTicks:
+        ticks.append(CompiledTicks(work, backend="aot_eager"))
+        return ticks[-1]
+
+    torch._dynamo.reset()
+    traced = translate(small_model, settings, compiled)
+    torch._dynamo.reset()
+    assert ticks[0].start_up_seconds > 0
+    assert max(float((a - b).abs().max()) for a, b in zip(plain, traced, strict=True)) < 1e-4

@@ -1,0 +1,80 @@
+"""Which ticks are compiled or captured, and when."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from streamv2v_cli.accel import CompiledTicks, GraphTicks, PlainTicks, Variant
+from streamv2v_cli.errors import DeviceError
+
+STEADY, CUT = Variant(0, 1, False), Variant(1, 0, False)
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.did: list[str] = []
+        self.output = torch.zeros(2)
+
+    def warm_up(self, work: object) -> torch.Tensor:
+        self.did.append("warm-up")
+        return self.output
+
+    def record(self, work: object) -> Recorder:
+        self.did.append("record")
+        return self
+
+    def replay(self) -> torch.Tensor:
+        self.did.append("replay")
+        return self.output.add_(1)
+
+
+def test_a_variant_is_captured_when_it_comes_again() -> None:
+    recorder = Recorder()
+    ticks = GraphTicks(recorder, PlainTicks(lambda: torch.zeros(2)))
+    for variant in (STEADY, CUT, STEADY, STEADY, CUT):
+        ticks(variant)
+    assert recorder.did == ["warm-up", "warm-up", "record", "replay", "replay", "record", "replay"]
+    assert (ticks.name, ticks.recorded) == ("graphs", 2)
+    assert ticks.start_up_seconds > 0
+
+
+def test_a_result_outlives_the_next_replay() -> None:
+    ticks = GraphTicks(Recorder(), PlainTicks(lambda: torch.zeros(2)))
+    ticks(STEADY)
+    first, second = ticks(STEADY), ticks(STEADY)
+    assert float(second[0] - first[0]) == 1
+
+
+def test_captures_are_bounded() -> None:
+    recorder = Recorder()
+    ticks = GraphTicks(recorder, PlainTicks(lambda: torch.zeros(2)))
+    for _ in range(3):
+        for updating in range(20):
+            ticks(Variant(0, updating, False))
+    assert ticks.recorded == 16
+
+
+def test_starts_of_segments_are_not_compiled_and_the_others_are_bounded() -> None:
+    compiled: list[int] = []
+
+    def work() -> torch.Tensor:
+        compiled.append(torch.compiler.is_compiling())
+        return torch.zeros(1)
+
+    ticks = CompiledTicks(work)
+    ticks._compiled = lambda: torch.ones(1)
+    assert float(ticks(CUT)) == 0
+    assert float(ticks(Variant(0, 1, True))) == 0
+    assert [float(ticks(Variant(0, updating, False))) for updating in range(6)] == [1, 1, 1, 1, 0, 0]
+
+
+def test_a_tick_that_cannot_be_compiled_is_one_error() -> None:
+    def work() -> torch.Tensor:
+        value = torch.ones(1)
+        print(value.item())
+        torch._dynamo.graph_break()
+        return value
+
+    with pytest.raises(DeviceError, match="could not compile the tick"):
+        CompiledTicks(work, backend="eager")(STEADY)

@@ -35,6 +35,7 @@ COMMANDS = {
     "compare": "compare:compare",
     "ablate": "ablate:ablate",
     "explain": "explain:explain",
+    "study": "study:app",
     "probe": "probe:probe",
     "bench": "bench:bench",
     "config": "config:app",

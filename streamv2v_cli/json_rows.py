@@ -1,4 +1,4 @@
-"""A JSON object with a list that may be long, written row by row in constant memory."""
+"""Reports as JSON: at once, or with a list that may be long, row by row in constant memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,23 @@ from typing import Any, Self, TextIO
 from .errors import SinkError
 from .media.destination import create_anew
 
-__all__ = ["JsonRows"]
+__all__ = ["JsonRows", "write_json"]
+
+
+def write_json(target: str, content: Mapping[str, Any]) -> None:
+    """Write a short report to a file, or to the standard output if the target is `-`.
+
+    Raises:
+        SinkError: it cannot be written.
+    """
+    text = json.dumps(content, ensure_ascii=False) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SinkError(f"The report '{target}' cannot be written: {error.strerror or error}.") from error
 
 
 class JsonRows:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tiny import tiny_tokenizer
+from tiny_words import tiny_tokenizer
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 

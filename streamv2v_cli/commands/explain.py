@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -152,6 +151,7 @@ def _heat(
     from ..explaining import Question, heat_of
     from ..explaining_report import heat_lines, heat_values
     from ..heat_map import heat_picture
+    from ..json_rows import write_json
     from ..picture_file import save_picture
 
     settings = resolved.settings
@@ -161,11 +161,7 @@ def _heat(
             Image.fromarray(heat_picture(heat, heat_lines(heat, settings))), picture, overwrite=overwrite
         )
     if report is not None:
-        values = heat_values(heat, settings)
-        if report == "-":
-            print(json.dumps(values))
-        else:
-            Path(report).write_text(json.dumps(values) + "\n", encoding="utf-8")
+        write_json(report, heat_values(heat, settings))
 
 
 def _over_time(

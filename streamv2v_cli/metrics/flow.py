@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
 
 import cv2
@@ -133,7 +134,10 @@ def _squared_length(vectors: np.ndarray) -> np.ndarray:
     return length
 
 
+@lru_cache(maxsize=4)
 def _grid(height: int, width: int) -> np.ndarray:
-    """(height, width, 2) float32: x and y of each pixel."""
+    """(height, width, 2) float32: x and y of each pixel; kept, since a video asks for two sizes again and again."""
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return np.stack([columns, rows], axis=-1)
+    grid = np.stack([columns, rows], axis=-1)
+    grid.setflags(write=False)
+    return grid

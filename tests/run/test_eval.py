@@ -12,7 +12,6 @@ import av
 import numpy as np
 import pytest
 from clips import LOSSLESS, look, make_clip, mosaic
-from tiny_clip import make_tiny_clip
 
 from streamv2v_cli.metrics import Comparison
 
@@ -200,6 +199,8 @@ def test_plots_without_matplotlib(here, monkeypatch, source: Path, result: Path)
 
 
 def test_clip_judges_as_well(here, source: Path, result: Path, tmp_path: Path) -> None:
+    from tiny_clip import make_tiny_clip  # which brings torch and transformers, for this one test
+
     make_tiny_clip(tmp_path / "tiny-clip")
     arguments = ("--clip", "tiny-clip", "--json", "out.json", "--plot", "out.svg")
     done = here("eval", source, result, *arguments, "--prompt", "a cat")

@@ -83,7 +83,7 @@ def run(
 ) -> tuple[list[dict[str, Any]], list[tuple[int, float]]]:
     """Restyle; the events of the run, and (frames, CPU seconds until then) about once a second where Linux tells."""
     arguments = ["run", str(source), "-o", str(output), "--json", str(events), "-q", *what]
-    used = []
+    used: list[tuple[int, float]] = []
     with subprocess.Popen([sys.executable, "-m", "streamv2v_cli", *arguments], stdout=sys.stderr) as process:
         while process.poll() is None:
             time.sleep(1)

@@ -96,12 +96,12 @@ def run(
 def _cpu_of(process: int, events: Path) -> tuple[int, float] | None:
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        last = events.read_text().rpartition("\n")[0].splitlines()[-1]
-    except (OSError, IndexError):
+        lines = events.read_text().rpartition("\n")[0].splitlines()
+        last = next(line for line in reversed(lines) if '"progress"' in line)
+    except (OSError, IndexError, StopIteration):
         return None
-    frames = json.loads(last).get("frames_out")
     user, system = fields[11:13]
-    return (frames, (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")) if frames else None
+    return json.loads(last)["frames_out"], (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_slope(progress: list[dict[str, Any]]) -> tuple[float, float]:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -76,13 +78,30 @@ def _tone(stream: Any, seconds: float) -> list[Any]:
     return blocks[::-1]
 
 
-def run(source: Path, output: Path, events: Path, what: list[str]) -> list[dict[str, Any]]:
-    """Restyle and give the events of the run."""
+def run(
+    source: Path, output: Path, events: Path, what: list[str]
+) -> tuple[list[dict[str, Any]], list[tuple[int, float]]]:
+    """Restyle; the events of the run, and (frames, CPU seconds until then) about once a second where Linux tells."""
     arguments = ["run", str(source), "-o", str(output), "--json", str(events), "-q", *what]
-    done = subprocess.run([sys.executable, "-m", "streamv2v_cli", *arguments], check=False)
-    if done.returncode:
-        sys.exit(f"the run failed with exit code {done.returncode}")
-    return [json.loads(line) for line in events.read_text().splitlines()]
+    used: list[tuple[int, float]] = []
+    with subprocess.Popen([sys.executable, "-m", "streamv2v_cli", *arguments], stdout=sys.stderr) as process:
+        while process.poll() is None:
+            time.sleep(1)
+            used += filter(None, [_cpu_of(process.pid, events)])
+    if process.returncode:
+        sys.exit(f"the run failed with exit code {process.returncode}")
+    return [json.loads(line) for line in events.read_text().splitlines()], used
+
+
+def _cpu_of(process: int, events: Path) -> tuple[int, float] | None:
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        lines = events.read_text().rpartition("\n")[0].splitlines()
+        last = next(line for line in reversed(lines) if '"progress"' in line)
+    except (OSError, IndexError, StopIteration):
+        return None
+    user, system = fields[11:13]
+    return json.loads(last)["frames_out"], (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_slope(progress: list[dict[str, Any]]) -> tuple[float, float]:
@@ -104,6 +123,17 @@ def speed_of(progress: list[dict[str, Any]], begin: float, end: float) -> float:
     seconds = np.array([event["elapsed"] for event in progress], float)
     first, last = begin * frames[-1], end * frames[-1]
     return float((last - first) / (np.interp(last, frames, seconds) - np.interp(first, frames, seconds)))
+
+
+def cpu_of(used: list[tuple[int, float]], frames: int, begin: float, end: float) -> float | None:
+    """CPU time between two shares of the run, in milliseconds a frame, whatever else the machine does."""
+    if len(used) < 2:
+        return None
+    at, seconds = np.array(used).T
+    # The last second was not looked at.
+    first, last = begin * frames, min(end * frames, at[-1])
+    spent = np.interp(last, at, seconds) - np.interp(first, at, seconds)
+    return round(float(spent / (last - first) * 1000), 3)
 
 
 def ends(path: Path) -> tuple[int, Fraction]:
@@ -152,7 +182,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source, output, events = (Path(folder, name) for name in ("in.mkv", "out.mkv", "events.ndjson"))
         make_loop(source, options.loop, options.frames, width, height)
-        lines = run(source, output, events, [*what, "--preset", "ultrafast"])
+        lines, used = run(source, output, events, [*what, "--preset", "ultrafast"])
         progress = [line for line in lines if line["event"] == "progress"]
         summary = lines[-1]
         slope, highest = memory_slope(progress)
@@ -169,6 +199,8 @@ def main() -> None:
             "drift_in_frames": round(float(abs(after - before) * RATE), 3),
             "fps_second_tenth": round(second, 2),
             "fps_last_tenth": round(last, 2),
+            "cpu_ms_second_tenth": cpu_of(used, frames_out, 0.1, 0.2),
+            "cpu_ms_last_tenth": cpu_of(used, frames_out, 0.9, 1),
             "sharpness_at_200": round(sharpness(output, options.loop, early), 2),
             "sharpness_at_the_end": round(sharpness(output, options.loop, late), 2),
         }

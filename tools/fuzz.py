@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import os
 import random
 import subprocess
 import sys
@@ -207,7 +208,11 @@ def main() -> None:
             started = time.monotonic()
             command = [sys.executable, "-m", "tools.fuzz", target, "--one", "--corpus", str(corpus)]
             command += ["--seconds", str(options.seconds), "--seed", str(options.seed)]
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+            # What it writes is gone with the folder, however it ends.
+            environment = {**os.environ, "TMPDIR": folder}
+            done = subprocess.run(
+                command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            )
             print(done.stdout, end="")
             ran = time.monotonic() - started
             found = "clean" if done.returncode == 0 else f"FOUND SOMETHING (exit code {done.returncode})"

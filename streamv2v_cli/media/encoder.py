@@ -284,7 +284,12 @@ def _rehearse(plan: EncoderPlan) -> EncoderPlan:
         refusal = _refusal(padded)
         if refusal is None:
             return padded
-    raise SinkError(f"The encoder {plan.codec} does not open: {refusal}.", "Try --codec libx264.")
+    other = (
+        "--codec libx264"
+        if plan.codec != "libx264"
+        else "--preset medium, --pix-fmt yuv420p and no --encoder-opt"
+    )
+    raise SinkError(f"The encoder {plan.codec} does not open: {refusal}.", f"Try {other}.")
 
 
 def _refusal(plan: EncoderPlan) -> str | None:

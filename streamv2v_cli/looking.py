@@ -77,8 +77,12 @@ class Player:
 
         if settings.skip_similar.enabled:
             log.warning("Every frame is looked at here: skip_similar is off.")
+        if settings.compute.accel not in ("auto", "none"):
+            # What a graph replays or a compiler has fused calls no hooks.
+            log.warning("The bank is looked into while ticks run as they are written: compute.accel is none.")
         similar = settings.skip_similar.model_copy(update={"enabled": False})
-        settings = settings.model_copy(update={"lookahead": 1, "skip_similar": similar})
+        compute = settings.compute.model_copy(update={"accel": "none"})
+        settings = settings.model_copy(update={"lookahead": 1, "skip_similar": similar, "compute": compute})
         self._settings, self._translator = settings, Translator(model, settings)
         self._place = 0
         self.count = self.came_out = 0

@@ -75,6 +75,15 @@ def test_layer_step_and_bank_can_be_chosen(explain: Callable) -> None:
     assert json.loads(explain(*arguments, "--layer", name).out)["layer"] == name
 
 
+def test_what_would_hide_the_bank_is_off_and_said_to_be(explain: Callable) -> None:
+    arguments = ("--frame", 1, "--point", "1,1", "--json", "-", "--layer", "mid")
+    plain = explain(*arguments)
+    done = explain(*arguments, "--skip-similar", "--set", "compute.accel=compile")
+    assert (done.out, plain.err) == (plain.out, "")
+    assert "skip_similar is off" in done.err
+    assert "compute.accel is none" in done.err
+
+
 def test_a_scene_cut_leaves_no_past(explain: Callable) -> None:
     found = json.loads(explain("--frame", 4, "--point", "1,1", "--json", "-", "--layer", "mid").out)
     assert [part["frame"] for part in found["frames"]] == [4]

@@ -48,6 +48,7 @@ bank:
     threshold: 0.95
   motion:
     alpha: 0.7
+    tolerance: 0.2
 """
 
 

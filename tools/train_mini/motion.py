@@ -86,7 +86,7 @@ def flicker(frames: list[np.ndarray]) -> float:
     return float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in itertools.pairwise(frames)]))
 
 
-def measure_clips(work: Path, clips: list[Path], count: int = 12) -> dict:
+def measure_clips(work: Path, clips: list[Path], count: int = 8) -> dict:
     """Measure stillness, a pan, speed and the bank's help and print them; those of our own go to `motion.json`.
 
     Args:
@@ -96,7 +96,7 @@ def measure_clips(work: Path, clips: list[Path], count: int = 12) -> dict:
     """
     restyler = Restyler()
     crops, names = held_out(work)
-    still, moving = [crops[0]] * 12, pan(crops[names.index("chelsea")])
+    still, moving = [crops[0]] * 8, pan(crops[names.index("chelsea")])
     chosen = [(path, 0) for path in clips] or [
         (fetch(package, work / "packages") / path, first) for package, path, first in OWN_CLIPS
     ]

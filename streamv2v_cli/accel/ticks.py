@@ -128,8 +128,8 @@ class CompiledTicks:
 
     def _first(self, variant: Variant) -> torch.Tensor:
         from torch._dynamo.exc import TorchDynamoException
-        from torch._inductor.runtime.cache_dir_utils import cache_dir
         from torch._inductor.exc import InductorError
+        from torch._inductor.runtime.cache_dir_utils import cache_dir
 
         _log.info("compiling a tick; this takes a while")
         start = time.perf_counter()

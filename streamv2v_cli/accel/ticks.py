@@ -42,16 +42,18 @@ class Variant:
         starting: bank rows that start a segment.
         updating: bank rows that take a frame in.
         partial: slots of the bank are empty and masked.
+        full: every row holds frames: the batch is neither filling nor draining.
     """
 
     starting: int
     updating: int
     partial: bool
+    full: bool = True
 
     @property
     def steady(self) -> bool:
-        """It recurs as long as no segment starts."""
-        return not self.starting and not self.partial
+        """It recurs as long as no segment starts or ends."""
+        return self.full and not self.starting and not self.partial
 
 
 Work = Callable[[], torch.Tensor]
@@ -93,7 +95,8 @@ class PlainTicks:
 class CompiledTicks:
     """Compiles the variants that recur, each as one graph without breaks, and runs the others as they are written.
 
-    The first ticks of a segment are of the others: compiling takes much longer than they do.
+    The first and last ticks of a segment are of the others: compiling takes much longer than they do. A variant is
+    compiled when it comes for the second time, so that a short group at the end is not compiled for itself.
 
     Args:
         work: a tick.
@@ -111,19 +114,22 @@ class CompiledTicks:
         self._work = work
         self._compiled = torch.compile(work, fullgraph=True, dynamic=False, mode=mode, backend=backend)
         self._known: set[Variant] = set()
+        self._seen: set[Variant] = set()
         self.start_up_seconds = 0.0
 
     def __call__(self, variant: Variant) -> torch.Tensor:
         """Run one tick."""
         if variant in self._known:
             return self._compiled()
-        if not variant.steady or len(self._known) >= _MOST_COMPILED:
+        if not variant.steady or variant not in self._seen or len(self._known) >= _MOST_COMPILED:
+            self._seen.add(variant)
             return self._work()
         return self._first(variant)
 
     def _first(self, variant: Variant) -> torch.Tensor:
         from torch._dynamo.exc import TorchDynamoException
         from torch._inductor.exc import InductorError
+        from torch._inductor.runtime.cache_dir_utils import cache_dir
 
         _log.info("compiling a tick; this takes a while")
         start = time.perf_counter()
@@ -135,7 +141,9 @@ class CompiledTicks:
         except (TorchDynamoException, InductorError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise DeviceError(
-                f"PyTorch could not compile the tick: {reason}", "Use --accel none; --debug shows the rest."
+                f"PyTorch could not compile the tick: {reason}",
+                f"If compiling was interrupted before, delete {cache_dir()}; or use --accel none. "
+                "--debug shows the rest.",
             ) from error
         seconds = time.perf_counter() - start
         self.start_up_seconds += seconds

@@ -145,6 +145,7 @@ class FeatureBank:
         slots = [self._taken[row] % self._capacity for row in updating]
         in_use = [row for row, event in enumerate(events) if event is not None]
         step = self.step
+        step.full = len(in_use) == len(events)
         step.partial = any(self._held[row] < self._capacity for row in in_use)
         index = torch.zeros(self._index.shape, dtype=torch.int64)
         step.starting = self._fill(index, 0, starting)

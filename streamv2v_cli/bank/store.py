@@ -28,6 +28,7 @@ class BankStep:
         slots: (b,) int64 queue slot that each updating row writes.
         held: (rows,) int64 frames that each row really holds.
         looking: (rows,) bool rows whose frames may be fused; the first frame of a segment is not.
+        full: whether all rows hold frames.
         partial: whether a row in use holds fewer frames than the bank has slots, so that slots must be masked.
     """
 
@@ -38,11 +39,12 @@ class BankStep:
     held: torch.Tensor
     looking: torch.Tensor
     partial: bool = False
+    full: bool = False
 
     @property
     def variant(self) -> Variant:
         """What is not in the buffers."""
-        return Variant(self.starting.shape[0], self.updating.shape[0], self.partial)
+        return Variant(self.starting.shape[0], self.updating.shape[0], self.partial, self.full)
 
 
 class LayerBank:

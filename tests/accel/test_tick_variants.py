@@ -56,25 +56,23 @@ def test_captures_are_bounded() -> None:
 
 
 def test_starts_of_segments_are_not_compiled_and_the_others_are_bounded() -> None:
-    compiled: list[int] = []
-
-    def work() -> torch.Tensor:
-        compiled.append(torch.compiler.is_compiling())
-        return torch.zeros(1)
-
-    ticks = CompiledTicks(work)
+    ticks = CompiledTicks(lambda: torch.zeros(1))
     ticks._compiled = lambda: torch.ones(1)
-    assert float(ticks(CUT)) == 0
-    assert float(ticks(Variant(0, 1, True))) == 0
-    assert [float(ticks(Variant(0, updating, False))) for updating in range(6)] == [1, 1, 1, 1, 0, 0]
+    for never in (CUT, Variant(0, 1, True), Variant(0, 1, False, full=False)):
+        assert [float(ticks(never)) for _ in range(3)] == [0, 0, 0]
+    assert [float(ticks(STEADY)) for _ in range(3)] == [0, 1, 1]
+    several = [Variant(0, updating, False) for updating in range(2, 8)]
+    for expected in ([0, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0]):
+        assert [float(ticks(variant)) for variant in several] == expected
 
 
 def test_a_tick_that_cannot_be_compiled_is_one_error() -> None:
     def work() -> torch.Tensor:
         value = torch.ones(1)
         print(value.item())
-        torch._dynamo.graph_break()
         return value
 
+    ticks = CompiledTicks(work, backend="eager")
+    ticks(STEADY)
     with pytest.raises(DeviceError, match="could not compile the tick"):
-        CompiledTicks(work, backend="eager")(STEADY)
+        ticks(STEADY)

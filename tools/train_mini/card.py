@@ -39,7 +39,8 @@ resolution. The scheduler has betas of its own, far less noise than Stable Diffu
 steeply: the contours of the picture outlast it, so the prompt decides what is drawn and the picture
 where. Strength says how far the model may go: below 0.4 styles come out weak.
 
-Self-attention, and with it the feature bank, works where a token covers 16 px, and once at 8 px.
+Self-attention works where a token covers 16 px, and once at 8 px, where frames do not look at the bank: that would
+take a tenth more time and change nothing.
 
 ## Styles
 

@@ -14,13 +14,18 @@ from .media.destination import create_anew, whole_file
 __all__ = ["JsonRows", "write_json"]
 
 
-def write_json(target: str, content: Mapping[str, Any]) -> None:
+def write_json(target: str, content: Mapping[str, Any], *, indent: int | None = None) -> None:
     """Write a short report to a file, or to the standard output if the target is `-`.
+
+    Args:
+        target: a file, which is replaced, or `-`.
+        content: the report.
+        indent: blanks that a level is set in by; None for a single line.
 
     Raises:
         SinkError: it cannot be written.
     """
-    text = json.dumps(content, ensure_ascii=False) + "\n"
+    text = json.dumps(content, ensure_ascii=False, indent=indent) + "\n"
     if target == "-":
         sys.stdout.write(text)
         return

@@ -71,11 +71,10 @@ def bench(
 
     Example: streamv2v bench --video clip.mp4 --json result.json
     """
-    import json
     import sys
-    from pathlib import Path
 
     from ..interruption import noticing_interrupt
+    from ..json_rows import write_json
     from ..logs import log_to_stderr
     from ..models.locate import recommended_settings
 
@@ -97,10 +96,9 @@ def bench(
             result = bench_ticks(subjects, frames or FRAMES, _tell)
     if sys.stderr.isatty():
         _tell("")
-    if json_file and json_file != "-":
-        Path(json_file).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if json_file:
+        write_json(json_file, result, indent=1)
     if json_file == "-":
-        print(json.dumps(result, indent=1))
         return
     from ..bench.report import report_text
 

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import UsageError
 from .options import setting_option
+from .overwriting import Overwrite
 from .verbosity import NoProgress, Quiet
 
 __all__ = ["compare"]
@@ -80,10 +81,7 @@ def compare(
     ] = None,
     codec: Annotated[str | None, setting_option("output.codec")] = None,
     crf: Annotated[str | None, setting_option("output.crf")] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite/--no-clobber", "-y/-n", help="Replace an existing output, or refuse to."),
-    ] = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
 ) -> None:

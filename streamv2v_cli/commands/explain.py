@@ -9,6 +9,7 @@ import typer
 
 from ..errors import UsageError
 from .options import SettingsRequest, takes_settings
+from .overwriting import Overwrite
 from .unencoded import refuse_encoding
 from .verbosity import Quiet
 
@@ -88,10 +89,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite/--no-clobber", "-y/-n", help="Replace an existing output, or refuse to."),
-    ] = False,
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
     """Show what the feature bank does: where a point of a frame attends, or what goes on over time.

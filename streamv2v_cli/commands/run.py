@@ -11,6 +11,7 @@ import typer
 
 from ..errors import UsageError
 from .options import SettingsRequest, takes_settings
+from .overwriting import Overwrite
 from .reading import InputFormat, InputPixFmt, InputRate, InputSize, rate_of_input
 from .verbosity import JsonEvents, LogLevelOption, NoProgress, Quiet, Verbose, message_level
 
@@ -44,10 +45,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite/--no-clobber", "-y/-n", help="Replace an existing output, or refuse to."),
-    ] = False,
+    overwrite: Overwrite = False,
     frames: Annotated[
         int | None,
         typer.Option("--frames", min=1, metavar="N", help="Stop after N frames.", show_default=False),

@@ -10,6 +10,7 @@ import typer
 
 from ..errors import UsageError
 from .options import SettingsRequest, takes_settings
+from .overwriting import Overwrite
 
 if TYPE_CHECKING:
     from ..configuration import Resolved
@@ -44,10 +45,7 @@ def styles(
         ),
     ] = None,
     columns: Annotated[int, typer.Option("--columns", min=1, help="Pictures in a row of the sheet.")] = 5,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite/--no-clobber", "-y/-n", help="Replace an existing output, or refuse to."),
-    ] = False,
+    overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the styles that the model knows, or show a frame of a video in each of them.

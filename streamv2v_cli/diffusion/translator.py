@@ -248,20 +248,23 @@ class Translator:
         """Decode the latents of a group that leaves."""
         if group is None:
             return []
-        latents = torch.cat(
-            [self._steady(one, z) for one, z in zip(group.passengers, latents.split(1), strict=True)]
-        )
+        if self._motion is not None:
+            latents = self._steady(self._motion, group, latents)
         finished = []
         for passenger, picture in zip(group.passengers, self.decode(latents).split(1), strict=True):
             passenger.picture = picture
             finished += [self.render(frame, picture) for frame in passenger.frames]
         return finished
 
-    def _steady(self, passenger: Passenger, latents: torch.Tensor) -> torch.Tensor:
-        """The (1, C, h, w) denoised latents of a frame after motion fusion."""
-        if self._motion is None or passenger.trace is None:
-            return latents
-        return self._motion.fuse(passenger.trace, latents, passenger.prompt, passenger.schedule)
+    @staticmethod
+    def _steady(motion: MotionFusion, group: Group, latents: torch.Tensor) -> torch.Tensor:
+        """The (frames, C, h, w) denoised latents of a group after motion fusion, frame after frame."""
+        return torch.cat(
+            [
+                motion.fuse(one.trace, z, one.prompt, one.schedule) if one.trace is not None else z
+                for one, z in zip(group.passengers, latents.split(1), strict=True)
+            ]
+        )
 
     def take_in(self, frame: Frame) -> torch.Tensor:
         """The picture of a frame, (1, 3, height, width) from -1 to 1, on the device and in the model's size."""

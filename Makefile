@@ -12,7 +12,7 @@ DEMO_PROMPT ?= pencil sketch
 DEMO_OUTPUT ?= demo_pencil.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format docs bench bench-transcoder bench-gpu soak faults fuzz train-mini eval-mini quality demo-sheet clean
+.PHONY: help setup demo test test-failed check format docs bench bench-transcoder bench-gpu soak faults fuzz train-mini eval-mini quality demo-sheet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ demo: setup ## restyle the clip in assets/ with the embedded model
 
 test: check ## run all checks and tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
+
+test-failed: setup ## run once more the tests that failed in the last `make test`
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --last-failed --last-failed-no-failures none
 
 check: setup ## lint, formatting, types, and known weaknesses of what is pinned
 	@$(BIN)/ruff check .

@@ -46,6 +46,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip("no CUDA device")
 
 
+_controller: pytest.Config | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Remember what writes on the terminal; xdist's workers have none."""
+    global _controller
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        _controller = config
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Tell of a failure when it happens: a run that is stopped never gets to its summary."""
+    terminal = _controller and _controller.pluginmanager.get_plugin("terminalreporter")
+    if report.failed and terminal:
+        terminal.ensure_newline()
+        terminal.write_line(f"{report.when} of {report.nodeid} failed:\n{report.longreprtext[-4000:]}")
+
+
 @pytest.fixture(autouse=True)
 def _log_as_before() -> Iterator[None]:
     """Commands that run within a test set the level of the package's log, which later tests look at."""

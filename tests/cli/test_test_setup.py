@@ -38,23 +38,43 @@ def test_processes_started_by_tests_are_guarded_too():
     assert "tests may not reach the network" in done.stderr
 
 
-@pytest.mark.parametrize(("required", "outcome"), [("0", "1 skipped"), ("1", "1 error")])
-def test_a_missing_gpu_skips_or_fails(tmp_path, required, outcome):
-    (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
-    (tmp_path / "offline").symlink_to(TESTS / "offline")
-    (tmp_path / "torch.py").write_text(
-        "class cuda:\n    @staticmethod\n    def is_available():\n        return False\n"
-    )
-    (tmp_path / "test_one.py").write_text(
-        "import pytest\n@pytest.mark.needs_cuda\ndef test_one():\n    raise RuntimeError\n"
-    )
-    options = ["-q", "-p", "no:cacheprovider", "-o", "markers=needs_cuda: GPU", "--rootdir", str(tmp_path)]
+def run_pytest(folder: Path, test: str, *options: str, **variables: str) -> str:
+    """What pytest prints of one test with the conftest of these tests."""
+    (folder / "conftest.py").write_text((TESTS / "conftest.py").read_text())
+    (folder / "offline").symlink_to(TESTS / "offline")
+    (folder / "test_one.py").write_text(test)
+    always = ["-q", "-p", "no:cacheprovider", "-o", "markers=needs_cuda: GPU", "--rootdir", str(folder)]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "test_one.py"],
-        cwd=tmp_path,
-        env=os.environ | {"STREAMV2V_REQUIRE_CUDA": required},
+        [sys.executable, "-m", "pytest", *always, *options, "test_one.py"],
+        cwd=folder,
+        env=kept | variables,
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
-    assert outcome in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize(("required", "outcome"), [("0", "1 skipped"), ("1", "1 error")])
+def test_a_missing_gpu_skips_or_fails(tmp_path, required, outcome):
+    (tmp_path / "torch.py").write_text(
+        "class cuda:\n    @staticmethod\n    def is_available():\n        return False\n"
+    )
+    test = "import pytest\n@pytest.mark.needs_cuda\ndef test_one():\n    raise RuntimeError\n"
+    assert outcome in run_pytest(tmp_path, test, STREAMV2V_REQUIRE_CUDA=required)
+
+
+def test_a_test_that_hangs_without_hearing_signals_ends(tmp_path):
+    """As if a library never came back: the interpreter is held, so that no handler of a signal runs."""
+    test = "import ctypes\ndef test_one():\n    ctypes.PyDLL(None).sleep(250)\ndef test_two():\n    pass\n"
+    limit = ("-o", "faulthandler_timeout=2", "-o", "faulthandler_exit_on_timeout=true")
+    printed = run_pytest(tmp_path, test, "-n", "1", *limit)
+    assert "1 failed, 1 passed" in printed
+    assert "crashed while running 'test_one.py::test_one'" in printed
+
+
+def test_a_failure_is_told_at_once(tmp_path):
+    test = "def test_one():\n    assert 1 == 2\ndef test_two():\n    pass\n"
+    printed = run_pytest(tmp_path, test, "-n", "1")
+    assert "assert 1 == 2" in printed[: printed.index("100%")]

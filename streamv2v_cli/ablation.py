@@ -105,7 +105,7 @@ def table_of(key: str, settings: Settings) -> Table:
             {
                 "no bank": _NO_BANK,
                 "off": _UNMOVED,
-                **{f"{alpha:g}": {**_DYME, "bank.motion.alpha": alpha} for alpha in (0.5, 0.7, 0.85)},
+                **{f"{alpha:g}": {**_DYME, "bank.motion.alpha": alpha} for alpha in (0.5, 0.7, 0.9)},
             },
         ),
         "steps": ("Denoising steps (A.4)", {str(steps): {"diffusion.steps": steps} for steps in (1, 2, 4)}),

@@ -212,13 +212,16 @@ class MotionFusion(Section):
         0.0,
         ge=0,
         le=0.95,
-        description="Share of the frame before in what the source shows unchanged; 0 is off, 0.7 is steady.",
+        description="Share of the frame before in what the source shows unchanged; 0 is off, 0.9 is steady.",
     )
     tolerance: float = Field(
         0.3,
         gt=0,
         le=10,
         description="Mean squared difference of the source's latents at which that share falls to a third.",
+    )
+    detail: float = Field(
+        0.2, ge=0, le=1, description="How much of that share fine detail gets; 1 is steadier and softer."
     )
 
 

@@ -135,7 +135,7 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
     if not bank.fuse.layers:
         reasons += [(f"bank.fuse.{key}", "bank.fuse.layers is none") for key in ("threshold", "alpha")]
     if bank.motion.alpha == 0:
-        reasons.append(("bank.motion.tolerance", "bank.motion.alpha is 0"))
+        reasons += [(f"bank.motion.{key}", "bank.motion.alpha is 0") for key in ("tolerance", "detail")]
     if bank.kind != "none" and settings.lookahead != "auto" and settings.lookahead > bank.interval:
         reasons.append(
             ("lookahead", f"frames wait for the bank; {bank.interval} (bank.interval) is the most")

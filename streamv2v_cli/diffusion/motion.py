@@ -22,6 +22,9 @@ __all__ = ["MotionFusion", "Trace"]
 FLOW_PIXELS = 4
 """Pixels across a latent cell in the pictures that motion is estimated on: a quarter of one is still seen."""
 
+_RADIUS = 3
+"""Cells to either side that a Gaussian of one cell reaches."""
+
 
 @dataclass(slots=True, eq=False)
 class Trace:
@@ -52,9 +55,12 @@ class MotionFusion:
     source and k the frame, in each cell
 
         d = mean over channels and 3 x 3 cells of (W z[k-1] - z[k])^2
-        x[k] <- x[k] + alpha exp(-d / tolerance) (W x[k-1] - x[k])
+        e = exp(-d / tolerance) (W x[k-1] - x[k])
+        x[k] <- x[k] + alpha (detail e + (1 - detail) G e)
 
-    where x[k-1] is the blended one: a recursive filter in time. What the frame before does not show, or shows
+    where x[k-1] is the blended one and G a Gaussian blur by one cell: a recursive filter in time, stronger for what
+    is coarse than for detail, since detail blurs when it is interpolated again and again, and averaged where it does
+    not fall on the same spot to a fraction of a cell. What the frame before does not show, or shows
     otherwise, differs in the source, and is left alone; so is everything after a cut or a change of prompt. Optical
     flow is dense inverse search (Kroeger et al., ECCV 2016). The StreamV2V paper has no such part: its feature fusion
     finds what belongs together by the UNet's features, at their resolution; this does by the source, at a fraction of
@@ -63,14 +69,20 @@ class MotionFusion:
     Args:
         alpha: share of the frame before, from 0 to below 1.
         tolerance: d at which that share has fallen to 1 / e; latents have a variance of about 1.
+        detail: how much of that share fine detail gets, from 0 to 1.
         latent_size: (h, w) of the latents.
         device: where the latents are.
     """
 
     def __init__(
-        self, alpha: float, tolerance: float, latent_size: tuple[int, int], device: torch.device
+        self,
+        alpha: float,
+        tolerance: float,
+        detail: float,
+        latent_size: tuple[int, int],
+        device: torch.device,
     ) -> None:
-        self._alpha, self._tolerance = alpha, tolerance
+        self._alpha, self._tolerance, self._detail = alpha, tolerance, detail
         self._size = latent_size
         self._estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         height, width = latent_size
@@ -78,6 +90,8 @@ class MotionFusion:
         self._cells = torch.stack([columns, rows], -1)[None].to(device, torch.float32)
         self._offsets = torch.zeros_like(self._cells)
         self._scale = 2 / torch.tensor([width, height], device=device, dtype=torch.float32)
+        self._gaussian = torch.exp(-torch.arange(-_RADIUS, _RADIUS + 1, device=device).square() / 2)
+        self._gaussian /= self._gaussian.sum()
         self.reset()
 
     def reset(self) -> None:
@@ -126,9 +140,19 @@ class MotionFusion:
             change = F.avg_pool2d(
                 (then - source).square().mean(1, keepdim=True), 3, 1, 1, count_include_pad=False
             )
-            latents = latents.lerp(result, self._alpha * torch.exp(-change / self._tolerance))
+            error = torch.exp(-change / self._tolerance) * (result - latents)
+            if self._detail < 1:
+                error = self._blur(error).lerp(error, self._detail)
+            latents = latents + self._alpha * error
         self._left = _Result(source, latents, prompt, schedule)
         return latents
+
+    def _blur(self, latents: torch.Tensor) -> torch.Tensor:
+        """Latents (1, C, h, w) under a Gaussian of one cell."""
+        channels = latents.shape[1]
+        kernel = self._gaussian.expand(channels, 1, 1, -1)
+        padded = F.pad(latents, (_RADIUS, _RADIUS, _RADIUS, _RADIUS), mode="replicate")
+        return F.conv2d(F.conv2d(padded, kernel, groups=channels), kernel.mT, groups=channels)
 
     def _carry(self, latents: torch.Tensor, offsets: np.ndarray) -> torch.Tensor:
         """Latents (1, C, h, w) warped to the frame whose content was `offsets` away."""

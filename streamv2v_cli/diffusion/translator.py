@@ -220,11 +220,11 @@ class Translator:
 
     def _new_motion_fusion(self) -> MotionFusion | None:
         """Motion fusion for the present size; None if it is off."""
-        bank, factor = self._settings.bank, self.model.vae_factor
-        if bank.kind == "none" or not bank.motion.alpha:
+        motion, factor = self._settings.bank.motion, self.model.vae_factor
+        if self._settings.bank.kind == "none" or not motion.alpha:
             return None
         width, height = (side // factor for side in self._size)
-        return MotionFusion(bank.motion.alpha, bank.motion.tolerance, (height, width), self.model.device)
+        return MotionFusion(motion.alpha, motion.tolerance, motion.detail, (height, width), self.model.device)
 
     def _repeat(self, last: Passenger, frame: Frame) -> list[Frame]:
         """Give a frame the picture of the last translated one, now or when that one comes out."""

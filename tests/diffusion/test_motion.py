@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,10 @@ def by_formula(
     shift: int,
     alpha: float,
     tolerance: float,
+    detail: float,
 ) -> torch.Tensor:
     """The definition for a motion by whole cells to the left, cell by cell."""
-    result = denoised.clone()
+    error = torch.zeros_like(denoised)
     height, width = SIZE
     changes = torch.zeros(SIZE)
     for y, x in itertools.product(range(height), range(width)):
@@ -47,15 +49,22 @@ def by_formula(
         changes[y, x] = (before[0][0, :, y, origin] - source[0, :, y, x]).square().mean()
     for y, x in itertools.product(range(height), range(width)):
         near = changes[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].mean()
-        share = alpha * torch.exp(-near / tolerance)
         origin = min(x + shift, width - 1)
-        result[0, :, y, x] += share * (before[1][0, :, y, origin] - denoised[0, :, y, x])
+        error[0, :, y, x] = torch.exp(-near / tolerance) * (before[1][0, :, y, origin] - denoised[0, :, y, x])
+    result = denoised + alpha * detail * error
+    reach = range(-3, 4)
+    total = sum(math.exp(-(i * i + j * j) / 2) for i in reach for j in reach)
+    for y, x in itertools.product(range(height), range(width)):
+        for i, j in itertools.product(reach, reach):
+            weight = math.exp(-(i * i + j * j) / 2) / total
+            near_by = error[0, :, min(max(y + i, 0), height - 1), min(max(x + j, 0), width - 1)]
+            result[0, :, y, x] += alpha * (1 - detail) * weight * near_by
     return result
 
 
-@pytest.mark.parametrize("shift", [0, 1, 3])
-def test_the_blend_follows_its_formula(shift: int) -> None:
-    fusion = MotionFusion(0.6, 0.5, SIZE, CPU)
+@pytest.mark.parametrize(("shift", "detail"), [(0, 0.3), (1, 0.0), (1, 1.0), (3, 0.3)])
+def test_the_blend_follows_its_formula(shift: int, detail: float) -> None:
+    fusion = MotionFusion(0.6, 0.5, detail, SIZE, CPU)
     prompt: Any = object()
     offsets = np.zeros((*SIZE, 2), np.float32)
     offsets[..., 0] = shift
@@ -63,16 +72,16 @@ def test_the_blend_follows_its_formula(shift: int) -> None:
     assert torch.equal(first, latents(2))
     source = latents(1).roll(-shift, 3) + 0.3 * latents(3)
     second = fusion.fuse(Trace(offsets, source), latents(4), prompt, prompt)
-    wanted = by_formula(source, latents(4), (latents(1), first), shift, 0.6, 0.5)
+    wanted = by_formula(source, latents(4), (latents(1), first), shift, 0.6, 0.5, detail)
     torch.testing.assert_close(second, wanted, atol=1e-5, rtol=1e-5)
     third = fusion.fuse(Trace(offsets, source), latents(5), prompt, prompt)
-    wanted = by_formula(source, latents(5), (source, second), shift, 0.6, 0.5)
+    wanted = by_formula(source, latents(5), (source, second), shift, 0.6, 0.5, detail)
     torch.testing.assert_close(third, wanted, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("what", ["prompt", "schedule", "segment"])
 def test_nothing_is_carried_over_a_change(what: str) -> None:
-    fusion = MotionFusion(0.9, 0.5, SIZE, CPU)
+    fusion = MotionFusion(0.9, 0.5, 0.2, SIZE, CPU)
     one, other = object(), object()
     still = np.zeros((*SIZE, 2), np.float32)
     fusion.fuse(Trace(None, latents(1)), latents(2), one, one)  # type: ignore[arg-type]
@@ -84,7 +93,7 @@ def test_nothing_is_carried_over_a_change(what: str) -> None:
 
 def test_the_offsets_lead_back_to_where_the_content_was() -> None:
     picture = texture(48, 80)
-    fusion = MotionFusion(0.5, 0.5, SIZE, CPU)
+    fusion = MotionFusion(0.5, 0.5, 0.2, SIZE, CPU)
     assert fusion.trace(window(picture, 0), starts=True).offsets is None
     offsets = fusion.trace(window(picture, 6), starts=False).offsets  # the content moves 6 px to the left
     assert offsets is not None
@@ -94,7 +103,7 @@ def test_the_offsets_lead_back_to_where_the_content_was() -> None:
 
 
 def test_a_smaller_flow_picture_is_made_for_any_frame_size() -> None:
-    fusion = MotionFusion(0.5, 0.5, SIZE, CPU)
+    fusion = MotionFusion(0.5, 0.5, 0.2, SIZE, CPU)
     large = np.kron(texture(48, 80), np.ones((3, 3, 1), np.uint8))
     fusion.trace(Frame(np.ascontiguousarray(large[:144, :192])), starts=True)
     offsets = fusion.trace(Frame(np.ascontiguousarray(large[:144, 18:210])), starts=False).offsets
@@ -122,7 +131,7 @@ def test_it_steadies_a_still_picture_and_none_does_nothing(model: Any, settings:
     clip = noisy(8)
 
     def flicker(kind: str, alpha: float) -> float:
-        bank = {"kind": kind, "motion": {"alpha": alpha, "tolerance": 10}}
+        bank = {"kind": kind, "motion": {"alpha": alpha, "tolerance": 10, "detail": 1}}
         pictures = restyled(Translator(model, settings(bank=bank, diffusion={"steps": 2})), clip)
         return float(np.abs(np.diff(pictures[2:], axis=0)).mean())
 

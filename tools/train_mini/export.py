@@ -13,7 +13,7 @@ import yaml
 from transformers import CLIPTokenizer
 
 from .autoencoder import load_vae
-from .model import build_scheduler
+from .model import build_scheduler, hush
 from .prompts import PHRASES
 from .styles import STYLES
 from .unet import load_restyler
@@ -39,6 +39,7 @@ _INDEX = {
 _SETTINGS = """\
 # What suits this model; anything given on the command line or in a configuration wins.
 diffusion:
+  steps: 1 # more take longer and draw nothing better
   strength: 0.4
 frame:
   size: 256
@@ -49,8 +50,7 @@ bank:
   fuse:
     threshold: 0.95
   motion:
-    alpha: 0.7
-    tolerance: 0.2
+    alpha: 0.9
 """
 
 
@@ -81,11 +81,11 @@ def export_model(work: Path, target: Path = MODEL_DIR) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     restyler = load_restyler(work)
-    restyler.unet.to(torch.float16).save_pretrained(partial / "unet")
+    hush(restyler.unet).to(torch.float16).save_pretrained(partial / "unet")
     restyler.text.to(torch.float16).save_pretrained(partial / "text_encoder")
     load_vae(work).to(torch.float16).save_pretrained(partial / "vae")
     drop_key(partial / "vae" / "config.json", "block_out_channels")
-    build_scheduler().save_pretrained(partial / "scheduler")
+    build_scheduler(quiet=True).save_pretrained(partial / "scheduler")
     CLIPTokenizer.from_pretrained(work / "tokenizer").save_pretrained(partial / "tokenizer")
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(work / "tokenizer" / name, partial / "tokenizer" / name)

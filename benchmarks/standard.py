@@ -30,7 +30,7 @@ TABLES = {
         "cpu-mini-compiled": f"{_MINI} --steps 4 --frames 24 --accel compile --compare compute.accel=none",
         "cpu-sd15-128": "--model random:sd15 --size 128 --steps 1 --frames 4",
         "cpu-transcode": f"--video {shlex.quote(str(_CLIP))} -p 'pencil sketch'",
-        "cpu-transcode-1-step": f"--video {shlex.quote(str(_CLIP))} -p 'pencil sketch' --config realtime",
+        "cpu-transcode-4-steps": f"--video {shlex.quote(str(_CLIP))} -p 'pencil sketch' --steps 4",
     },
     "cuda": {
         f"cuda-sd15-{steps}-steps-lookahead-{lookahead}": "--model random:sd15 --size 512 --frames 200 "

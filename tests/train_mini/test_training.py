@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,14 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention
 
+from tools.train_mini import finish, unet
 from tools.train_mini.attention import PairAttention
 from tools.train_mini.autoencoder import fit_pca, load_vae, to_tensor
 from tools.train_mini.data import degrade
-from tools.train_mini.model import SCALING_FACTOR
+from tools.train_mini.finish import unsteadiness
+from tools.train_mini.model import SCALING_FACTOR, build_scheduler, build_unet, hush
 from tools.train_mini.rollout import PromptBank, Rollout
+from tools.train_mini.sampling import grid_timesteps
 from tools.train_mini.scenes import scene
 from tools.train_mini.styles import STYLES, stylise
 from tools.train_mini.targets import Encoder
@@ -146,3 +150,59 @@ def test_plans_are_timesteps_of_the_grid() -> None:
     assert [399, 299, 199, 99] in plans
     assert min(plan[0] for plan in plans) == 399  # what comes later has been styled
     assert all(plan == sorted(plan, reverse=True) and all((t + 1) % 20 == 0 for t in plan) for plan in plans)
+
+
+@torch.no_grad()
+def test_the_quiet_schedule_makes_the_same_change_with_a_quarter_of_the_noise() -> None:
+    loud, quiet = build_scheduler(), build_scheduler(quiet=True)
+    steps = torch.tensor(grid_timesteps(1) + grid_timesteps(1, 0.6))
+    assert steps.tolist() == [399, 599]
+    sigma, less = ((1 - scheduler.alphas_cumprod[steps]).sqrt() for scheduler in (loud, quiet))
+    torch.testing.assert_close(less, sigma / 4, rtol=0.05, atol=0)
+    assert (quiet.alphas_cumprod < 1).all()
+    assert (quiet.alphas_cumprod.diff() <= 0).all()
+    # The later steps change less than in training.
+    later = (1 - quiet.alphas_cumprod[[399, 299, 199, 99]]).sqrt()
+    assert (later.diff() < 0).all()
+    assert later[1] < 0.55 * (1 - loud.alphas_cumprod[299]).sqrt() / 4
+
+    small = build_unet((16, 16, 16)).eval()
+    latents, text = torch.randn(1, 24, 16, 16), torch.randn(1, 4, 128)
+    before = small(latents, 399, encoder_hidden_states=text).sample * sigma[0]
+    after = hush(small)(latents, 399, encoder_hidden_states=text).sample * less[0]
+    torch.testing.assert_close(after, before, rtol=0.02, atol=0.02 * before.abs().max().item())
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, 0), (-2, 1), (1, -3)])
+def test_unsteadiness_compares_the_same_place_to_a_pixel(shift: tuple[int, int]) -> None:
+    scene_pixels = torch.randn(3, 40, 40)
+    first = scene_pixels[:, 10:26, 10:26]
+    second = scene_pixels[:, 10 + shift[0] : 26 + shift[0], 10 + shift[1] : 26 + shift[1]]
+    pictures = torch.stack([first, second])[:, None].repeat(1, 2, 1, 1, 1)
+    assert unsteadiness(pictures, [shift, shift]) == 0
+    pictures[1, 1] += 0.5
+    assert unsteadiness(pictures, [shift, None]) == 0
+    torch.testing.assert_close(unsteadiness(pictures, [shift, shift]), torch.tensor(0.25))
+
+
+def test_unet_and_decoder_finish_together(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both checkpoints get what was learned, and what was not trained stays."""
+    work = shutil.copytree(work, tmp_path / "work")
+    monkeypatch.setattr(unet, "build_unet", lambda: build_unet((16, 16, 16)))
+    model = unet.load_restyler(work)
+    states = {"unet": model.state_dict(), "decoder": load_vae(work).decoder.state_dict()}
+    for name, state in states.items():
+        torch.save({"ema": state, "model": state}, work / f"{name}.pt")
+    before = {name: torch.load(work / f"{name}.pt")["ema"] for name in states}
+    finish.train_together(work, minutes=0.08, pairs=2)
+    for name, key in (("unet", "unet.conv_out.weight"), ("decoder", "layers.0.weight")):
+        after = torch.load(work / f"{name}.pt")["ema"]
+        assert after.keys() == before[name].keys()
+        assert not torch.equal(after[key], before[name][key])
+    text = [key for key in before["unet"] if key.startswith("text.")]
+    after = torch.load(work / "unet.pt")["ema"]
+    assert text
+    assert all(torch.equal(after[key], before["unet"][key]) for key in text)
+    assert (work / "finish.pt").exists()

@@ -30,7 +30,7 @@ from .unet import load_restyler, restyling_loss
 __all__ = ["Finisher", "train_together"]
 
 WINDOW = 96  #: px
-STEADY = 0.5  #: weight of the change from frame to frame in the loss
+STEADY = 1.5  #: weight of the change from frame to frame in the loss
 LATENTS = 0.02  #: weight of the loss of the latents, which later steps begin with
 
 

@@ -52,6 +52,8 @@ docs: setup ## write docs/cli.md from the program's own help
 bench: setup ## measure speed (below 10 minutes); the table goes to benchmarks/results and docs/performance.md
 	@$(BIN)/python -m benchmarks.startup
 	@$(BIN)/python -m benchmarks.standard
+	@$(BIN)/python -m benchmarks.agreement --device cpu --model mini --size 128 --frames 12 --accel compile \
+	  --json benchmarks/results/cpu-agreement.json
 	@$(BIN)/python -m benchmarks.tables
 
 bench-transcoder: setup ## measure memory by length of the clip, and the transcoder alone against ffmpeg

@@ -146,7 +146,7 @@ def build_scheduler(*, quiet: bool = False) -> LCMScheduler:
             change, which would stylise again what is styled already.
     """
     time = (np.arange(1000) + 1) / 400
-    power = np.where(time < 1, 12, 6) if quiet else 6
+    power = np.where(time < 1, 16, 6) if quiet else 6
     ratio = 0.08**2 * (0.98 * time**power + 0.02 * time**2)  # of the noise's variance to the signal's
     if quiet:
         ratio *= QUIET**2

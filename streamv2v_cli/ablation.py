@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .configuration import override
 from .errors import ConfigError, SourceError
-from .metrics import Comparison
+from .metrics import Comparison, FlowEstimator
 from .pairing import frames_of, open_video
 from .pipeline import Statistics
 from .progress import Progress
@@ -182,6 +182,7 @@ def measure(
     video: str,
     *,
     frames: int | None = None,
+    flow: FlowEstimator | None = None,
     clip: ClipScore | None = None,
     progress: bool = True,
 ) -> Cell:
@@ -192,6 +193,7 @@ def measure(
         settings: the whole configuration.
         video: path of the clip.
         frames: so many only; None for all.
+        flow: finds the motion; None for OpenCV's DIS.
         clip: judges as well; what it saw before is forgotten.
         progress: show it on stderr.
 
@@ -202,7 +204,7 @@ def measure(
     from .diffusion import Translator
     from .media.trim import Trim
 
-    translator, comparison, statistics = Translator(model, settings), Comparison(), Statistics()
+    translator, comparison, statistics = Translator(model, settings), Comparison(flow), Statistics()
     if clip is not None:
         clip.reset()
     try:
@@ -226,7 +228,7 @@ def measure(
     count = int(figures.pop("frames"))
     if not count:
         raise SourceError(f"Not one frame of '{video}' can be decoded.")
-    return Cell(count, 1000 * clock.seconds / count, bank_bytes, clock.gpu_bytes(), figures)
+    return Cell(count, 1000 * clock.seconds / count, bank_bytes, clock.gpu_bytes, figures)
 
 
 def _restyled(frames: Iterator[Frame], translator: Any, settings: Settings, clock: _Clock) -> Iterator[Any]:
@@ -238,7 +240,6 @@ def _restyled(frames: Iterator[Frame], translator: Any, settings: Settings, cloc
             translator.push(frame)
             translator.flush()
             translator.reset()
-            clock.start()
         cut = detector.opens_scene(frame.pixels)
         if cut and settings.bank.reset_on_cut:
             translator.start_segment()
@@ -252,26 +253,26 @@ def _restyled(frames: Iterator[Frame], translator: Any, settings: Settings, cloc
 
 
 class _Clock:
-    """Adds up the time of calls whose results are on the CPU when they return, and watches the GPU's memory."""
+    """Adds up the time of calls whose results are on the CPU when they return.
+
+    Attributes:
+        seconds: what they took.
+        gpu_bytes: most memory that was taken on the GPU during one of them, and not by what measures in between;
+            None without a GPU.
+    """
 
     def __init__(self, device: Any) -> None:
         self._device, self.seconds = device, 0.0
-
-    def start(self) -> None:
-        if self._device.type == "cuda":
-            import torch
-
-            torch.cuda.reset_peak_memory_stats(self._device)
+        self.gpu_bytes = 0 if device.type == "cuda" else None
 
     def timed(self, call: Callable[[], list[Frame]]) -> list[Frame]:
+        import torch
+
+        if self.gpu_bytes is not None:
+            torch.cuda.reset_peak_memory_stats(self._device)
         started = time.perf_counter()
         result = call()
         self.seconds += time.perf_counter() - started
+        if self.gpu_bytes is not None:
+            self.gpu_bytes = max(self.gpu_bytes, int(torch.cuda.max_memory_allocated(self._device)))
         return result
-
-    def gpu_bytes(self) -> int | None:
-        if self._device.type != "cuda":
-            return None
-        import torch
-
-        return int(torch.cuda.max_memory_allocated(self._device))

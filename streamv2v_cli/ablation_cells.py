@@ -20,7 +20,15 @@ __all__ = ["CellFile", "key_of"]
 NAME = "cells.jsonl"
 
 
-def key_of(settings: Settings, video: str, frames: int | None, clip: str | None, device: str) -> str:
+def key_of(
+    settings: Settings,
+    video: str,
+    frames: int | None,
+    clip: str | None,
+    device: str,
+    flow: str = "dis",
+    flow_weights: str | None = None,
+) -> str:
     """What a cell depends on, in short: the clip, the settings, and the files of the model.
 
     Args:
@@ -29,6 +37,8 @@ def key_of(settings: Settings, video: str, frames: int | None, clip: str | None,
         frames: so many only.
         clip: the CLIP model.
         device: where it runs.
+        flow: finds the motion: `dis` or `raft`.
+        flow_weights: its own, as a file; None for the published ones.
     """
     from .models.locate import describe_model
 
@@ -37,7 +47,7 @@ def key_of(settings: Settings, video: str, frames: int | None, clip: str | None,
         for part in describe_model(settings).parts
         if part.path is not None
     ]
-    content = {
+    content: dict[str, Any] = {
         "version": __version__,
         "video": list(_states(Path(video))),
         "settings": settings.model_dump(mode="json", exclude={"output"}),
@@ -46,6 +56,10 @@ def key_of(settings: Settings, video: str, frames: int | None, clip: str | None,
         "clip": clip,
         "device": device,
     }
+    # Cells along DIS keep the key that they had when there was no other flow.
+    if flow != "dis":
+        weights = None if flow_weights is None else list(_states(Path(flow_weights).expanduser()))
+        content |= {"flow": flow, "flow_weights": weights}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

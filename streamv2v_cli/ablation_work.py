@@ -9,6 +9,7 @@ from pathlib import Path
 from .ablation import Cell, Table, Variant, changed, measure
 from .ablation_cells import CellFile, key_of
 from .ablation_report import Result
+from .metrics import DisFlow, FlowEstimator
 from .models.device import pick_device
 from .settings import Settings
 
@@ -26,6 +27,8 @@ class Work:
         folder: holds finished cells.
         frames: of each clip, so many only; None for all.
         clip: a CLIP model that judges as well.
+        flow: finds the motion: `dis` or `raft`.
+        flow_weights: of RAFT, as a file; None for the published ones.
         tell: say on stderr what is measured.
         progress: show it there.
 
@@ -39,11 +42,14 @@ class Work:
         folder: Path,
         frames: int | None,
         clip: str | None,
+        flow: str,
+        flow_weights: str | None,
         *,
         tell: bool,
         progress: bool,
     ) -> None:
         self._settings, self._frames, self._clip = settings, frames, clip
+        self._flow, self._flow_weights = flow, flow_weights
         self._tell, self._progress = tell, progress
         self._cells = CellFile(folder)
         self._measure: Callable[[Settings, str], Cell] | None = None
@@ -64,11 +70,10 @@ class Work:
 
     def _cell(self, table: Table, variant: Variant, video: str) -> Cell:
         settings = changed(self._settings, variant.changes)
-        key = key_of(settings, video, self._frames, self._clip, self.device)
+        key = key_of(settings, video, self._frames, self._clip, self.device, self._flow, self._flow_weights)
         if (cell := self._cells.get(key)) is not None:
             return cell
-        if self._tell:
-            print(f"{table.key}, {variant.name}: {video}", file=sys.stderr, flush=True)
+        self._say(f"{table.key}, {variant.name}: {video}")
         self._measure = self._measure or self._loaded()
         cell = self._measure(settings, video)
         self._cells.put(key, cell)
@@ -77,6 +82,7 @@ class Work:
     def _loaded(self) -> Callable[[Settings, str], Cell]:
         from .models import load_model
 
+        flow = self._flow_estimator()
         model = load_model(self._settings)
         judge = None
         if self._clip is not None:
@@ -88,5 +94,16 @@ class Work:
             with quiet():
                 judge = ClipScore(folder, self._settings.prompt, model.device)
         return lambda settings, video: measure(
-            model, settings, video, frames=self._frames, clip=judge, progress=self._progress
+            model, settings, video, frames=self._frames, flow=flow, clip=judge, progress=self._progress
         )
+
+    def _flow_estimator(self) -> FlowEstimator:
+        if self._flow == "dis":
+            return DisFlow()
+        from .metrics.raft import RaftFlow
+
+        return RaftFlow(self._flow_weights, self.device, self._say)
+
+    def _say(self, line: str) -> None:
+        if self._tell:
+            print(line, file=sys.stderr, flush=True)

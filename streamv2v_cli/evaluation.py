@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import UsageError
-from .metrics import Comparison, Means
+from .metrics import Comparison, FlowEstimator, Means
 from .metrics.series import Series
 from .pairing import open_video, paired
 from .pipeline import Statistics
@@ -72,6 +72,7 @@ def evaluate(
     source: str,
     edited: str,
     *,
+    flow: FlowEstimator | None = None,
     clip: ClipScore | None = None,
     frames: int | None = None,
     report: JsonReport | None = None,
@@ -82,6 +83,7 @@ def evaluate(
     Args:
         source: what it was made of: a path, `-`, an image or images.
         edited: what was made of it.
+        flow: finds the motion; None for OpenCV's DIS.
         clip: judges the edited frames as well.
         frames: measure so many only; None for all.
         report: is given each frame's row as it comes.
@@ -97,7 +99,7 @@ def evaluate(
     if source in STDIN and edited in STDIN:
         raise UsageError("Both videos cannot come from the standard input.", "Give a file for one of them.")
     trim = Trim(frames=frames)
-    comparison, series, cuts = Comparison(), Series(), []
+    comparison, series, cuts = Comparison(flow), Series(), []
     with ExitStack() as stack:
         before = stack.enter_context(open_video(source, trim))
         after = stack.enter_context(open_video(edited, trim))

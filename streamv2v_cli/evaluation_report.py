@@ -21,8 +21,14 @@ SCHEMA = "streamv2v.eval/1"
 NOT_MEASURED = "not measured"
 
 
-def table(found: Evaluation, prompt: str) -> Any:
-    """The means as a rich table."""
+def table(found: Evaluation, prompt: str, flow: str) -> Any:
+    """The means as a rich table.
+
+    Args:
+        found: what was measured.
+        prompt: what the frames should show.
+        flow: name of the optical flow.
+    """
     from rich.table import Table
 
     means, clip = found.means, found.clip
@@ -57,7 +63,8 @@ def table(found: Evaluation, prompt: str) -> Any:
         ),
     )
     share = "" if means.visible is None else f", {100 * means.visible:.1f} % of pixels visible in both"
-    caption = f"{means.frames} frames, {cuts} scene cut{'' if cuts == 1 else 's'}{share}; optical flow: DIS"
+    counts = f"{means.frames} frames, {cuts} scene cut{'' if cuts == 1 else 's'}"
+    caption = f"{counts}{share}; optical flow: {flow.upper()}"
     drawn = Table(title=f"{found.edited.name} against {found.source.name}", caption=caption)
     drawn.add_column("figure")
     drawn.add_column("edited", justify="right")
@@ -86,6 +93,8 @@ class JsonReport(JsonRows):
 
     Args:
         path: a file, which is replaced; None for the standard output.
+        flow: name of the optical flow.
+        flow_weights: of its weights; None if it has none.
         clip: name of the CLIP model; None without one.
         prompt: what the frames should show.
 
@@ -93,11 +102,14 @@ class JsonReport(JsonRows):
         SinkError: it cannot be written.
     """
 
-    def __init__(self, path: Path | None, *, clip: str | None, prompt: str) -> None:
+    def __init__(
+        self, path: Path | None, *, flow: str, flow_weights: str | None, clip: str | None, prompt: str
+    ) -> None:
         head = {
             "schema": SCHEMA,
             "version": __version__,
-            "flow": "dis",
+            "flow": flow,
+            "flow_weights": flow_weights,
             "clip": clip,
             "prompt": prompt or None,
         }

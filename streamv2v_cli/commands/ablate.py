@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError, UsageError
+from .flow import FlowOption, FlowWeights, check_flow
 from .options import SettingsRequest, takes_settings
 from .unencoded import refuse_encoding
 from .verbosity import NoProgress, Quiet
@@ -68,6 +69,8 @@ def ablate(
             show_default=False,
         ),
     ] = None,
+    flow: FlowOption = "dis",
+    flow_weights: FlowWeights = None,
     plots: Annotated[
         bool,
         typer.Option("--plots", help="Draw each table as a picture; needs pip install 'streamv2v\\[plots]'."),
@@ -93,12 +96,20 @@ def ablate(
     from ..models.locate import recommended_settings
 
     log_to_stderr("error" if quiet else "warning")
+    check_flow(flow, flow_weights)
     resolved = request.resolve(recommended_settings)
     tables = _tables(only, rows, resolved)
     target = _check_usage(inputs, folder, resolved, plots)
     with noticing_interrupt():
         work = Work(
-            resolved.settings, target, frames, clip, tell=not quiet, progress=not (quiet or no_progress)
+            resolved.settings,
+            target,
+            frames,
+            clip,
+            flow,
+            flow_weights,
+            tell=not quiet,
+            progress=not (quiet or no_progress),
         )
     results = work.results(inputs, tables)
     settings = resolved.settings
@@ -108,7 +119,8 @@ def ablate(
         "seed": settings.seed,
         "clips": inputs,
         "frames": frames or "all",
-        "flow": "dis",
+        "flow": flow,
+        **({"flow_weights": flow_weights or "published"} if flow == "raft" else {}),
         "device": work.device,
     }
     write_reports(target, results, facts)

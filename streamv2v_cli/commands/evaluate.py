@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,11 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
+from .flow import FlowName, FlowOption, FlowWeights, check_flow
 from .options import setting_option
 from .verbosity import NoProgress, Quiet
 
 if TYPE_CHECKING:
+    import torch
+
+    from ..metrics import DisFlow
     from ..metrics.clip import ClipScore
+    from ..metrics.raft import RaftFlow
 
 __all__ = ["evaluate"]
 
@@ -66,6 +72,8 @@ def evaluate(
             show_default=False,
         ),
     ] = "",
+    flow: FlowOption = "dis",
+    flow_weights: FlowWeights = None,
     device: Annotated[str | None, setting_option("compute.device")] = None,
     frames: Annotated[
         int | None,
@@ -78,8 +86,8 @@ def evaluate(
 ) -> None:
     """Measure an edited video against its source: how steady, how sharp and how true to it.
 
-    Warp error and flicker follow the motion of the source, which is found by optical flow (DIS), over pixels that are
-    visible in both frames, and not across scene cuts. Videos of any length are measured in constant memory.
+    Warp error and flicker follow the motion of the source, which is found by optical flow (DIS or RAFT), over pixels
+    that are visible in both frames, and not across scene cuts. Videos of any length are measured in constant memory.
 
     Example: streamv2v eval clip.mp4 sketch.mp4 --json figures.json --plot figures.png
     """
@@ -87,23 +95,36 @@ def evaluate(
     from ..logs import log_to_stderr
 
     log_to_stderr("error" if quiet else "warning")
-    if clip is None and (prompt or device):
-        option = "--prompt" if prompt else "--device"
-        raise UsageError(f"{option} is for CLIP, and no model was given.", "Give one with --clip.")
-    _check_results(source, edited, json_report, plot)
+    check_flow(flow, flow_weights)
+    if prompt and clip is None:
+        raise UsageError("--prompt is for CLIP, and no model was given.", "Give one with --clip.")
+    if device and clip is None and flow != "raft":
+        raise UsageError(
+            "--device is for CLIP and RAFT, and neither was asked for.", "Give --clip or --flow raft."
+        )
+    _check_results((source, edited, *filter(None, [flow_weights])), json_report, plot)
     with ExitStack() as stack:
         with noticing_interrupt():
             from ..evaluation import evaluate as measure
             from ..evaluation_report import JsonReport, table
             from ..evaluation_report import plot as draw
 
+            motion = _flow(flow, flow_weights, device, tell=not quiet)
             judge = _clip_score(clip, prompt, device) if clip else None
             report = None
             if json_report is not None:
                 target = None if json_report == "-" else Path(json_report)
-                report = stack.enter_context(JsonReport(target, clip=clip, prompt=prompt))
+                report = stack.enter_context(
+                    JsonReport(target, flow=flow, flow_weights=motion.weights, clip=clip, prompt=prompt)
+                )
         found = measure(
-            source, edited, clip=judge, frames=frames, report=report, progress=not (quiet or no_progress)
+            source,
+            edited,
+            flow=motion,
+            clip=judge,
+            frames=frames,
+            report=report,
+            progress=not (quiet or no_progress),
         )
         if report is not None:
             report.finish_with(found)
@@ -112,12 +133,12 @@ def evaluate(
     if json_report != "-":
         from rich.console import Console
 
-        Console().print(table(found, prompt))
+        Console().print(table(found, prompt, flow))
     if found.damaged:
         raise typer.Exit(3)
 
 
-def _check_results(source: str, edited: str, json_report: str | None, plot: str | None) -> None:
+def _check_results(inputs: tuple[str, ...], json_report: str | None, plot: str | None) -> None:
     """Raise an error for files that cannot be written, before anything is read."""
     from ..evaluation import check_result_path
 
@@ -128,19 +149,34 @@ def _check_results(source: str, edited: str, json_report: str | None, plot: str 
     results = {"--json": json_report if json_report != "-" else None, "--plot": plot}
     for option, result in results.items():
         if result is not None:
-            check_result_path(Path(result), option, (source, edited))
+            check_result_path(Path(result), option, inputs)
     if json_report is not None and json_report == plot:
         raise UsageError(f"--json and --plot both name {plot}.", "Give two names.")
 
 
+def _flow(name: FlowName, weights: str | None, device: str | None, *, tell: bool) -> DisFlow | RaftFlow:
+    if name == "dis":
+        from ..metrics import DisFlow
+
+        return DisFlow()
+    from ..metrics.raft import RaftFlow
+
+    return RaftFlow(weights, _picked(device), lambda line: print(line, file=sys.stderr) if tell else None)
+
+
 def _clip_score(clip: str, prompt: str, device: str | None) -> ClipScore:
-    from ..configuration import resolve
     from ..metrics.clip import ClipScore
     from ..models.clip import obtain_clip
-    from ..models.device import pick_device
     from ..models.quiet import quiet as silence
 
-    chosen = resolve(flags={"compute.device": ("--device", device)} if device else {}).settings.compute.device
     folder = obtain_clip(clip)
     with silence():
-        return ClipScore(folder, prompt, pick_device(chosen))
+        return ClipScore(folder, prompt, _picked(device))
+
+
+def _picked(device: str | None) -> torch.device:
+    from ..configuration import resolve
+    from ..models.device import pick_device
+
+    flags = {"compute.device": ("--device", device)} if device else {}
+    return pick_device(resolve(flags=flags).settings.compute.device)

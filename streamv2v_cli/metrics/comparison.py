@@ -81,6 +81,7 @@ class Comparison:
 
     def __init__(self, flow: FlowEstimator | None = None) -> None:
         self._flow = flow or DisFlow()
+        self._in_colour = getattr(self._flow, "in_colour", False)
         self._before: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._sums: dict[str, _Sum] = {field.name: _Sum() for field in fields(FrameFigures)}
         self._lines = {name: _Line() for name in ("sharpness", "source_sharpness")}
@@ -101,9 +102,10 @@ class Comparison:
         if before is None or cut:
             changes = _Changes()
         else:
-            changes = _changes(
-                *before[1:], source, edited, motion_between(before[0], source_luma, self._flow)
-            )
+            old_luma, old_source, old_edited = before
+            pictures = (old_source, source) if self._in_colour else (old_luma, source_luma)
+            motion = motion_between(*pictures, self._flow)
+            changes = _changes(old_source, old_edited, source, edited, motion)
         figures = FrameFigures(
             *changes,
             sharpness(edited_luma),

@@ -17,7 +17,8 @@ __all__ = ["DisFlow", "FlowEstimator", "Motion", "luma", "motion_between", "visi
 FlowEstimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Two (height, width) uint8 pictures a and b -> (height, width, 2) float32, in pixels.
 
-What a shows at (x, y) is found in b at (x, y) + flow[y, x].
+What a shows at (x, y) is found in b at (x, y) + flow[y, x]. The pictures are luma, or (height, width, 3) RGB for one
+that has an attribute `in_colour` which is true.
 """
 
 FLOW_PIXELS = 640 * 360
@@ -32,6 +33,7 @@ class DisFlow:
     """Dense inverse search (Kroeger et al. 2016) as OpenCV has it: needs no weights, and gives the same each time."""
 
     name = "dis"
+    weights = None
 
     def __init__(self) -> None:
         self._estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -89,10 +91,10 @@ def motion_between(before: np.ndarray, after: np.ndarray, estimate: FlowEstimato
     The flow is estimated on pictures of at most `FLOW_PIXELS`, and then enlarged to full size.
 
     Args:
-        before, after: (height, width) uint8 luma.
+        before, after: the pictures that the estimator takes, of one size.
         estimate: the flow.
     """
-    height, width = after.shape
+    height, width = after.shape[:2]
     scale = min(1.0, sqrt(FLOW_PIXELS / (height * width)))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     if size != (width, height):

@@ -28,7 +28,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def report(path: Path) -> None:
-    JsonReport(path, clip=None, prompt="").__exit__(None)
+    JsonReport(path, flow="dis", flow_weights=None, clip=None, prompt="").__exit__(None)
 
 
 def plot(path: Path) -> None:

@@ -286,6 +286,26 @@ def test_flow_on_smaller_pictures_is_in_pixels_of_the_whole(monkeypatch: pytest.
     assert found.warp_error < 0.02 * means([source[0]] * 3, source).warp_error
 
 
+def test_an_estimator_that_wants_colour_gets_it_in_the_size_that_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames = [np.full((HEIGHT, WIDTH, 3), (10 * index, 50, 90), np.uint8) for index in range(3)]
+    seen = []
+
+    class Colour:
+        in_colour = True
+
+        def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+            seen.append((a.shape, tuple(a[0, 0]), tuple(b[0, 0])))
+            return np.zeros((*a.shape[:2], 2), np.float32)
+
+    monkeypatch.setattr(flow_module, "FLOW_PIXELS", HEIGHT * WIDTH // 4)
+    assert means(frames, frames, Colour()).source_change == pytest.approx(10 / 3)
+    colours = [tuple(frame[0, 0]) for frame in frames]
+    pairs = [(1, 0), (0, 1), (2, 1), (1, 2)]
+    assert seen == [((HEIGHT // 2, WIDTH // 2, 3), colours[a], colours[b]) for a, b in pairs]
+
+
 def test_buffers_may_be_used_again() -> None:
     comparison = Comparison(lambda a, b: np.zeros((*a.shape, 2), np.float32))
     buffer = texture(1)

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from clips import LOSSLESS, make_clip, mosaic
 from tiny import make_tiny_pipeline
+from tiny_raft import hide_torchvision, install_tiny_raft, save_tiny_raft
 
-from streamv2v_cli.ablation import TABLES, Cell, changed, table_of
+from streamv2v_cli.ablation import TABLES, Cell, _Clock, changed, table_of
 from streamv2v_cli.ablation_cells import CellFile
 from streamv2v_cli.settings import Settings
 
@@ -111,6 +113,62 @@ def test_finished_cells_are_kept(here: Callable, options: Any, tmp_path: Path) -
     assert len(here(*arguments, "--only", "features").err.splitlines()) == 4
 
 
+def test_cells_along_raft_are_others(
+    here: Callable, options: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = ("ablate", "one.mkv", *options, "--row", "seed=1", "--frames", 3, "--no-progress", "-o", "out")
+    raft = (*cell, "--flow", "raft", "--flow-weights", tmp_path / "raft.pth")
+
+    def found() -> tuple[str, list[float]]:
+        results = json.loads((tmp_path / "out" / "results.json").read_text())
+        clips = [variant["clips"]["one.mkv"] for variant in results["tables"]["own"]["variants"]]
+        return results["flow"], [clip["figures"]["warp_error"] for clip in clips]
+
+    assert here(*cell).err.count("one.mkv") == 2
+    along_dis = found()
+    # Only now, since transformers and diffusers look for it as well when they are loaded.
+    install_tiny_raft(monkeypatch)
+    save_tiny_raft(tmp_path / "raft.pth", 0.5, 0.5)
+    assert here(*raft).err.count("one.mkv") == 2
+    along_raft = found()
+    assert (along_dis[0], along_raft[0]) == ("dis", "raft")
+    assert set(along_dis[1]).isdisjoint(along_raft[1])
+    assert f"* flow_weights: {tmp_path / 'raft.pth'}" in (tmp_path / "out" / "results.md").read_text()
+    assert here(*cell).err == here(*raft).err == ""
+    save_tiny_raft(tmp_path / "raft.pth", -0.5, 0.5)
+    assert here(*raft).err.count("one.mkv") == 2
+    assert found()[1] != along_raft[1]
+    hide_torchvision(monkeypatch)
+    done = here(*raft[:-2])
+    assert (done.code, done.out) == (1, "")
+    assert "error: RAFT needs torchvision, which is not installed." in done.err
+
+
+def test_memory_on_the_gpu_is_that_of_the_model_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 0
+
+    def reset(device: object) -> None:
+        nonlocal most
+        most = 1
+
+    def use(size: int) -> list:
+        nonlocal most
+        most = max(most, size)
+        return []
+
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: most)
+    clock = _Clock(torch.device("cuda"))
+    use(90)  # the warm-up
+    for model, measuring in ((5, 100), (7, 100), (6, 100)):
+        clock.timed(lambda size=model: use(size))
+        use(measuring)
+    assert clock.gpu_bytes == 7
+    clock = _Clock(torch.device("cpu"))
+    clock.timed(list)
+    assert clock.gpu_bytes is None
+
+
 def test_a_cell_that_was_cut_off_is_not_there_and_spoils_no_other(tmp_path: Path) -> None:
     (tmp_path / "cells.jsonl").write_text('[]\n{"key": "a"}\n{"key": "b", "fra')
     cells = CellFile(tmp_path)
@@ -149,6 +207,8 @@ def test_every_variant_changes_only_what_its_table_is_about(key: str) -> None:
         (("one.mkv", "-p", "a cat", "-o", "one.mkv"), 2, "is not a folder"),
         (("one.mkv", "-p", "a cat", "-o", "no/where"), 2, "does not exist"),
         (("no.mkv", "-p", "a cat", "-o", "out"), 2, "'no.mkv' is no file"),
+        (("one.mkv", "-p", "a cat", "-o", "out", "--flow-weights", "a.pth"), 2, "the flow is DIS"),
+        (("one.mkv", "-p", "a", "-o", "out", "--flow", "raft", "--flow-weights", "a.pth"), 1, "do not exist"),
         (("one.mkv", "-p", "a cat", "-o", "out", "--only", "colour"), 2, "There is no table 'colour'"),
         (("one.mkv", "-p", "a cat", "-o", "out", "--crf", "20"), 2, "--crf is for encoders"),
         (("one.mkv", "-p", "a cat", "-o", "out", "--set", "output.crf=20"), 2, "--set output.crf is for"),

@@ -18,6 +18,7 @@ from streamv2v_cli.metrics import Comparison
 WIDTH, HEIGHT = 96, 64
 COUNT = 10
 EVENLY = tuple(range(0, 512 * COUNT, 512))
+RAFT = ("--flow", "raft", "--flow-weights")
 UNEVENLY = (0, 300, 1000, 1512, 2300, 2600, 3300, 4100, 4650, 5000)
 
 
@@ -59,7 +60,7 @@ def test_table_and_json_tell_what_the_frames_show(here, source: Path, result: Pa
     assert (done.code, done.err) == (0, "")
     found = json.loads((tmp_path / "out.json").read_text())
     assert found["schema"] == "streamv2v.eval/1"
-    assert (found["flow"], found["clip"], found["cuts"]) == ("dis", None, [])
+    assert (found["flow"], found["flow_weights"], found["clip"], found["cuts"]) == ("dis", None, None, [])
     assert found["edited"] == {"name": str(result), "width": WIDTH, "height": HEIGHT}
     comparison = Comparison()
     for index, row in enumerate(found["frames"]):
@@ -74,6 +75,7 @@ def test_table_and_json_tell_what_the_frames_show(here, source: Path, result: Pa
     assert f"{means.warp_error:.4g}" in done.out
     assert done.out.count("not measured") == 2
     assert "10 frames, 0 scene cuts" in done.out
+    assert "optical flow: DIS" in " ".join(done.out.split())
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -217,6 +219,84 @@ def test_clip_judges_as_well(here, source: Path, result: Path, tmp_path: Path) -
     )
 
 
+def test_raft_finds_the_motion(
+    here, monkeypatch: pytest.MonkeyPatch, source: Path, result: Path, tmp_path: Path
+) -> None:
+    from tiny_raft import FlowByHand, install_tiny_raft, save_tiny_raft  # which brings torch
+
+    install_tiny_raft(monkeypatch)
+    save_tiny_raft(tmp_path / "raft.pth", 0.3, -0.2)
+    arguments = ("--flow", "raft", "--flow-weights", "raft.pth", "--device", "cpu")
+    done = here("eval", source, result, *arguments, "--json", "out.json", "--plot", "out.svg")
+    assert (done.code, done.err) == (0, "")
+    assert "optical flow: RAFT" in " ".join(done.out.split())
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["flow"], found["flow_weights"]) == ("raft", "raft.pth")
+    comparison, along_dis = Comparison(FlowByHand(0.3, -0.2)), Comparison()
+    for index in range(COUNT):
+        comparison.push(moving(index), edited(index))
+        along_dis.push(moving(index), edited(index))
+    means = comparison.means()
+    assert found["means"]["warp_error"] == pytest.approx(means.warp_error, abs=1e-3)
+    assert found["means"]["visible"] == pytest.approx(means.visible, abs=1e-3)
+    assert abs(means.warp_error - along_dis.means().warp_error) > 1
+
+
+def test_raft_without_torchvision_or_with_one_that_does_not_fit(
+    here, monkeypatch: pytest.MonkeyPatch, source: Path, result: Path, tmp_path: Path
+) -> None:
+    from tiny_raft import forget_torchvision, hide_torchvision, save_tiny_raft
+
+    save_tiny_raft(tmp_path / "raft.pth", 0, 0)
+    for arguments in (("--flow-weights", "raft.pth"), ()):
+        with monkeypatch.context() as patch:
+            hide_torchvision(patch)
+            done = here("eval", source, result, "--flow", "raft", *arguments, "--json", "out.json")
+        assert (done.code, done.out) == (1, "")
+        assert done.err.splitlines() == [
+            "error: RAFT needs torchvision, which is not installed.",
+            "Run: pip install 'streamv2v[raft]', or use --flow dis.",
+        ]
+    (tmp_path / "torchvision.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.syspath_prepend(tmp_path)
+    forget_torchvision(monkeypatch)
+    done = here("eval", source, result, "--flow", "raft", "--json", "out.json")
+    assert (done.code, done.out) == (1, "")
+    assert "operator torchvision::nms does not exist.\nInstall the torchvision" in done.err
+    assert not list(tmp_path.glob("out.json*"))
+
+
+def test_what_raft_fetches_is_told(
+    here, monkeypatch: pytest.MonkeyPatch, source: Path, tmp_path: Path
+) -> None:
+    import torch
+    from huggingface_hub import constants
+    from tiny_raft import install_tiny_raft, save_tiny_raft
+
+    def download(url: str, path: str, hash_prefix: str, progress: bool) -> None:
+        assert (url, hash_prefix, progress) == ("https://example.org/raft-1234abcd.pth", "1234abcd", False)
+        save_tiny_raft(Path(path), 0, 0)
+
+    install_tiny_raft(monkeypatch, "https://example.org/raft-1234abcd.pth")
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    arguments = ("eval", source, source, "--flow", "raft", "--json", "-")
+    done = here(*arguments)
+    assert (done.code, done.out) == (1, "")
+    assert "HF_HUB_OFFLINE forbids fetching them.\nDownload https://example.org/raft-1234abcd.pth" in done.err
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    for options, err in (
+        ((), "fetching raft-1234abcd.pth, the weights of RAFT, from example.org\n"),
+        ((), ""),
+        (("-q",), ""),
+    ):
+        done = here(*arguments, *options)
+        assert (done.code, done.err) == (0, err)
+        assert json.loads(done.out)["flow_weights"] == "raft-1234abcd.pth"
+        if not err:
+            (tmp_path / "hub" / "checkpoints" / "raft-1234abcd.pth").unlink()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -230,6 +310,14 @@ def test_clip_judges_as_well(here, source: Path, result: Path, tmp_path: Path) -
         (("source.mkv", "source.mkv", "--plot", "a.svg", "--json", "a.svg"), 2, "both name a.svg"),
         (("source.mkv", "source.mkv", "--prompt", "a cat"), 2, "--prompt is for CLIP"),
         (("source.mkv", "source.mkv", "--clip", "./nowhere"), 1, "'./nowhere' does not exist"),
+        (("source.mkv", "source.mkv", "--device", "cpu"), 2, "--device is for CLIP and RAFT"),
+        (("source.mkv", "source.mkv", "--flow", "lucas"), 2, "'lucas' is not one of"),
+        (("source.mkv", "source.mkv", "--flow-weights", "text.mp4"), 2, "the flow is DIS"),
+        (("source.mkv", "source.mkv", *RAFT, "nowhere.pth"), 1, "'nowhere.pth' do not exist"),
+        (("source.mkv", "source.mkv", *RAFT, "text.mp4"), 1, "'text.mp4' are no weights file"),
+        (("source.mkv", "source.mkv", *RAFT, "a.pth", "--json", "a.pth"), 2, "--json a.pth would overwrite"),
+        (("source.mkv", "source.mkv", *RAFT, "a.pth", "--device", "cuda:99"), 1, "cuda:99"),
+        (("source.mkv", "source.mkv", *RAFT, "a.pth", "--device", "gpu"), 2, "--device"),
     ],
 )
 def test_what_is_refused(

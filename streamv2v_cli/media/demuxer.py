@@ -214,24 +214,18 @@ class Demuxer:
                 yield packet
                 continue
             try:
-                frames = self._decoded(packet)
+                frames = self.acceleration.watched(self._decoder.decode, packet)
             except av.error.FFmpegError as error:
                 self._note_damage(f"a packet of video at {float(time_of(packet)):.3f} s", error)
                 continue
             for frame in frames:
                 yield from self._deinterlacer.push(frame)
         try:
-            for frame in self._decoded(None):
+            for frame in self.acceleration.watched(self._decoder.decode, None):
                 yield from self._deinterlacer.push(frame)
         except av.error.FFmpegError as error:
             self._note_damage("the end of the video", error)
         yield from self._deinterlacer.flush()
-
-    def _decoded(self, packet: Packet[Any] | None) -> list[VideoFrame]:
-        frames: list[VideoFrame] = self._decoder.decode(packet)
-        if frames:
-            self.acceleration.check()
-        return frames
 
     def _demux(self) -> Iterator[Packet[Any]]:
         """All packets of the streams that are used, reading on after errors for as long as that helps."""

@@ -6,7 +6,7 @@ with its time, its tags and its side data; nothing that comes after has to know 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
 import av
@@ -82,6 +82,8 @@ class Acceleration:
         self._device: str | None = None
         self._decoder: Any = None
         self._format: str | None = None
+        self._complaints: list[str] = []
+        self._begun = False
 
     def candidates(self) -> Iterator[str | None]:
         """What to open the input with, one after the other until `take` agrees; at last None, which is software.
@@ -123,6 +125,7 @@ class Acceleration:
         self._device, self._decoder = device, decoder
         # Until the first frame it is the format of the device; it stays that if the device decodes.
         self._format = decoder.pix_fmt if decoder.is_hwaccel else None
+        self._complaints, self._begun = [], self._format is None
         if device is None or self._format is not None:
             return True
         if device == self._wanted:
@@ -135,20 +138,34 @@ class Acceleration:
         """The device that made the last frame, or is to make the first; None for software."""
         return self._device if self._format is not None and self._decoder.pix_fmt == self._format else None
 
-    def check(self) -> None:
-        """To be called when the decoder has given frames.
+    def watched(self, decode: Callable[[Any], list[Any]], packet: Any) -> list[Any]:
+        """The frames of a packet.
 
         Raises:
             SourceError: they were decoded in software, although a device was asked for by its name.
         """
-        if self._wanted in DEVICES and self.in_use is None:
+        if self._begun:
+            frames = decode(packet)
+        else:
+            # A device that has no decoder for such a stream, or whose driver is not whole, only shows here.
+            with last_message() as messages:
+                frames = decode(packet)
+            self._complaints += messages
+            self._begun = bool(frames)
+        if frames and self._wanted in DEVICES and self.in_use is None:
             raise self._not_decoded(f"{self._decoder.codec.canonical_name} {self._decoder.pix_fmt}")
+        return frames
 
     def _not_decoded(self, what: str) -> SourceError:
         return SourceError(
-            f"The video in '{self._name}' is {what}, which --hwaccel {self._wanted} does not decode.",
+            f"The video in '{self._name}' is {what}, which --hwaccel {self._wanted} does not decode{self._reason}.",
             "--hwaccel auto decodes it in software.",
         )
+
+    @property
+    def _reason(self) -> str:
+        """What FFmpeg says of it, as the end of a sentence."""
+        return f": {self._complaints[0].rstrip('.')}" if self._complaints else ""
 
     def describe(self) -> str:
         """A sentence on what decodes, once there is a frame; empty where nobody asked."""
@@ -156,7 +173,8 @@ class Acceleration:
             return ""
         if device := self.in_use:
             return f"The video is decoded on {device}."
-        reasons = self._refusals or [
-            f"{self._device} does not take it" if self._device else "this FFmpeg knows no device for it"
-        ]
-        return f"The video is decoded in software: {'; '.join(reasons)}."
+        reasons = self._refusals[:]
+        if self._format is not None:
+            reasons.append(f"{self._device} does not take it{self._reason}")
+        why = "; ".join(reasons) or "this FFmpeg knows no device for it"
+        return f"The video is decoded in software: {why}."

@@ -61,6 +61,7 @@ def examine() -> Iterator[Finding]:
         ("attention", _attention),
         ("ffmpeg", _ffmpeg),
         ("encoder", _encoders),
+        ("decoder", _decoders),
         ("model", _models),
         ("cache", _cache),
     )
@@ -161,6 +162,19 @@ def _encoders() -> Iterator[Finding]:
             yield Finding("encoder", "ok", f"{name} opens: hardware")
         elif "no video encoder" not in refusal:
             yield Finding("encoder", "note", f"{name} does not open here: {refusal}")
+
+
+def _decoders() -> Iterator[Finding]:
+    from .media.hwaccel import devices, refusal
+
+    known = devices()
+    if not known:
+        yield Finding("decoder", "note", "this FFmpeg decodes on no hardware: --hwaccel has nothing to take")
+    for name in known:
+        if reason := refusal(name):
+            yield Finding("decoder", "note", f"{name} does not open here: {reason}")
+        else:
+            yield Finding("decoder", "ok", f"{name} opens: hardware for --hwaccel")
 
 
 def _refusal(name: str) -> str | None:

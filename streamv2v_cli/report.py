@@ -53,7 +53,8 @@ def plan_text(
 
 def _video_text(info: SourceInfo) -> str:
     words = [
-        f"{info.container}: {info.codec} {info.pix_fmt}",
+        f"{info.container}: {info.codec} {info.pix_fmt}"
+        + (f" decoded on {info.decoded_on}" if info.decoded_on else ""),
         f"{info.width}x{info.height}",
         str(info.orientation),
     ]

@@ -387,6 +387,22 @@ class Input(Section):
         description="What a playlist or another file may open by itself: nothing (none), files on this machine "
         "(files), or addresses on the network as well (all).",
     )
+    hwaccel: Literal[
+        "none",
+        "auto",
+        "cuda",
+        "videotoolbox",
+        "d3d11va",
+        "d3d12va",
+        "dxva2",
+        "vaapi",
+        "vdpau",
+        "vulkan",
+    ] = Field(
+        "none",
+        description="What decodes the video: the processor (none), the first device of this machine that can, else "
+        "the processor (auto), or a device by FFmpeg's name.",
+    )
 
 
 class Output(Section):

@@ -102,6 +102,8 @@ def _reading_reasons(settings: Settings, source: str | None) -> list[tuple[str, 
         reasons.append(("input.references", "the input is no file and no playlist"))
     if address.is_file and _consists_of_images(source or ""):
         reasons.append(("input.deinterlace", "the input consists of images, which are not interlaced"))
+        if settings.input.hwaccel not in ("none", "auto"):
+            reasons.append(("input.hwaccel", "the input consists of images, which are decoded in software"))
     return reasons
 
 

@@ -13,9 +13,9 @@ __all__ = ["doctor"]
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
-    """Look over this machine: Python, PyTorch, devices, attention, FFmpeg, encoders, models, and what to do.
+    """Look over this machine: Python, PyTorch, devices, attention, FFmpeg, encoders, decoders, models, what to do.
 
-    Encoders are opened and GPUs are made to compute. Exit code 1 if something will make runs fail.
+    Encoders and decoders are opened and GPUs are made to compute. Exit code 1 if something will make runs fail.
     """
     from dataclasses import asdict
 

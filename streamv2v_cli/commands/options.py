@@ -85,6 +85,7 @@ FLAGS: Mapping[str, Flag] = {
     "input.reconnect": Flag(("--reconnect",), _INPUT, "N"),
     "input.on_error": Flag(("--on-error",), _INPUT),
     "input.references": Flag(("--references",), _INPUT),
+    "input.hwaccel": Flag(("--hwaccel",), _INPUT),
     "output.codec": Flag(("--codec",), _ENCODING, "NAME"),
     "output.crf": Flag(("--crf",), _ENCODING),
     "output.preset": Flag(("--preset",), _ENCODING, "NAME"),

@@ -106,6 +106,7 @@ def _make_sheet(
 ) -> None:
     from ..frame import Frame
     from ..interruption import noticing_interrupt
+    from ..media.inputs import InputOptions
     from ..media.sequence_output import check_image_path
     from ..media.source import FileSource
     from ..media.trim import Trim
@@ -114,7 +115,8 @@ def _make_sheet(
     target = check_image_path(path, source, overwrite=overwrite)
     trim, reading = Trim.parse(start, None, None, 1), resolved.settings.input
     with noticing_interrupt():
-        with FileSource(source, trim=trim, copied=(), settings=reading) as reader:
+        options = InputOptions(reading=reading)
+        with FileSource(source, trim=trim, copied=(), options=options, settings=reading) as reader:
             frame = next(item for item in reader if isinstance(item, Frame))
         make_sheet(frame, book, resolved.settings, target, columns, overwrite=overwrite)
     print(path)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from av.filter import Graph
+from av.video.reformatter import VideoReformatter
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -17,6 +18,23 @@ __all__ = ["Deinterlacer"]
 log = logging.getLogger(__name__)
 
 _TICK = Fraction(1, 1000)
+_PLANAR = {
+    "nv12": "yuv420p",
+    "nv16": "yuv422p",
+    "nv24": "yuv444p",
+    "p010le": "yuv420p10le",
+    "p012le": "yuv420p12le",
+    "p016le": "yuv420p16le",
+    "p210le": "yuv422p10le",
+    "p216le": "yuv422p16le",
+    "p410le": "yuv444p10le",
+    "p416le": "yuv444p16le",
+}
+"""Formats of devices and cameras that the filter does not take -> the same with two planes of chroma.
+
+FFmpeg would convert them by itself, and then also say where chroma lies where the input does not say it, so that the
+pictures would differ from those of the same input decoded in software.
+"""
 _SMALLEST = 4
 """Pixels of a side below which the filter refuses."""
 
@@ -39,6 +57,7 @@ class Deinterlacer:
     def __init__(self, mode: str) -> None:
         self._mode = mode
         self.active = self.announced = False
+        self._splitter = VideoReformatter()
         self.restart()
 
     @property
@@ -58,6 +77,7 @@ class Deinterlacer:
         wanted = self._mode == "on" or (self._mode == "auto" and frame.interlaced_frame)
         if self._graph is None and not wanted:
             return [frame]
+        frame = self._with_two_planes_of_chroma(frame)
         finished: list[VideoFrame] = []
         layout = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
         if layout != self._layout:
@@ -81,6 +101,14 @@ class Deinterlacer:
         finished = self._pulled()
         self.restart()
         return finished
+
+    def _with_two_planes_of_chroma(self, frame: VideoFrame) -> VideoFrame:
+        pix_fmt = _PLANAR.get(frame.format.name)
+        if pix_fmt is None:
+            return frame
+        planar = self._splitter.reformat(frame, format=pix_fmt)
+        planar.colorspace = frame.colorspace  # PyAV takes one name of a matrix for another
+        return planar
 
     def _open(self, frame: VideoFrame) -> None:
         if self.announced and not self.active:

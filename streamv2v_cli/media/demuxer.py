@@ -19,6 +19,7 @@ from .continuity import Continuity
 from .decoder import picture_decoder
 from .deinterlace import Deinterlacer
 from .ffmpeg import describe
+from .hwaccel import Acceleration
 from .inputs import InputOptions, open_input, stdin_reader
 from .rate import Timed
 from .strays import Strays
@@ -47,6 +48,7 @@ class Demuxer:
         packets: what is left to read, not decoded.
         damaged_packets: skipped so far.
         repaired_timestamps: moved so far, because they did not increase or were far from all others.
+        acceleration: what decodes the video.
         lost: why the connection broke off; empty while it holds and after a regular end.
         reading: a thread is inside FFmpeg, which must not be closed under it.
 
@@ -65,6 +67,7 @@ class Demuxer:
         self._deinterlacer = deinterlacer
         self._reader = stdin_reader(name)
         self._live = options.is_live(self.address)
+        self.acceleration = Acceleration(options.reading.hwaccel, self._name)
         can_seek = self.address.can_seek or self.address.kind == "stdin"
         self.seekable = self._reader is None and not self._live and can_seek
         self.lost = ""
@@ -81,10 +84,15 @@ class Demuxer:
         """Read the headers.
 
         Raises:
-            SourceError: it cannot be opened or has no video stream.
+            DeviceError: a device is to decode it that is not there.
+            SourceError: it cannot be opened, has no video stream, or one that the device does not decode.
         """
-        self.container = open_input(self.address, self._options, self._reader)
-        self.video = self._choose_video()
+        for device in self.acceleration.candidates():
+            self.container = open_input(self.address, self._options, self._reader, device)
+            self.video = self._choose_video()
+            if self.acceleration.take(device, picture_decoder(self.video)) or not self.address.is_file:
+                break
+            self.container.close()
         self.streams_to_copy = tuple(
             s
             for s in self.container.streams
@@ -206,14 +214,14 @@ class Demuxer:
                 yield packet
                 continue
             try:
-                frames = self._decoder.decode(packet)
+                frames = self.acceleration.watched(self._decoder.decode, packet)
             except av.error.FFmpegError as error:
                 self._note_damage(f"a packet of video at {float(time_of(packet)):.3f} s", error)
                 continue
             for frame in frames:
                 yield from self._deinterlacer.push(frame)
         try:
-            for frame in self._decoder.decode(None):
+            for frame in self.acceleration.watched(self._decoder.decode, None):
                 yield from self._deinterlacer.push(frame)
         except av.error.FFmpegError as error:
             self._note_damage("the end of the video", error)

@@ -38,8 +38,9 @@ def describe(error: BaseException) -> str:
 @contextmanager
 def last_message() -> Iterator[list[str]]:
     """Collect FFmpeg's error messages in the block, so that a refusal can be explained in FFmpeg's words."""
-    before = av.logging.get_level()
+    before, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
+    av.logging.set_skip_repeated(False)  # the second refusal of the same kind has the same reason
     messages: list[str] = []
     try:
         with av.logging.Capture() as logs:
@@ -49,3 +50,4 @@ def last_message() -> Iterator[list[str]]:
                 messages += [text.strip() for _, _, text in logs if text.strip()]
     finally:
         av.logging.set_level(before)
+        av.logging.set_skip_repeated(skips)

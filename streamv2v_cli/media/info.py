@@ -69,6 +69,7 @@ class SourceInfo:
         tone: how its colours are mapped to SDR BT.709; None where they are taken as they are.
         is_transparent: the first frame is, somewhere.
         is_deinterlaced: its frames are, from the first one on.
+        decoded_on: the device that decodes it; None for software.
         notes: sentences on what is done to the pictures that the user should know.
         remarks: sentences that only those need who look closely.
     """
@@ -95,6 +96,7 @@ class SourceInfo:
     tone: ToneMap | None = None
     is_transparent: bool = False
     is_deinterlaced: bool = False
+    decoded_on: str | None = None
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 

@@ -24,6 +24,7 @@ from ..settings import Input
 from .address import Address
 from .connection import describe_connection, hide_password
 from .ffmpeg import describe
+from .hwaccel import accelerated
 from .references import refused_reference, restrictions
 from .stdin import STDIN, StdinReader
 
@@ -144,8 +145,10 @@ def stdin_reader(name: str) -> StdinReader | None:
     return None if stat.S_ISREG(os.fstat(0).st_mode) else StdinReader()
 
 
-def open_input(address: Address, options: InputOptions, reader: StdinReader | None) -> Any:
-    """Open a container for reading.
+def open_input(
+    address: Address, options: InputOptions, reader: StdinReader | None, device: str | None = None
+) -> Any:
+    """Open a container for reading, with decoders on a device where that has them.
 
     Raises:
         SourceError: it cannot be opened.
@@ -170,6 +173,7 @@ def open_input(address: Address, options: InputOptions, reader: StdinReader | No
             options=options.for_ffmpeg(address),
             timeout=options.reading.timeout if waits else None,
             metadata_errors="surrogateescape",
+            hwaccel=accelerated(device) if device else None,
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         _check_reference(address, references)

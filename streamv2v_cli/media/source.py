@@ -121,6 +121,8 @@ class FileSource:
             if demuxer.lost:
                 raise SourceError(f"The connection to '{self._name}' was lost: {demuxer.lost}.")
             remedy = "Is the file complete?" if demuxer.address.kind != "stdin" else FROM_A_PIPE
+            if not isinstance(demuxer, ImageReader) and (device := demuxer.acceleration.in_use):
+                remedy = f"It was to be decoded on {device}: --hwaccel none decodes in software."
             raise SourceError(f"Not one frame of the video in '{self._name}' can be decoded.", remedy)
         if isinstance(demuxer, ImageReader):
             info = demuxer.info(first.picture, trim, self._settings)
@@ -134,6 +136,9 @@ class FileSource:
                 self._settings,
                 is_deinterlaced=self._deinterlacer.active,
             )
+            info = replace(info, decoded_on=demuxer.acceleration.in_use)
+            if sentence := demuxer.acceleration.describe():
+                log.info("%s", sentence)
         self._deinterlacer.announced = True
         begin = first.pts * info.time_base
         self._end = None if trim.end is None else begin + trim.end

@@ -44,7 +44,7 @@ def test_everything_is_looked_at(findings, healthy):
     assert code == 0, found
     assert {finding["state"] for finding in found} <= {"ok", "note"}
     assert [*dict.fromkeys(finding["topic"] for finding in found)] == [
-        *("python", "packages", "device", "attention", "ffmpeg", "encoder", "model", "cache")
+        *("python", "packages", "device", "attention", "ffmpeg", "encoder", "decoder", "model", "cache")
     ]
     texts = [finding["text"] for finding in found]
     assert "libx264 opens" in texts
@@ -84,6 +84,28 @@ def test_an_encoder_that_does_not_open(findings, healthy, monkeypatch):
     problem = only_problem(findings)
     assert problem["text"] == "libx264, the default, does not open: it is on strike"
     assert not [finding for finding in findings()[1] if finding["text"].endswith("opens")]
+
+
+@pytest.mark.parametrize(
+    ("devices", "found"),
+    [
+        ({}, [("note", "this FFmpeg decodes on no hardware: --hwaccel has nothing to take")]),
+        (
+            {"cuda": None, "vaapi": "No VA display found"},
+            [
+                ("ok", "cuda opens: hardware for --hwaccel"),
+                ("note", "vaapi does not open here: No VA display found"),
+            ],
+        ),
+    ],
+)
+def test_devices_that_decode(findings, healthy, monkeypatch, devices, found):
+    monkeypatch.setattr("streamv2v_cli.media.hwaccel.devices", lambda: tuple(devices))
+    monkeypatch.setattr("streamv2v_cli.media.hwaccel.refusal", devices.get)
+    code, everything = findings()
+    assert code == 0
+    decoders = [finding for finding in everything if finding["topic"] == "decoder"]
+    assert [(finding["state"], finding["text"]) for finding in decoders] == found
 
 
 def test_a_default_model_that_is_not_there(findings, monkeypatch):

@@ -26,7 +26,7 @@ SAMPLES = {
     "output.preset": "fast", "output.pix_fmt": "yuv444p", "output.audio": "none", "output.metadata": "none",
     "output.subtitles": "none",
     "input.live": "on", "input.rtsp_transport": "udp", "input.timeout": "3.5", "input.reconnect": "0",
-    "input.references": "files", "input.on_error": "stop",
+    "input.references": "files", "input.on_error": "stop", "input.hwaccel": "cuda",
     "output.format": "nut", "output.rate": "25", "output.bitrate": "4M",
     "output.keyint": "50", "input.hdr": "clip", "input.deinterlace": "on", "input.background": "red",
 }  # fmt: skip

@@ -103,3 +103,12 @@ def test_what_prompts_over_time_say_in_vain(
     prompts = read_script(Path("p.yaml"), resolved.settings)
     assert [note.split(" has no effect")[0] for note in unused_prompts(resolved, prompts)] == unused
     assert unused_prompts(resolved, None) == []
+
+
+def test_images_are_decoded_in_software(tmp_path: Path) -> None:
+    (tmp_path / "1.png").touch()
+    for choice, count in (("none", 0), ("auto", 0), ("cuda", 1)):
+        found = unused_settings(resolve(sets=[f"input.hwaccel={choice}"]), str(tmp_path))
+        assert [note for note in found if note.startswith("input.hwaccel has no effect")] == found
+        assert len(found) == count
+    assert unused_settings(resolve(sets=["input.hwaccel=cuda"]), "clip.mp4") == []

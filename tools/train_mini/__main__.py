@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--decoder-minutes", type=float, default=8.0, help="time for the decoder, in all")
     parser.add_argument("--adapt-minutes", type=float, default=8.0, help="more for it, on the UNet's outputs")
     parser.add_argument("--unet-minutes", type=float, default=90.0, help="time for the UNet, in all")
-    parser.add_argument("--finish-minutes", type=float, default=40.0, help="time for both together, in all")
+    parser.add_argument("--finish-minutes", type=float, default=52.0, help="time for both together, in all")
     parser.add_argument("--batch", type=int, default=16, help="windows of 128 px in a batch of the UNet")
     parser.add_argument(
         "--clips", type=Path, nargs="*", default=[], help="videos to evaluate on, instead of our own"

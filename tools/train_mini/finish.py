@@ -104,7 +104,7 @@ def draw_time(rng: random.Random) -> int:
 
 
 def train_together(
-    work: Path, minutes: float = 40.0, device: str = "cpu", pairs: int = 6, peak: float = 5e-4
+    work: Path, minutes: float = 52.0, device: str = "cpu", pairs: int = 6, peak: float = 5e-4
 ) -> None:
     """Train for `minutes` in all, resuming from `finish.pt`; then put the weights into `unet.pt` and `decoder.pt`."""
     torch.manual_seed(4)

@@ -146,10 +146,10 @@ def build_scheduler(*, quiet: bool = False) -> LCMScheduler:
             change, which would stylise again what is styled already.
     """
     time = (np.arange(1000) + 1) / 400
-    power = np.where(time < 1, 16, 6) if quiet else 6
-    ratio = 0.08**2 * (0.98 * time**power + 0.02 * time**2)  # of the noise's variance to the signal's
+    ratio = 0.08**2 * (0.98 * time**6 + 0.02 * time**2)  # of the noise's variance to the signal's
     if quiet:
-        ratio *= QUIET**2
+        steep = 0.08**2 * (0.995 * time**24 + 0.005 * time**2)
+        ratio = QUIET**2 * np.where(time < 1, steep, ratio)
     alpha_bar = 1 / (1 + ratio)
     if quiet:  # diffusers multiplies in float32, which knows no other numbers just below 1
         alpha_bar = np.minimum(np.round(alpha_bar * 2**24), 2**24 - 1) / 2**24

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 WORKERS ?= 2
 SECONDS ?= 60
-FRAMES ?= 48
+FRAMES ?= 16
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -83,7 +83,7 @@ train-mini: setup ## train the embedded model anew (hours)
 eval-mini: setup ## measure the embedded model, write its card; or CLIPS="a.mp4 ..." to only measure it on those
 	@$(BIN)/python -m tools.train_mini $(if $(CLIPS),clips --clips $(CLIPS),eval clips card sheets)
 
-quality: setup ## measure the bank on real clips, write docs/quality.md (half an hour); or CLIPS="a.mp4 ..." FRAMES=48
+quality: setup ## measure the bank on real clips, write docs/quality.md (ten minutes); or CLIPS="a.mp4 ..." FRAMES=48
 	@$(BIN)/python -m tools.quality --frames $(FRAMES) $(if $(CLIPS),--clips $(CLIPS) \
 	  --document build/quality/own/quality.md --pictures build/quality/own/quality)
 

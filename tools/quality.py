@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Path("build/quality"), help="working folder, for resuming"
     )
-    parser.add_argument("--frames", type=int, default=48, help="frames of each clip")
+    parser.add_argument("--frames", type=int, default=16, help="frames of each clip")
     parser.add_argument("--prompts", nargs="+", default=PROMPTS)
     parser.add_argument("--clips", type=Path, nargs="*", default=[], help="videos instead of our own")
     parser.add_argument("--document", type=Path, default=DOCUMENT)

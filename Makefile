@@ -50,7 +50,7 @@ docs: setup ## write docs/cli.md from the program's own help
 	@$(BIN)/python -m tools.make_cli_docs
 
 bench: setup ## measure speed (below 10 minutes); the table goes to benchmarks/results and docs/performance.md
-	@$(BIN)/python -m benchmarks.startup
+	@-$(BIN)/python -m benchmarks.startup
 	@$(BIN)/python -m benchmarks.standard
 	@$(BIN)/python -m benchmarks.agreement --device cpu --model mini --size 128 --frames 12 --accel compile \
 	  --json benchmarks/results/cpu-agreement.json

@@ -37,7 +37,11 @@ class Chromium:
         chrome = {
             "binary": browser,
             "args": [*_FLAGS.split(), f"--user-data-dir={folder / 'profile'}"],
-            "prefs": {"download.default_directory": str(self.downloads)},
+            "prefs": {
+                "download.default_directory": str(self.downloads),
+                # Else Chromium may ask about a second download before it has noticed the click that starts it.
+                "profile.default_content_setting_values.automatic_downloads": 1,
+            },
         }
         wanted = {"browserName": "chrome", "goog:chromeOptions": chrome}
         try:

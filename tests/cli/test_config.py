@@ -46,7 +46,7 @@ def test_show_takes_name_config_set_and_flags_in_this_order(invoke, tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("seed: 2\nbank: {size: 2, interval: 2, kind: queue}\n")
     arguments = [
-        "fidelity",
+        "realtime",
         "-c",
         str(file),
         "--set",
@@ -66,7 +66,7 @@ def test_show_takes_name_config_set_and_flags_in_this_order(invoke, tmp_path):
     assert said["bank.size"] == "--bank-size"
     assert said["bank.interval"] == "--set"
     assert said["seed"] == f"file {file}"
-    assert said["diffusion.steps"] == "preset fidelity"
+    assert said["diffusion.steps"] == "preset realtime"
     assert said["prompt"] == "default"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
+from ..reasons import reason_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,8 +108,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
         )
         processor = CLIPImageProcessor.from_pretrained(folder, local_files_only=True)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise ModelError(f"The CLIP model '{folder}' cannot be loaded: {reason}.") from error
+        raise ModelError(f"The CLIP model '{folder}' cannot be loaded: {reason_of(error)}.") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(f"The CLIP model '{folder}' is incomplete: '{missing[0]}' is missing.")
     return model.float().eval(), processor

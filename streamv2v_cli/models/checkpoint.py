@@ -14,6 +14,7 @@ from streamv2v_cli.models.facts import ModelFacts, read_facts
 from streamv2v_cli.models.folder import names_below, weight_files
 from streamv2v_cli.models.layout import UNET_PREFIX, VAE_PREFIX, check_checkpoint, read_header
 from streamv2v_cli.models.weights import check_loaded, fill, read_tensors
+from streamv2v_cli.reasons import reason_of
 
 if TYPE_CHECKING:
     import torch
@@ -72,9 +73,8 @@ def load_part(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
         )
     except Exception as error:
         # Each library wraps a damaged file in another class; the cause stays chained for --debug.
-        detail = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ModelError(
-            f"The {name} in {where} cannot be loaded: {detail}.", "Download it again."
+            f"The {name} in {where} cannot be loaded: {reason_of(error)}.", "Download it again."
         ) from error
     check_loaded(name, where, report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"])
     return module
@@ -93,9 +93,9 @@ def load_tokenizer(folder: Path) -> CLIPTokenizer:
             raise FileNotFoundError("there is no folder of that name")
         return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     except Exception as error:
-        detail = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ModelError(
-            f"The tokenizer in {str(folder)!r} cannot be loaded: {detail}.", "Download the model completely."
+            f"The tokenizer in {str(folder)!r} cannot be loaded: {reason_of(error)}.",
+            "Download the model completely.",
         ) from error
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from streamv2v_cli.errors import ModelError
+from streamv2v_cli.reasons import reason_of
 
 __all__ = ["check_checkpoint", "read_header", "recognise"]
 
@@ -38,9 +39,8 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
 
 def damaged(path: Path, error: Exception) -> ModelError:
     """The error for a weights file that cannot be read."""
-    detail = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     return ModelError(
-        f"{str(path)!r} is damaged or not what its name says: {detail}.", "Download the file again."
+        f"{str(path)!r} is damaged or not what its name says: {reason_of(error)}.", "Download the file again."
     )
 
 

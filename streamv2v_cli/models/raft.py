@@ -15,6 +15,7 @@ import torch
 from streamv2v_cli.errors import ModelError, ModelNotFoundError, StreamV2VError
 from streamv2v_cli.models.hub import TIMEOUT
 from streamv2v_cli.models.weights import read_tensors
+from streamv2v_cli.reasons import reason_of
 
 __all__ = ["load_raft", "obtain_raft"]
 
@@ -95,7 +96,7 @@ def _torchvision() -> Any:
             ) from error
         raise StreamV2VError(
             f"RAFT needs torchvision, and the one that is installed does not load beside PyTorch "
-            f"{torch.__version__}: {_first_line(error)}.",
+            f"{torch.__version__}: {reason_of(error)}.",
             "Install the torchvision that was built for it, or use --flow dis.",
         ) from error
     return optical_flow
@@ -117,11 +118,11 @@ def _fetch(url: str, path: Path, tell: Callable[[str], None]) -> None:
             torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2], progress=False)
     except RuntimeError as error:
         raise ModelError(
-            f"The weights of RAFT came damaged: {_first_line(error)}.", "Try again, or use --flow dis."
+            f"The weights of RAFT came damaged: {reason_of(error)}.", "Try again, or use --flow dis."
         ) from error
     except Exception as error:
         raise ModelNotFoundError(
-            f"The weights of RAFT are not on this machine and cannot be fetched: {_first_line(error)}.",
+            f"The weights of RAFT are not on this machine and cannot be fetched: {reason_of(error)}.",
             remedy,
         ) from error
 
@@ -135,7 +136,3 @@ def _patience(seconds: float) -> Iterator[None]:
         yield
     finally:
         socket.setdefaulttimeout(before)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

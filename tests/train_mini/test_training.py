@@ -16,7 +16,6 @@ from tools.train_mini.attention import PairAttention
 from tools.train_mini.autoencoder import fit_pca, load_vae, to_tensor
 from tools.train_mini.checkpoint import Progress
 from tools.train_mini.data import degrade
-from tools.train_mini.finish import unsteadiness
 from tools.train_mini.model import SCALING_FACTOR, build_scheduler, build_unet, hush
 from tools.train_mini.rollout import PromptBank, Rollout
 from tools.train_mini.sampling import grid_timesteps
@@ -24,7 +23,7 @@ from tools.train_mini.scenes import scene
 from tools.train_mini.styles import STYLES, stylise
 from tools.train_mini.targets import Encoder
 from tools.train_mini.tokenizer import train_tokenizer
-from tools.train_mini.unet import drift, restyling_loss
+from tools.train_mini.unet import drift, restyling_loss, unsteadiness
 
 SIZE = 176
 

@@ -22,10 +22,10 @@ from .decoder import DETAIL, detail
 from .model import PATCH, QUIET, SCALING_FACTOR, build_scheduler
 from .muon import Muon, split_parameters
 from .rollout import PromptBank, Rollout
-from .sampling import GRID, grid_timesteps
+from .sampling import GRID, grid_timesteps, x0_from_v
 from .styles import LINES, ON_GRID, STYLES
 from .targets import Encoder
-from .unet import load_restyler, restyling_loss
+from .unet import load_restyler, restyling_loss, unsteadiness
 
 __all__ = ["Finisher", "train_together"]
 
@@ -84,20 +84,6 @@ def picture_loss(pictures: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return square.mean() + 0.1 * (square + 1e-4).sqrt().mean() + DETAIL * strength
 
 
-def unsteadiness(pictures: torch.Tensor, shifts: list[tuple[int, int] | None]) -> torch.Tensor:
-    """Mean absolute difference of the pictures (2, P, 3, H, W) of each pair where they show the same place."""
-    total, count = pictures.new_zeros(()), 0
-    for first, second, shift in zip(*pictures, shifts, strict=True):
-        if shift is None:
-            continue
-        for dim, step in zip((1, 2), shift, strict=True):
-            length = first.shape[dim] - abs(step)
-            first = first.narrow(dim, max(step, 0), length)
-            second = second.narrow(dim, max(-step, 0), length)
-        total, count = total + (first - second).abs().mean(), count + 1
-    return total / max(count, 1)
-
-
 def draw_time(rng: random.Random) -> int:
     """The timestep of a single step: mostly that of strength 0.4, now and then a higher one."""
     return grid_timesteps(1, 0.4 if rng.random() < 0.85 else rng.randrange(21, 34) / GRID)[0]
@@ -134,7 +120,7 @@ def train_together(
         with torch.autocast(device, torch.bfloat16):
             text = model.text(ids.to(device))[0].repeat(2, 1, 1)
             v = model.unet(noised.flatten(0, 1), times.repeat(2), encoder_hidden_states=text).sample
-        x0 = alpha_bar.sqrt() * noised - (1 - alpha_bar).sqrt() * v.float().unflatten(0, (2, -1))
+        x0 = x0_from_v(v.float(), noised.flatten(0, 1), alpha_bar.flatten().repeat(2)).unflatten(0, (2, -1))
         drawn = torch.cat([x0.flatten(0, 1), encode(torch.from_numpy(windows)).to(device)])
         with torch.autocast(device, torch.bfloat16):
             pictures = model.decoder(drawn / SCALING_FACTOR).float()

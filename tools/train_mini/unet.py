@@ -20,7 +20,7 @@ from .muon import Muon, split_parameters
 from .rollout import BLOCK, PromptBank, Rollout
 from .sampling import x0_from_v
 
-__all__ = ["Restyler", "drift", "load_restyler", "train_unet"]
+__all__ = ["Restyler", "drift", "load_restyler", "train_unet", "unsteadiness"]
 
 COARSE = 3  #: the first components: the mean colour of a cell
 
@@ -68,23 +68,30 @@ def restyling_loss(x0: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     )
 
 
-def drift(outputs: torch.Tensor, shifts: list[tuple[int, int]]) -> torch.Tensor:
+def unsteadiness(outputs: torch.Tensor, shifts: list[tuple[int, int] | None]) -> torch.Tensor:
     """Mean absolute difference of the two outputs of a pair where they show the same place.
 
     Args:
-        outputs: (2, pairs, C, h, w) latents.
-        shifts: how far the second window lies from the first, in px; only whole blocks of 8 px count.
+        outputs: (2, pairs, C, h, w) pictures or latents.
+        shifts: how far the second window lies from the first, (y, x) in their own pixels or cells; None for a pair
+            that is not compared.
     """
     total, count = outputs.new_zeros(()), 0
     for first, second, shift in zip(*outputs, shifts, strict=True):
-        if any(step % BLOCK for step in shift):
+        if shift is None:
             continue
         for dim, step in zip((1, 2), shift, strict=True):
-            cells, length = step // PATCH, first.shape[dim]
-            first = first.narrow(dim, max(cells, 0), length - abs(cells))
-            second = second.narrow(dim, max(-cells, 0), length - abs(cells))
+            length = first.shape[dim] - abs(step)
+            first = first.narrow(dim, max(step, 0), length)
+            second = second.narrow(dim, max(-step, 0), length)
         total, count = total + (first - second).abs().mean(), count + 1
     return total / max(count, 1)
+
+
+def drift(outputs: torch.Tensor, shifts: list[tuple[int, int]]) -> torch.Tensor:
+    """The unsteadiness of latents (2, pairs, C, h, w) of windows shifted by (y, x) px; only whole blocks count."""
+    cells = [None if y % BLOCK or x % BLOCK else (y // PATCH, x // PATCH) for y, x in shifts]
+    return unsteadiness(outputs, cells)
 
 
 class Trainer:

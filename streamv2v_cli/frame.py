@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
-__all__ = ["Frame"]
+__all__ = ["Frame", "LateFrame"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,4 +47,30 @@ class Frame:
 
     def with_pixels(self, pixels: np.ndarray) -> Frame:
         """The same moment with another picture."""
-        return replace(self, pixels=pixels)
+        return Frame(pixels, self.pts, self.time_base, self.duration)
+
+
+class LateFrame(Frame):
+    """A frame whose pixels are still on their way from the device: who asks for them waits.
+
+    Args:
+        like: a frame with the same timestamps.
+        fetch: waits for the pixels, (height, width, 3) uint8; called once.
+    """
+
+    __slots__ = ("_fetch", "_pixels")
+    _fetch: Callable[[], np.ndarray] | None
+    _pixels: np.ndarray
+
+    def __init__(self, like: Frame, fetch: Callable[[], np.ndarray]) -> None:
+        for name in ("pts", "time_base", "duration"):
+            object.__setattr__(self, name, getattr(like, name))
+        object.__setattr__(self, "_fetch", fetch)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """(height, width, 3) uint8, RGB, full range."""
+        if self._fetch is not None:
+            object.__setattr__(self, "_pixels", self._fetch())
+            object.__setattr__(self, "_fetch", None)
+        return self._pixels

@@ -330,9 +330,9 @@ class Compute(Section):
     attention: Literal["auto", "sdpa", "xformers"] = Field("auto", description="Attention backend.")
     accel: Literal["auto", "none", "graphs", "compile", "max"] = Field(
         "auto",
-        description="How a tick is run: as it is written (none, which auto means), captured as CUDA graphs (graphs), "
-        "compiled by PyTorch, which takes up to a minute at the start (compile), or both after a longer search for "
-        "the fastest kernels (max).",
+        description="How a tick is run: as it is written (none), captured as CUDA graphs (graphs), compiled by "
+        "PyTorch, which takes up to a minute at the start (compile), or both after a longer search for the fastest "
+        "kernels (max); auto: graphs on an NVIDIA GPU, without them where capturing fails, and none elsewhere.",
     )
     offload_text_encoder: Literal["auto", "always", "never"] = Field(
         "auto",

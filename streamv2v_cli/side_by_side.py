@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import StreamV2VError
+from .frame import LateFrame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,13 +63,17 @@ class SideBySide:
         self._sources.clear()
 
     def _paired(self, results: list[Frame]) -> list[Frame]:
-        pairs = []
+        pairs: list[Frame] = []
         for result in results:
             if not self._sources or self._sources[0].pts != result.pts:
                 raise StreamV2VError(f"The translator gave a frame at {result.pts} that was not due.")
             source = self._sources.popleft()
-            pairs.append(result.with_pixels(_beside(source.pixels, result.pixels)))
+            pairs.append(LateFrame(result, partial(_pair, source, result)))
         return pairs
+
+
+def _pair(source: Frame, result: Frame) -> np.ndarray:
+    return _beside(source.pixels, result.pixels)
 
 
 def _beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -44,7 +44,11 @@ class CudaRecorder:
     def record(self, work: Callable[[], torch.Tensor]) -> _CudaRecording:
         """Capture a tick without running it."""
         graph = torch.cuda.CUDAGraph()
-        # Other threads, which decode and encode, may allocate meanwhile.
-        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+        with (
+            # A capture that fails leaves its own stream as the current one.
+            torch.cuda.stream(torch.cuda.current_stream(self._device)),
+            # Other threads, which decode and encode, may allocate meanwhile.
+            torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
+        ):
             output = work()
         return _CudaRecording(graph, output)

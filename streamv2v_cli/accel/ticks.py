@@ -16,6 +16,7 @@ from typing import Protocol
 import torch
 
 from streamv2v_cli.errors import DeviceError
+from streamv2v_cli.reasons import reason_of
 
 __all__ = [
     "CompiledTicks",
@@ -180,13 +181,18 @@ class GraphTicks:
     Args:
         recorder: what captures it.
         inner: runs the ticks that are not replayed, and is what is captured.
+        optional: where capturing fails, go on without, with a warning.
+
+    Raises:
+        DeviceError: on a call, if capturing fails and is not optional.
     """
 
     name = "graphs"
 
-    def __init__(self, recorder: Recorder, inner: Ticks) -> None:
+    def __init__(self, recorder: Recorder, inner: Ticks, *, optional: bool = False) -> None:
         self._recorder = recorder
         self._inner = inner
+        self._optional = optional
         self._seen: set[Variant] = set()
         self._recordings: dict[Variant, Recording] = {}
         self._seconds = 0.0
@@ -205,22 +211,42 @@ class GraphTicks:
 
     def __call__(self, variant: Variant) -> torch.Tensor:
         """Run one tick."""
+        if self.name == "none":
+            return self._inner(variant)
         recording = self._recordings.get(variant)
         if recording is None and (variant not in self._seen or len(self._recordings) >= _MOST_RECORDED):
             self._seen.add(variant)
             return self._recorder.warm_up(lambda: self._inner(variant))
         if recording is None:
-            start = time.perf_counter()
-            recording = self._recordings[variant] = self._recorder.record(lambda: self._inner(variant))
-            seconds = time.perf_counter() - start
-            self._seconds += seconds
-            _log.info("captured a tick in %.2f s", seconds)
+            recording = self._record(variant)
+            if recording is None:
+                return self._inner(variant)
         # What the graph returns is overwritten by the next replay.
         return recording.replay().clone()
 
+    def _record(self, variant: Variant) -> Recording | None:
+        """Capture a variant; None where that failed and need not work."""
+        start = time.perf_counter()
+        try:
+            recording = self._recordings[variant] = self._recorder.record(lambda: self._inner(variant))
+        except RuntimeError as error:  # of CUDA, too little memory among them
+            reason = reason_of(error)
+            if not self._optional:
+                raise DeviceError(
+                    f"The tick could not be captured as a CUDA graph: {reason}", "Use --accel none."
+                ) from error
+            _log.warning("the tick could not be captured as a CUDA graph, so it runs without: %s", reason)
+            self._recordings.clear()
+            self.name = "none"
+            return None
+        seconds = time.perf_counter() - start
+        self._seconds += seconds
+        _log.info("captured a tick in %.2f s", seconds)
+        return recording
 
-def make_ticks(name: str, work: Work, device: torch.device) -> Ticks:
-    """The way of running ticks called `name`, one of `choose_accel`."""
+
+def make_ticks(name: str, work: Work, device: torch.device, *, optional: bool = False) -> Ticks:
+    """The way of running ticks called `name`, one of `choose_accel`; an `optional` one may turn out not to work."""
     if name == "none":
         return PlainTicks(work)
     if name == "compile":
@@ -230,4 +256,4 @@ def make_ticks(name: str, work: Work, device: torch.device) -> Ticks:
     inner: Ticks = PlainTicks(work)
     if name == "max":
         inner = CompiledTicks(work, mode="max-autotune-no-cudagraphs")
-    return GraphTicks(CudaRecorder(device), inner)
+    return GraphTicks(CudaRecorder(device), inner, optional=optional)

@@ -1,7 +1,13 @@
 """Feature banks: what a frame remembers of the past (section 4 of the StreamV2V paper)."""
 
 from streamv2v_cli.bank.feature_bank import FeatureBank, RowEvent
-from streamv2v_cli.bank.processor import PromptFeatures, StreamAttnProcessor, install, restore
+from streamv2v_cli.bank.processor import (
+    PromptFeatures,
+    StreamAttnProcessor,
+    install,
+    join_projections,
+    restore,
+)
 from streamv2v_cli.bank.store import BankStep, LayerBank
 
 __all__ = [
@@ -12,5 +18,6 @@ __all__ = [
     "RowEvent",
     "StreamAttnProcessor",
     "install",
+    "join_projections",
     "restore",
 ]

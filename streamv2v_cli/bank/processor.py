@@ -8,13 +8,21 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from streamv2v_cli.bank.attention import AttentionBackend, extended_attention
 from streamv2v_cli.bank.layers import AttentionLayer, attention_layers
 from streamv2v_cli.bank.store import BankStep, LayerBank
 from streamv2v_cli.errors import ModelError
 
-__all__ = ["PromptFeatures", "StreamAttnProcessor", "install", "restore"]
+__all__ = [
+    "Projection",
+    "PromptFeatures",
+    "StreamAttnProcessor",
+    "install",
+    "join_projections",
+    "restore",
+]
 
 
 @dataclass(slots=True, eq=False)
@@ -29,6 +37,26 @@ class PromptFeatures:
     values: torch.Tensor
 
 
+@dataclass(slots=True, eq=False)
+class Projection:
+    """Queries, keys and values of a self-attention layer by one product.
+
+    Attributes:
+        weight: (sum of widths, channels), of which the layer's own weights are views.
+        bias: (sum of widths,), likewise; None if the layer has none.
+        widths: channels of queries, keys and values.
+    """
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    widths: list[int]
+
+    def __call__(self, hidden: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Queries, keys and values, (entries, n, d) each, of (entries, n, channels)."""
+        projected: torch.Tensor = F.linear(hidden, self.weight, self.bias)
+        return torch.split(projected, self.widths, dim=-1)
+
+
 class StreamAttnProcessor:
     """Attention processor for diffusers' `Attention` modules in a stream batch.
 
@@ -36,6 +64,7 @@ class StreamAttnProcessor:
         backend: attention function.
         bank: features of past frames, and what they do in this tick, for a self-attention layer with a bank.
         prompts: keys and values to use instead of projecting the prompt, for a cross-attention layer.
+        projection: of queries, keys and values in one, for a self-attention layer; see `join_projections`.
     """
 
     original: Any = None  # the processor that `restore` puts back
@@ -45,10 +74,12 @@ class StreamAttnProcessor:
         backend: AttentionBackend,
         bank: tuple[LayerBank, BankStep] | None = None,
         prompts: PromptFeatures | None = None,
+        projection: Projection | None = None,
     ) -> None:
         self.backend = backend
         self.bank = bank
         self.prompts = prompts
+        self.projection = projection
 
     def __call__(
         self,
@@ -59,11 +90,13 @@ class StreamAttnProcessor:
         temb: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Attend; (entries, n, channels) in and out. Masks and `temb` play no part in Stable Diffusion's layers."""
-        query = attn.to_q(hidden_states)
         if self.prompts is not None:
-            return self._attend(attn, query, self.prompts.keys, self.prompts.values)
-        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        key, value = attn.to_k(context), attn.to_v(context)
+            return self._attend(attn, attn.to_q(hidden_states), self.prompts.keys, self.prompts.values)
+        if self.projection is not None and encoder_hidden_states is None:
+            query, key, value = self.projection(hidden_states)
+        else:
+            context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+            query, key, value = attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
         if self.bank is None:
             return self._attend(attn, query, key, value)
         return self._look_back(attn, query, key, value, *self.bank)
@@ -99,6 +132,32 @@ class StreamAttnProcessor:
         hidden = extended_attention(query, key, value, heads=attn.heads, backend=self.backend, mask=mask)
         out: torch.Tensor = attn.to_out[0](hidden)
         return out
+
+
+@torch.no_grad()
+def join_projections(attn: Any) -> Projection | None:
+    """Lay the weights of a self-attention layer's three projections one after the other in memory.
+
+    They take no more memory than before, and what is written into one of them later is written into both.
+
+    Returns:
+        The three as one; None where they are not plain linear layers of one kind.
+    """
+    linears = (attn.to_q, attn.to_k, attn.to_v)
+    if any(type(linear) is not nn.Linear for linear in linears):
+        return None
+    parts = [[x.weight for x in linears], [x.bias for x in linears if x.bias is not None]]
+    if len(parts[1]) not in (0, 3) or len({(x.dtype, x.device) for part in parts for x in part}) > 1:
+        return None
+    widths = [x.out_features for x in linears]
+    joined = [torch.cat(part) if part else None for part in parts]
+    for part, whole in zip(parts, joined, strict=True):
+        if whole is not None:
+            for parameter, rows in zip(part, whole.split(widths), strict=True):
+                parameter.data = rows
+    weight, bias = joined
+    assert weight is not None
+    return Projection(weight, bias, widths)
 
 
 def install(unet: nn.Module, make: Callable[[AttentionLayer], StreamAttnProcessor]) -> None:

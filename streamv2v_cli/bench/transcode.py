@@ -47,6 +47,19 @@ class _Busy:
         return timed
 
 
+class _BusySink(_Busy):
+    """Its time begins when the pixels of a frame are there: until then it is the translator that works."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner, "copy", "finish")
+        self._write = self._timed(inner.write)
+
+    def write(self, frame: Frame) -> None:
+        """Wait for the pixels, then take the time of writing them."""
+        _ = frame.pixels
+        self._write(frame)
+
+
 def bench_transcode(
     video: str, resolved: Resolved, frames: int | None, tell: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
@@ -90,7 +103,7 @@ def bench_transcode(
             warming = time.perf_counter() - start
             tell("transcoding")
             source, translator = _Busy(job.source), _Busy(plain, "push", "flush")
-            sink = _Busy(FileSink(job.plan), "write", "copy", "finish")
+            sink = _BusySink(FileSink(job.plan))
             statistics = run_pipeline(
                 source,
                 translator,

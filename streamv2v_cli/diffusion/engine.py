@@ -88,7 +88,10 @@ class Engine:
 
         def processor(layer: AttentionLayer) -> bank.StreamAttnProcessor:
             return bank.StreamAttnProcessor(
-                backend, self.bank.for_layer(layer), self._prompts.for_layer(layer)
+                backend,
+                self.bank.for_layer(layer),
+                self._prompts.for_layer(layer),
+                bank.join_projections(layer.module) if layer.is_self else None,
             )
 
         bank.install(model.unet, processor)
@@ -99,8 +102,10 @@ class Engine:
             self._prompts.hidden,
             model.dtype,
         )
-        accel = choose_accel(settings.compute.accel, model.device)
-        self.ticks: Ticks = make_ticks(accel, self._work, model.device)
+        accel = settings.compute.accel
+        self.ticks: Ticks = make_ticks(
+            choose_accel(accel, model.device), self._work, model.device, optional=accel == "auto"
+        )
 
     @property
     def busy(self) -> bool:

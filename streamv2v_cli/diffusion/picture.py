@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch.nn import functional as F
-
-if TYPE_CHECKING:
-    import numpy as np
 
 __all__ = ["from_model_range", "resize", "to_model_range"]
 
@@ -21,13 +16,12 @@ def resize(pictures: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return F.interpolate(pictures, (height, width), mode="bicubic", antialias=True)
 
 
-def to_model_range(pixels: np.ndarray, device: torch.device) -> torch.Tensor:
+def to_model_range(pixels: torch.Tensor) -> torch.Tensor:
     """(height, width, 3) uint8 pixels as a (1, 3, height, width) float32 tensor from -1 to 1."""
-    tensor = torch.tensor(pixels).to(device).permute(2, 0, 1)[None]
-    return tensor.float().div_(127.5).sub_(1)
+    return pixels.permute(2, 0, 1)[None].float().div_(127.5).sub_(1)
 
 
-def from_model_range(picture: torch.Tensor) -> np.ndarray:
+def from_model_range(picture: torch.Tensor) -> torch.Tensor:
     """A (3, height, width) float picture from -1 to 1, clipped, as (height, width, 3) uint8 pixels."""
     scaled = picture.float().add(1).mul(127.5).round_().clamp_(0, 255).to(torch.uint8)
-    return scaled.permute(1, 2, 0).contiguous().cpu().numpy()
+    return scaled.permute(1, 2, 0).contiguous()

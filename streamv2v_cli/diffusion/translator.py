@@ -18,8 +18,10 @@ from streamv2v_cli.diffusion.prompts import PromptEncoder, between
 from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.timeline import Group, Passenger, Timeline
+from streamv2v_cli.frame import LateFrame
 from streamv2v_cli.models.memory import ran_out_of_memory, too_little_memory
 from streamv2v_cli.sizes import model_frame_size, output_frame_size
+from streamv2v_cli.transfer import make_transfers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,8 +38,9 @@ class Translator:
     """Restyles a stream of frames by prompt.
 
     A frame comes out S - 1 pushes after it went in (S denoising steps), with lookahead up to that many groups later;
-    `flush` brings the rest. The frames may have any size, and the size may change in mid-stream: that drains the
-    frames in flight and starts a new segment.
+    `flush` brings the rest. On a GPU it may come out before its pixels have been computed: who asks for them waits,
+    and the next frame can be pushed meanwhile. The frames may have any size, and the size may change in mid-stream:
+    that drains the frames in flight and starts a new segment.
 
     Args:
         model: the model; its UNet gets the attention processors of this translator.
@@ -60,6 +63,7 @@ class Translator:
         self.model = model
         self._settings = settings
         _check(model, settings)
+        self._transfers = make_transfers(model.device)
         self._encoder = PromptEncoder(model, settings.compute.offload_text_encoder)
         self._similar = SimilarFrameFilter(settings.skip_similar)
         lookahead = settings.lookahead
@@ -254,6 +258,7 @@ class Translator:
         for passenger, picture in zip(group.passengers, self.decode(latents).split(1), strict=True):
             passenger.picture = picture
             finished += [self.render(frame, picture) for frame in passenger.frames]
+        self._transfers.keep_pace()
         return finished
 
     @staticmethod
@@ -268,12 +273,12 @@ class Translator:
 
     def take_in(self, frame: Frame) -> torch.Tensor:
         """The picture of a frame, (1, 3, height, width) from -1 to 1, on the device and in the model's size."""
-        return resize(to_model_range(frame.pixels, self.model.device), self._size)
+        return resize(to_model_range(self._transfers.upload(frame.pixels)), self._size)
 
     def render(self, frame: Frame, picture: torch.Tensor) -> Frame:
-        """A frame of the output size with a (1, 3, height, width) picture."""
+        """A frame of the output size with a (1, 3, height, width) picture, which may still have to be computed."""
         size = output_frame_size((frame.width, frame.height), self._size, self._settings.frame)
-        return frame.with_pixels(from_model_range(resize(picture, size)[0]))
+        return LateFrame(frame, self._transfers.download(from_model_range(resize(picture, size)[0])))
 
     @torch.no_grad()
     def encode(self, pictures: list[torch.Tensor]) -> torch.Tensor:

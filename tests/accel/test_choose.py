@@ -15,9 +15,15 @@ CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 
 
 @pytest.mark.parametrize("device", [CPU, CUDA, MPS], ids=str)
-@pytest.mark.parametrize("name", ["auto", "none"])
-def test_plain_everywhere(name: str, device: torch.device) -> None:
-    assert choose_accel(name, device) == "none"
+def test_plain_everywhere(device: torch.device) -> None:
+    assert choose_accel("none", device) == "none"
+
+
+def test_auto_takes_graphs_on_an_nvidia_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "hip", None)
+    assert [choose_accel("auto", device) for device in (CPU, CUDA, MPS)] == ["none", "graphs", "none"]
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    assert choose_accel("auto", CUDA) == "none"
 
 
 @pytest.mark.parametrize("device", [CPU, MPS], ids=str)

@@ -76,3 +76,35 @@ def test_a_tick_that_cannot_be_compiled_is_one_error() -> None:
     ticks(STEADY)
     with pytest.raises(DeviceError, match="could not compile the tick"):
         ticks(STEADY)
+
+
+class Refusing(Recorder):
+    """Cannot capture, as where a library waits for the device in the midst of a tick."""
+
+    def record(self, work: object) -> Recorder:
+        raise RuntimeError("operation not permitted when stream is capturing\nand so on")
+
+
+def test_where_graphs_fail_ticks_run_without(caplog: pytest.LogCaptureFixture) -> None:
+    ran: list[int] = []
+
+    def work() -> torch.Tensor:
+        ran.append(1)
+        return torch.full((2,), 7.0)
+
+    recorder = Refusing()
+    ticks = GraphTicks(recorder, PlainTicks(work), optional=True)
+    results = [ticks(STEADY) for _ in range(4)]
+    assert [float(result[0]) for result in results[1:]] == [7, 7, 7]
+    assert (len(ran), recorder.did, ticks.name, ticks.recorded) == (3, ["warm-up"], "none", 0)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "the tick could not be captured as a CUDA graph, so it runs without: "
+        "operation not permitted when stream is capturing"
+    ]
+
+
+def test_graphs_that_were_asked_for_are_an_error_where_they_fail() -> None:
+    ticks = GraphTicks(Refusing(), PlainTicks(lambda: torch.zeros(2)))
+    ticks(STEADY)
+    with pytest.raises(DeviceError, match="could not be captured as a CUDA graph: operation not permitted"):
+        ticks(STEADY)

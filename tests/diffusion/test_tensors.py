@@ -6,6 +6,7 @@ import torch
 from streamv2v_cli.diffusion.picture import from_model_range, resize, to_model_range
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.settings import SkipSimilar
+from streamv2v_cli.transfer import DirectTransfers
 
 CPU = torch.device("cpu")
 
@@ -13,10 +14,10 @@ CPU = torch.device("cpu")
 def test_all_values_survive_the_way_there_and_back() -> None:
     pixels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
     pixels.setflags(write=False)
-    tensor = to_model_range(pixels, CPU)
+    tensor = to_model_range(DirectTransfers(CPU).upload(pixels))
     assert tensor.shape == (1, 3, 16, 16)
     assert (float(tensor.min()), float(tensor.max())) == (-1.0, 1.0)
-    assert np.array_equal(from_model_range(tensor[0]), pixels)
+    assert np.array_equal(DirectTransfers(CPU).download(from_model_range(tensor[0]))(), pixels)
 
 
 def test_values_outside_the_range_are_clipped() -> None:

@@ -54,6 +54,7 @@ bench: setup ## measure speed (below 10 minutes); the table goes to benchmarks/r
 	@$(BIN)/python -m benchmarks.standard
 	@$(BIN)/python -m benchmarks.agreement --device cpu --model mini --size 128 --frames 12 --accel compile \
 	  --json benchmarks/results/cpu-agreement.json
+	@$(BIN)/python -m benchmarks.matching
 	@$(BIN)/python -m benchmarks.tables
 
 bench-transcoder: setup ## measure memory by length of the clip, and the transcoder alone against ffmpeg
@@ -64,6 +65,7 @@ bench-transcoder: setup ## measure memory by length of the clip, and the transco
 bench-gpu: setup ## compare and measure the shape of Stable Diffusion 1.5 on an NVIDIA GPU (8 minutes)
 	@$(BIN)/python -m benchmarks.agreement --seconds 200
 	@$(BIN)/python -m benchmarks.standard --device cuda
+	@$(BIN)/python -m benchmarks.matching --device cuda
 	@$(BIN)/python -m benchmarks.tables
 
 soak: setup ## long runs: memory, speed, sound against picture, sharpness (an hour or so)

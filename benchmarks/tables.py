@@ -26,7 +26,7 @@ def tables(folder: Path) -> str:
         return _NOTHING
     parts = []
     for name, result in results.items():
-        body = {"transcode": _transcode, "agreement": _agreement, "ticks": _ticks}[result["kind"]](result)
+        body = _BODIES[result["kind"]](result)
         parts.append(f"### {name}\n\n{_machine(result)}\n\n{body}")
     return "\n".join(parts)
 
@@ -82,6 +82,22 @@ def _agreement(result: dict[str, Any]) -> str:
     ]
     what = f"{result['model']} at {result['size']} pixels, {result['steps']} steps, {result['dtype']}"
     return f"Each tick from the same latents and bank; {what}.\n\n{head}{chr(10).join(rows)}\n"
+
+
+def _matching(result: dict[str, Any]) -> str:
+    head = (
+        "| rows x tokens x channels | all at once (ms) | in blocks (ms) | all at once (MiB) | in blocks (MiB) |\n"
+        "|---|---|---|---|---|\n"
+    )
+    rows = [
+        f"| {' x '.join(map(str, row['shape']))} | {row['at once']['ms']:.1f} | {row['in blocks']['ms']:.1f} "
+        f"| {row['at once']['mebibytes']:.0f} | {row['in blocks']['mebibytes']:.0f} |"
+        for row in result["rows"]
+    ]
+    return f"Nearest tokens by cosine.\n\n{head}{chr(10).join(rows)}\n"
+
+
+_BODIES = {"transcode": _transcode, "agreement": _agreement, "ticks": _ticks, "matching": _matching}
 
 
 def _machine(result: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from streamv2v_cli.bank.matching import nearest_tokens, take_tokens
+from streamv2v_cli.bank.matching import blocks_of, nearest_tokens, take_tokens
 from streamv2v_cli.seeding import generator
 
 __all__ = ["draw_partition", "group_mean", "match_similarity", "match_tokens", "merge_tokens"]
@@ -110,12 +110,17 @@ def _sum_by_index(
 def _sum_by_product(
     source: torch.Tensor, destination: torch.Tensor, match: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same by a product with the (n, n) one-hot matrix of the matches, which accumulates in float32."""
-    numbers = torch.arange(destination.shape[1], device=match.device)
-    membership = match[:, None, :] == numbers[None, :, None]
-    summed = membership.to(source.dtype) @ (source * _SCALE)
-    total = destination.float() + summed.float() / _SCALE
-    return total, membership.sum(-1, keepdim=True).float() + 1
+    """The same by products with parts of the (n, n) one-hot matrix of the matches, which accumulate in float32."""
+    rows, tokens, width = destination.shape
+    numbers = torch.arange(tokens, device=match.device)
+    scaled = source * _SCALE
+    summed, count = [], []
+    for some, part in blocks_of(rows, tokens, tokens):
+        membership = match[some, None, :] == numbers[None, part, None]
+        summed.append((membership.to(source.dtype) @ scaled[some]).flatten(0, 1))
+        count.append(membership.sum(-1).flatten())
+    total = destination.float() + torch.cat(summed).float().view(rows, tokens, width) / _SCALE
+    return total, torch.cat(count).view(rows, tokens, 1).float() + 1
 
 
 def _split(features: torch.Tensor, partition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -41,6 +41,9 @@ def test_results_become_tables(tmp_path: Path) -> None:
         "rows": [row],
     }
     (tmp_path / "c.json").write_text(json.dumps({**agreement, **COMMON, "commit": "abc"}))
+    way = {"ms": 12.34, "mebibytes": 300.0}
+    matching = {"kind": "matching", "rows": [{"shape": [4, 9, 5], "at once": way, "in blocks": way}]}
+    (tmp_path / "d.json").write_text(json.dumps({**matching, **COMMON}))
     old = f"before\n{tables.BEGIN}\nold figures\n{tables.END}\nafter\n"
     new = tables.text(old, tmp_path)
     assert new.startswith("before\n")
@@ -54,6 +57,7 @@ def test_results_become_tables(tmp_path: Path) -> None:
         "75 frames, 1 steps at 456x256 in float32: 3.21 frames a second. Busy: decode 10%, translate 98%; "
         "the others wait for translate.",
         "| graphs | dyme | 60 | 58.7 | 0.2 |",
+        "| 4 x 9 x 5 | 12.3 | 12.3 | 300 | 300 |",
         "diffusers 0.42. Commit abc.",
         "a processor, 2 threads; torch 2, diffusers 0.42.",
     ):

@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from tools.train_mini.prompts import PHRASES, sample_prompt, style_words
+from tools.train_mini.prompts import PHRASES, sample_prompt, sample_sentence, style_words
 from tools.train_mini.sampling import grid_timesteps
 from tools.train_mini.scenes import scene
 from tools.train_mini.styles import STYLES, stylise
@@ -53,6 +53,26 @@ def test_every_style_has_phrasings_that_name_it() -> None:
         assert phrases[0] == style
         prompt = sample_prompt(style, random.Random(1))
         assert style == "photo" or any(phrase in prompt for phrase in phrases)
+
+
+@pytest.mark.parametrize("style", PHRASES)
+def test_sentences_name_their_style_and_no_other(style: str) -> None:
+    import random
+
+    rng = random.Random(3)
+    sentences = [sample_sentence(style, rng) for _ in range(60)]
+    named = [any(phrase in sentence for phrase in PHRASES[style]) for sentence in sentences]
+    assert all(named) or style == "photo"
+    assert len({len(sentence.split()) for sentence in sentences}) > 5
+    for sentence in sentences:
+        if style == "photo":
+            assert not {"old photo", "vintage photo", "night", "snow"} & {
+                phrase
+                for phrases in PHRASES.values()
+                for phrase in phrases
+                if f" {phrase} " in f" {sentence} "
+            }
+    assert style == "photo" or not all(sentence.startswith(tuple(PHRASES[style])) for sentence in sentences)
 
 
 def test_timesteps_are_those_of_the_scheduler() -> None:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention
+from transformers import CLIPTokenizer
 
-from tools.train_mini import finish, unet
+from tools.train_mini import finish, unet, words
 from tools.train_mini.attention import PairAttention
 from tools.train_mini.autoencoder import fit_pca, load_vae, to_tensor
 from tools.train_mini.checkpoint import Progress
 from tools.train_mini.data import degrade
 from tools.train_mini.model import SCALING_FACTOR, build_scheduler, build_unet, hush
+from tools.train_mini.prompts import sample_sentence
 from tools.train_mini.rollout import PromptBank, Rollout
 from tools.train_mini.sampling import grid_timesteps
 from tools.train_mini.scenes import scene
@@ -44,8 +47,6 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def rollout(work: Path) -> Rollout:
     """Batches of six pairs of windows of 64 px."""
-    from transformers import CLIPTokenizer
-
     prompts = PromptBank(CLIPTokenizer.from_pretrained(work / "tokenizer"), per_style=3)
     return Rollout(work, SIZE, 64, prompts, pairs=6, seed=1)
 
@@ -207,3 +208,32 @@ def test_unet_and_decoder_finish_together(
     assert text
     assert all(torch.equal(after[key], before["unet"][key]) for key in text)
     assert (work / "finish.pt").exists()
+
+
+def test_the_text_encoder_finds_the_words_in_a_sentence(work: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """Nothing but the text encoder changes, and sentences come nearer to what the names of the styles give."""
+    monkeypatch.setattr(words, "PER_STYLE", 40)
+    shutil.copytree(work, tmp_path / "work")
+    folder = tmp_path / "work"
+    model = unet.load_restyler(folder)
+    torch.save({"ema": model.state_dict(), "model": model.state_dict()}, folder / "unet.pt")
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    targets = words.style_embeddings(model, tokenizer, "cpu")
+    ids, styles = words.tokenized(tokenizer, sample_sentence, 6, random.Random(99))
+    assert len(ids) == len(styles) > 90
+
+    def miss() -> float:
+        found = words.embedding(now, now.text(ids)[0])
+        return float((found - targets[styles]).square().mean())
+
+    now = model
+    with torch.no_grad():
+        before = miss()
+        before_unet = {key: value.clone() for key, value in model.unet.state_dict().items()}
+    words.train_words(folder, steps=60, peak=1e-3)
+    now = unet.load_restyler(folder)
+    with torch.no_grad():
+        assert miss() < 0.7 * before
+    assert all(torch.equal(value, before_unet[key]) for key, value in now.unet.state_dict().items())
+    raw = unet.load_restyler(folder, averaged=False)
+    assert all(torch.equal(a, b) for a, b in zip(raw.text.parameters(), now.text.parameters(), strict=True))

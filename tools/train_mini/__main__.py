@@ -15,6 +15,7 @@ STAGES = (
     "unet",
     "adapt",
     "finish",
+    "words",
     "export",
     "eval",
     "clips",
@@ -35,7 +36,8 @@ def main() -> None:
     parser.add_argument("--decoder-minutes", type=float, default=8.0, help="time for the decoder, in all")
     parser.add_argument("--adapt-minutes", type=float, default=8.0, help="more for it, on the UNet's outputs")
     parser.add_argument("--unet-minutes", type=float, default=90.0, help="time for the UNet, in all")
-    parser.add_argument("--finish-minutes", type=float, default=52.0, help="time for both together, in all")
+    parser.add_argument("--finish-minutes", type=float, default=97.0, help="time for both together, in all")
+    parser.add_argument("--words-steps", type=int, default=2500, help="steps for the text encoder alone")
     parser.add_argument("--batch", type=int, default=16, help="windows of 128 px in a batch of the UNet")
     parser.add_argument(
         "--clips", type=Path, nargs="*", default=[], help="videos to evaluate on, instead of our own"
@@ -84,6 +86,10 @@ def run_stage(stage: str, options: argparse.Namespace) -> None:
         from .finish import train_together
 
         train_together(work, options.finish_minutes, options.device)
+    elif stage == "words":
+        from .words import train_words
+
+        train_words(work, options.words_steps, options.device)
     elif stage == "eval":
         from .evaluate import evaluate
 

@@ -45,8 +45,6 @@ frame:
   size: 256
   multiple: 16
 bank:
-  attention:
-    layers: [down.2, mid, up.0] # at 8 px a token it costs a tenth of the time and changes nothing
   fuse:
     threshold: 0.95
   motion:

@@ -30,7 +30,8 @@ from .unet import load_restyler, restyling_loss, unsteadiness
 __all__ = ["Finisher", "train_together"]
 
 WINDOW = 96  #: px
-STEADY = 1.5  #: weight of the change from frame to frame in the loss
+STEADY = 2.0  #: weight of the change from frame to frame in the loss
+SHIMMERING = ("neon", "black and white")  #: styles that change the most while the picture moves
 LATENTS = 0.02  #: weight of the loss of the latents, which later steps begin with
 
 
@@ -40,7 +41,8 @@ class Pairs(Rollout):
     def __init__(self, work: Path, prompts: PromptBank, pairs: int, seed: int) -> None:
         super().__init__(work, SIZES[0], WINDOW, prompts, pairs, seed)
         self.weights = [
-            weight * (2 if name in LINES else 1) for name, weight in zip(STYLES, self.weights, strict=True)
+            weight * (3 if name in SHIMMERING else 2 if name in LINES else 1)
+            for name, weight in zip(STYLES, self.weights, strict=True)
         ]
 
     def _windows(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -90,7 +92,7 @@ def draw_time(rng: random.Random) -> int:
 
 
 def train_together(
-    work: Path, minutes: float = 52.0, device: str = "cpu", pairs: int = 6, peak: float = 5e-4
+    work: Path, minutes: float = 97.0, device: str = "cpu", pairs: int = 6, peak: float = 5e-4
 ) -> None:
     """Train for `minutes` in all, resuming from `finish.pt`; then put the weights into `unet.pt` and `decoder.pt`."""
     torch.manual_seed(4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-__all__ = ["PHRASES", "corpus", "sample_prompt", "style_words"]
+__all__ = ["PHRASES", "corpus", "sample_prompt", "sample_sentence", "style_words"]
 
 #: Phrasings of each style; the first is the canonical one.
 PHRASES: dict[str, list[str]] = {
@@ -94,6 +94,12 @@ artist, on a table, in the background, very nice, award winning, fine
     .split(", ")
 )
 
+_REQUESTS = """
+a an the my this that it its of in on at to into with like as for and but so very more much all make
+makes turn turned change convert render draw drawn give look looks looking want would should could
+video clip movie film picture image frame scene effect version way style mood feel tones
+""".split()
+
 _SYLLABLES = """
 ba be bi bo bu da de di do fa fe ga go ha he ka ke ki ko la le li lo ma me mi mo na ne ni no pa pe
 pi po ra re ri ro sa se si so ta te ti to va ve vi wa we za zo an en in on ar er or al el il st tr
@@ -131,6 +137,41 @@ def sample_prompt(style: str, rng: random.Random) -> str:
     phrase = phrases[0] if rng.random() < 0.4 else rng.choice(phrases)
     template = rng.choice(_TEMPLATES)
     return template.format(style=phrase, subject=_subject(rng), filler=rng.choice(_FILLERS))
+
+
+def sample_sentence(style: str, rng: random.Random) -> str:
+    """A random sentence that asks for `style` in its midst; for `photo` it may be one that names no style.
+
+    Around the words for the style stand others: of subjects, of qualities, of requests, and made-up ones.
+    """
+    if style == "photo" and rng.random() < 0.6:
+        return " ".join(_word(rng) for _ in range(rng.randint(0, 9)))
+    while True:
+        middle = sample_prompt(style, rng) if rng.random() < 0.3 else rng.choice(PHRASES[style])
+        before = [_word(rng) for _ in range(rng.choice((0, 1, 2, 3, 4, 5, 6)))]
+        after = [_word(rng) for _ in range(rng.choice((0, 0, 1, 2, 4)))]
+        sentence = " ".join([*before, middle, *after])
+        if not _names_another(style, middle, sentence):
+            return sentence
+
+
+def _names_another(style: str, middle: str, sentence: str) -> bool:
+    """Whether words around `middle` make it the phrasing of another style, as `old` does before `photo`."""
+    return any(
+        f" {phrase} " in f" {sentence} " and phrase not in middle
+        for other, phrases in PHRASES.items()
+        if other != style
+        for phrase in phrases
+    )
+
+
+def _word(rng: random.Random) -> str:
+    kind = rng.random()
+    if kind < 0.45:
+        return _nonsense(rng)
+    if kind < 0.75:
+        return rng.choice(_REQUESTS)
+    return rng.choice(rng.choice((_THINGS, _ADJECTIVES, _FILLERS)))
 
 
 def style_words() -> set[str]:

@@ -52,12 +52,12 @@ def milliseconds(block: int, pair: tuple[torch.Tensor, torch.Tensor]) -> float:
 def mebibytes(block: int, shape: tuple[int, int, int], device: str) -> float:
     """What a search takes at its peak beside its inputs; in a process that has done nothing else."""
     pair = tokens(shape, device)
+    milliseconds(block, (pair[0][:1, :16], pair[1][:1, :16]))  # what the libraries allocate for themselves
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         milliseconds(block, pair)
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    milliseconds(block, (pair[0][:1, :16], pair[1][:1, :16]))  # what the libraries allocate for themselves
     before = peak_kibibytes()
     milliseconds(block, pair)
     return (peak_kibibytes() - before) / 1024

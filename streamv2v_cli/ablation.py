@@ -253,7 +253,7 @@ def _restyled(frames: Iterator[Frame], translator: Any, settings: Settings, cloc
 
 
 class _Clock:
-    """Adds up the time of calls whose results are on the CPU when they return.
+    """Adds up the time of calls that give frames, until their pixels are there.
 
     Attributes:
         seconds: what they took.
@@ -272,6 +272,8 @@ class _Clock:
             torch.cuda.reset_peak_memory_stats(self._device)
         started = time.perf_counter()
         result = call()
+        for frame in result:
+            _ = frame.pixels  # a GPU may still be at work on them
         self.seconds += time.perf_counter() - started
         if self.gpu_bytes is not None:
             self.gpu_bytes = max(self.gpu_bytes, int(torch.cuda.max_memory_allocated(self._device)))

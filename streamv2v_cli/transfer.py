@@ -101,7 +101,7 @@ class CudaTransfers:
         with self._cuda.stream(self._outwards):
             buffer.copy_(pixels, non_blocking=True)
             pixels.record_stream(self._outwards)
-            done = self._outwards.record_event()
+            done = self._mark()
 
         def fetch() -> np.ndarray:
             done.synchronize()
@@ -112,9 +112,13 @@ class CudaTransfers:
 
     def keep_pace(self) -> None:
         """Wait for the downloads of the tick before the last."""
-        self._ticks.append(self._outwards.record_event())
+        self._ticks.append(self._mark())
         if len(self._ticks) > 1:
             self._ticks.popleft().synchronize()
+
+    def _mark(self) -> Any:
+        """An event after the last download, which lets a processor core sleep that waits for it."""
+        return self._outwards.record_event(self._cuda.Event(blocking=True))
 
     def _page_locked(self, shape: Any, dtype: torch.dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype, pin_memory=True)

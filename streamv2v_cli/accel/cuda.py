@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 
@@ -24,7 +25,12 @@ class CudaRecorder:
 
     Args:
         device: the CUDA device.
+
+    Attributes:
+        failed: captures that did not succeed, in this process; PyTorch still refers to them.
     """
+
+    failed: list[torch.cuda.CUDAGraph] = []  # noqa: RUF012 - shared on purpose
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -42,13 +48,29 @@ class CudaRecorder:
         return output
 
     def record(self, work: Callable[[], torch.Tensor]) -> _CudaRecording:
-        """Capture a tick without running it."""
+        """Capture a tick without running it.
+
+        Raises:
+            RuntimeError: it cannot be captured; ticks can be run as they are written all the same.
+        """
         graph = torch.cuda.CUDAGraph()
+        try:
+            return _CudaRecording(graph, self._capture(graph, work))
+        except RuntimeError:
+            CudaRecorder.failed.append(graph)
+            # Before PyTorch 2.12 the allocator would go on as in a capture, and not give any memory out twice.
+            with suppress(RuntimeError):
+                torch._C._cuda_endAllocateToPool(
+                    torch.cuda.current_device() if self._device.index is None else self._device.index,
+                    self._pool,
+                )
+            raise
+
+    def _capture(self, graph: torch.cuda.CUDAGraph, work: Callable[[], torch.Tensor]) -> torch.Tensor:
         with (
             # A capture that fails leaves its own stream as the current one.
             torch.cuda.stream(torch.cuda.current_stream(self._device)),
             # Other threads, which decode and encode, may allocate meanwhile.
             torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
         ):
-            output = work()
-        return _CudaRecording(graph, output)
+            return work()

@@ -7,6 +7,7 @@ What cannot lie in a buffer, the number of rows that do something, is the tick's
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -78,6 +79,10 @@ class Ticks(Protocol):
         """Run one tick and return what the work returns."""
         ...
 
+    def settled(self, variant: Variant) -> bool:
+        """Whether such a tick will be run as it was the last time, and nothing is compiled before."""
+        ...
+
 
 class PlainTicks:
     """Runs the work as it is written."""
@@ -91,6 +96,10 @@ class PlainTicks:
     def __call__(self, variant: Variant) -> torch.Tensor:
         """Run one tick."""
         return self._work()
+
+    def settled(self, variant: Variant) -> bool:
+        """Always."""
+        return True
 
 
 class CompiledTicks:
@@ -122,10 +131,14 @@ class CompiledTicks:
         """Run one tick."""
         if variant in self._known:
             return self._compiled()
-        if not variant.steady or variant not in self._seen or len(self._known) >= _MOST_COMPILED:
+        if self.settled(variant) or variant not in self._seen:
             self._seen.add(variant)
             return self._work()
         return self._first(variant)
+
+    def settled(self, variant: Variant) -> bool:
+        """Whether it is compiled, or never will be."""
+        return variant in self._known or not variant.steady or len(self._known) >= _MOST_COMPILED
 
     def _first(self, variant: Variant) -> torch.Tensor:
         from torch._dynamo.exc import TorchDynamoException
@@ -174,9 +187,11 @@ class Recorder(Protocol):
 
 
 class GraphTicks:
-    """Captures each variant when it comes for the second time, and replays it from then on.
+    """Captures each variant when it comes for the second time in a thread, and replays it from then on.
 
-    The first time it is run as it is written, which is its warm-up; so no tick is computed for nothing.
+    The first time it is run as it is written, which is its warm-up; so no tick is computed for nothing. What that
+    makes, the libraries' handles and plans, belongs to its thread; replaying needs none of it. What is compiled as
+    well is captured once it has been compiled.
 
     Args:
         recorder: what captures it.
@@ -193,7 +208,7 @@ class GraphTicks:
         self._recorder = recorder
         self._inner = inner
         self._optional = optional
-        self._seen: set[Variant] = set()
+        self._warm = threading.local()
         self._recordings: dict[Variant, Recording] = {}
         self._seconds = 0.0
         if inner.name != "none":
@@ -214,8 +229,7 @@ class GraphTicks:
         if self.name == "none":
             return self._inner(variant)
         recording = self._recordings.get(variant)
-        if recording is None and (variant not in self._seen or len(self._recordings) >= _MOST_RECORDED):
-            self._seen.add(variant)
+        if recording is None and not self._may_record(variant):
             return self._recorder.warm_up(lambda: self._inner(variant))
         if recording is None:
             recording = self._record(variant)
@@ -224,13 +238,25 @@ class GraphTicks:
         # What the graph returns is overwritten by the next replay.
         return recording.replay().clone()
 
+    def _may_record(self, variant: Variant) -> bool:
+        """Whether a variant can be captured now; otherwise it is run, after which it may be."""
+        seen: set[Variant] = self._warm.__dict__.setdefault("seen", set())
+        if variant in seen and self._inner.settled(variant):
+            return len(self._recordings) < _MOST_RECORDED
+        seen.add(variant)
+        return False
+
+    def settled(self, variant: Variant) -> bool:
+        """Whether it is captured."""
+        return variant in self._recordings
+
     def _record(self, variant: Variant) -> Recording | None:
         """Capture a variant; None where that failed and need not work."""
         start = time.perf_counter()
         try:
             recording = self._recordings[variant] = self._recorder.record(lambda: self._inner(variant))
         except RuntimeError as error:  # of CUDA, too little memory among them
-            reason = reason_of(error)
+            reason = reason_of(_cause(error))
             if not self._optional:
                 raise DeviceError(
                     f"The tick could not be captured as a CUDA graph: {reason}", "Use --accel none."
@@ -245,6 +271,14 @@ class GraphTicks:
         return recording
 
 
+def _cause(error: BaseException) -> Exception:
+    """The first of the errors that led to this one: ending a capture after an error is one more."""
+    while isinstance(error.__context__, Exception):
+        error = error.__context__
+    assert isinstance(error, Exception)
+    return error
+
+
 def make_ticks(name: str, work: Work, device: torch.device, *, optional: bool = False) -> Ticks:
     """The way of running ticks called `name`, one of `choose_accel`; an `optional` one may turn out not to work."""
     if name == "none":
@@ -253,6 +287,8 @@ def make_ticks(name: str, work: Work, device: torch.device, *, optional: bool = 
         return CompiledTicks(work)
     from streamv2v_cli.accel.cuda import CudaRecorder
 
+    if optional and CudaRecorder.failed:
+        return PlainTicks(work)
     inner: Ticks = PlainTicks(work)
     if name == "max":
         inner = CompiledTicks(work, mode="max-autotune-no-cudagraphs")

@@ -42,11 +42,11 @@ def describe_device(device: torch.device) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Most bytes that were in use: of the GPU by this process, else of the process itself."""
+    """Most bytes that were held: of the GPU by this process, CUDA graphs and all, else by the process itself."""
     import torch
 
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
+        return torch.cuda.max_memory_reserved(device)
     if sys.platform == "win32":
         return 0
     import resource

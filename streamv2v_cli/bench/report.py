@@ -78,7 +78,8 @@ def _transcode(result: dict[str, Any]) -> str:
             ("busy", f"{shares}; the others wait for {result['bottleneck']}"),
             (
                 "start",
-                f"loaded in {result['load_seconds']:.1f} s, warm after {result['warm_up_seconds']:.1f} s more",
+                f"loaded in {result['load_seconds']:.1f} s, warm after {result['warm_up_seconds']:.1f} s more"
+                + _accel(result),
             ),
         ]
     )

@@ -24,7 +24,7 @@ STAGES = (
 )
 """The stages of a tick: pictures to the device and to their size; the VAE; prompts, schedules and partitions; the
 UNet without its bank; attention's and fusion's part in it that the bank causes; the update of the bank; the VAE;
-pictures back to their size and off the device; everything else."""
+pictures back to their size and off the device, but for a GPU, where that goes on beside the work; everything else."""
 
 
 class StageClock:
@@ -84,7 +84,7 @@ class StageClock:
     def _now(self) -> Any:
         if self._device.type == "cuda":
             event = torch.cuda.Event(enable_timing=True)
-            event.record()
+            event.record(torch.cuda.current_stream(self._device))
             return event
         if self._device.type == "mps":
             torch.mps.synchronize()

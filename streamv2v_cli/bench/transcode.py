@@ -113,6 +113,7 @@ def bench_transcode(
             )
             size = plain.model_size
             model = plain.model
+            ticks = plain.engine.ticks if plain.engine else None
             plain.close()
     if not statistics.frames_out:
         raise UsageError(f"{video} has no frames.")
@@ -129,6 +130,8 @@ def bench_transcode(
         "bottleneck": max(shares, key=shares.__getitem__),
         "load_seconds": round(loading, 2),
         "warm_up_seconds": round(warming, 2),
+        "accel": ticks.name if ticks else "none",
+        "accel_seconds": round(ticks.start_up_seconds, 2) if ticks else 0.0,
         "source_size": job.source.info.size,
         "size": size,
         "dtype": str(model.dtype).removeprefix("torch."),

@@ -102,6 +102,9 @@ class Engine:
             self._prompts.hidden,
             model.dtype,
         )
+        batch, clean = self.batch, self._clean
+        # No method of this engine, which would keep its memory until Python looks for cycles.
+        self._work = lambda: batch.tick(clean)
         accel = settings.compute.accel
         self.ticks: Ticks = make_ticks(
             choose_accel(accel, model.device), self._work, model.device, optional=accel == "auto"
@@ -153,9 +156,6 @@ class Engine:
     def compute_plainly(self) -> None:
         """Run all further ticks as they are written: for those who look on, whose hooks no graph contains."""
         self.ticks = PlainTicks(self._work)
-
-    def _work(self) -> torch.Tensor:
-        return self.batch.tick(self._clean)
 
     def prepare(self, stages: Sequence[Group | None]) -> None:
         """Bring everything up to date that a tick reads: bank, prompts, schedules and noise.

@@ -176,12 +176,13 @@ class BatchPrompts:
 
     @torch.no_grad()
     def _write(self, entries: list[int], embedding: torch.Tensor) -> None:
-        rows = torch.tensor(entries, device=self.hidden.device)
-        self.hidden[rows] = embedding
+        # One by one: a GPU would be waited for until it had the entries as an index.
+        for entry in entries:
+            self.hidden[entry] = embedding
         for layer, buffers in self._layers.values():
             key, value = _project(layer, embedding)
-            buffers.keys[rows] = key
-            buffers.values[rows] = value
+            for entry in entries:
+                buffers.keys[entry], buffers.values[entry] = key, value
 
 
 @torch.no_grad()

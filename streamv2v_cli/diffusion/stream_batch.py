@@ -9,6 +9,7 @@ import torch
 from streamv2v_cli.diffusion import guidance
 from streamv2v_cli.diffusion.schedule import BatchSchedule, Schedule
 from streamv2v_cli.settings import Guidance
+from streamv2v_cli.transfer import send
 
 __all__ = ["StreamBatch", "batch_stages"]
 
@@ -91,7 +92,7 @@ class StreamBatch:
 
     def set_noise(self, noise: torch.Tensor) -> None:
         """Set the noises, (S, 1 or group, C, h, w), that frames get on entering each step."""
-        self.noise.copy_(noise)
+        send(noise, self.noise)
 
     def tick(self, clean: torch.Tensor) -> torch.Tensor:
         """Let a group of frames in at step 0, move all frames one step on, let the last group out.

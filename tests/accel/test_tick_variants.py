@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from streamv2v_cli.accel import CompiledTicks, GraphTicks, PlainTicks, Variant
+from streamv2v_cli.accel import CompiledTicks, GraphTicks, PlainTicks, Variant, make_ticks
+from streamv2v_cli.accel.cuda import CudaRecorder
 from streamv2v_cli.errors import DeviceError
 
 STEADY, CUT = Variant(0, 1, False), Variant(1, 0, False)
@@ -78,11 +82,62 @@ def test_a_tick_that_cannot_be_compiled_is_one_error() -> None:
         ticks(STEADY)
 
 
+def test_each_thread_warms_up_for_itself() -> None:
+    """What warming up makes, the handles of libraries, other threads do not have; what is captured, they do."""
+    recorder = Recorder()
+    ticks = GraphTicks(recorder, PlainTicks(lambda: torch.zeros(2)))
+    ticks(STEADY)
+    for calls in (2, 1):
+        thread = threading.Thread(target=lambda calls=calls: [ticks(STEADY) for _ in range(calls)])
+        thread.start()
+        thread.join()
+    assert recorder.did == ["warm-up", "warm-up", "record", "replay", "replay"]
+
+
+class Working:
+    """Runs what it warms up with and what it captures."""
+
+    def __init__(self, steps: list[str]) -> None:
+        self.steps = steps
+
+    def warm_up(self, work: Callable[[], torch.Tensor]) -> torch.Tensor:
+        self.steps.append("warm-up")
+        return work()
+
+    def record(self, work: Callable[[], torch.Tensor]) -> Recorder:
+        self.steps.append("record")
+        work()
+        return Recorder()
+
+
+def test_nothing_is_compiled_within_a_capture() -> None:
+    steps: list[str] = []
+
+    def compiling() -> torch.Tensor:
+        steps.append("compiled")
+        return torch.ones(1)
+
+    inner = CompiledTicks(lambda: torch.zeros(1))
+    inner._compiled = compiling
+    ticks = GraphTicks(Working(steps), inner)
+    for _ in range(4):
+        ticks(STEADY)
+    assert steps == ["warm-up", "warm-up", "compiled", "record", "compiled"]
+    assert (ticks.name, ticks.recorded) == ("max", 1)
+    steps.clear()
+    for _ in range(3):
+        ticks(CUT)
+    assert steps == ["warm-up", "record"]
+
+
 class Refusing(Recorder):
     """Cannot capture, as where a library waits for the device in the midst of a tick."""
 
     def record(self, work: object) -> Recorder:
-        raise RuntimeError("operation not permitted when stream is capturing\nand so on")
+        try:
+            raise RuntimeError("operation not permitted when stream is capturing\nand so on")
+        finally:  # as the end of a capture does
+            raise RuntimeError("operation failed due to a previous error during capture")
 
 
 def test_where_graphs_fail_ticks_run_without(caplog: pytest.LogCaptureFixture) -> None:
@@ -108,3 +163,16 @@ def test_graphs_that_were_asked_for_are_an_error_where_they_fail() -> None:
     ticks(STEADY)
     with pytest.raises(DeviceError, match="could not be captured as a CUDA graph: operation not permitted"):
         ticks(STEADY)
+
+
+def test_after_one_failure_auto_does_not_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CudaRecorder, "__init__", lambda self, device: None)
+    monkeypatch.setattr(CudaRecorder, "failed", [])
+    cuda = torch.device("cuda")
+    kinds = []
+    for failed in ([], ["a graph"]):
+        monkeypatch.setattr(CudaRecorder, "failed", failed)
+        kinds += [
+            type(make_ticks("graphs", lambda: torch.zeros(1), cuda, optional=way)) for way in (True, False)
+        ]
+    assert kinds == [GraphTicks, GraphTicks, PlainTicks, GraphTicks]

@@ -267,3 +267,20 @@ def test_the_text_encoder_makes_room(
     assert sent == []
     encoder.encode("a red cat", "")
     assert sent == (["cpu"] if leaves else [])
+
+
+def test_an_engine_goes_at_once_when_nobody_needs_it(model: Any, settings: Any, frames: Any) -> None:
+    """Its bank and its graphs may be gigabytes, and those of the next size are made right after."""
+    import gc
+    import weakref
+
+    translator = Translator(model, settings())
+    for frame in frames(3):
+        translator.push(frame)
+    gc.disable()
+    try:
+        gone = weakref.ref(translator.engine)
+        translator.close()
+        assert gone() is None
+    finally:
+        gc.enable()

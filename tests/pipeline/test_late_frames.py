@@ -137,12 +137,22 @@ class FakeStream:
     def wait_stream(self, other: FakeStream) -> None:
         self.cuda.log.append(f"{self.name} waits for {other.name}")
 
-    def record_event(self) -> Any:
-        number = self.cuda.events = self.cuda.events + 1
-        self.cuda.log.append(f"event {number} on {self.name}")
-        return type(
-            "Event", (), {"synchronize": lambda _: self.cuda.log.append(f"host waits for {number}")}
-        )()
+    def record_event(self, event: FakeEvent) -> FakeEvent:
+        event.number = self.cuda.events = self.cuda.events + 1
+        self.cuda.log.append(f"event {event.number} on {self.name}")
+        return event
+
+
+class FakeEvent:
+    """A place in a queue."""
+
+    number = 0
+
+    def __init__(self, cuda: FakeCuda) -> None:
+        self.cuda = cuda
+
+    def synchronize(self) -> None:
+        self.cuda.log.append(f"host waits for {self.number}")
 
 
 class FakeCuda:
@@ -172,6 +182,10 @@ class FakeCuda:
 
     def Stream(self, device: torch.device) -> FakeStream:  # noqa: N802 - as in torch.cuda
         return FakeStream(self, next(self.names))
+
+    def Event(self, *, blocking: bool) -> FakeEvent:  # noqa: N802 - as in torch.cuda
+        assert blocking, "a thread that waits may not take a processor core from the others"
+        return FakeEvent(self)
 
     def current_stream(self, device: torch.device) -> FakeStream:
         return self.current
@@ -244,6 +258,8 @@ def test_a_gpu_is_not_waited_for() -> None:
         frames = clip(12)
         for number, frame in enumerate(frames):
             quiet = way is CudaTransfers and number >= 6
+            if number == 8:
+                subject.set_prompt("a dog")
             torch.cuda.set_sync_debug_mode("error" if quiet else "default")
             try:
                 out += subject.push(frame)
@@ -251,6 +267,8 @@ def test_a_gpu_is_not_waited_for() -> None:
                 torch.cuda.set_sync_debug_mode("default")
         out += subject.flush()
         results.append([frame.pixels for frame in out])
+        assert subject.engine is not None
+        assert subject.engine.ticks.name == "graphs"
         subject.close()
     assert len(results[0]) == len(results[1]) == 12
     for direct, late in zip(*results, strict=True):

@@ -65,6 +65,8 @@ def _for_pictures(
 ) -> list[str]:
     """What needs less memory, what costs least first."""
     ways = ["--lookahead 1 (the same pictures)"] if lookahead > 1 else []
+    if device.type == "cuda" and settings.compute.accel in ("auto", "graphs", "max"):
+        ways.append("--accel none")  # graphs have memory of their own
     ways += _half_precision(device, dtype)
     if settings.bank.kind == "queue" and settings.bank.size > 1:
         ways.append("--bank-size 1 or --bank dyme")

@@ -52,15 +52,27 @@ def test_what_the_allocator_really_says() -> None:
 @pytest.mark.parametrize(
     ("changes", "device", "dtype", "lookahead", "ways"),
     [
-        ({}, CUDA, torch.float16, 4, "--lookahead 1 (the same pictures), --size 384 or --steps 2"),
-        ({}, CUDA, torch.float32, 1, "--dtype float16, --size 384 or --steps 2"),
+        (
+            {},
+            CUDA,
+            torch.float16,
+            4,
+            "--lookahead 1 (the same pictures), --accel none, --size 384 or --steps 2",
+        ),
+        (
+            {"compute": {"accel": "none"}},
+            CUDA,
+            torch.float32,
+            1,
+            "with --dtype float16, --size 384 or --steps 2",
+        ),
         ({}, CPU, torch.float32, 1, "--dtype bfloat16, --size 384 or --steps 2"),
         (
             {"bank": {"kind": "queue", "size": 4}, "diffusion": {"steps": 1}},
             CUDA,
             torch.float16,
             1,
-            "--bank-size 1 or --bank dyme or --size 384",
+            "--accel none, --bank-size 1 or --bank dyme or --size 384",
         ),
         (
             {"diffusion": {"steps": 1, "guidance": {"kind": "full"}}},
@@ -83,7 +95,7 @@ def test_only_what_helps_is_named(
 
 
 def test_what_is_as_small_as_can_be_has_no_advice() -> None:
-    settings = Settings.model_validate({"diffusion": {"steps": 1}})
+    settings = Settings.model_validate({"diffusion": {"steps": 1}, "compute": {"accel": "none"}})
     assert too_little_memory(settings, CUDA, torch.float16, (64, 64), 1).remedy == ""
 
 

@@ -27,8 +27,10 @@ SHAPES = ((4, 4096, 320), (16, 4096, 320))
 """Rows, tokens and channels of the finest layers of Stable Diffusion 1.5 at 512x512: dynamic merging with 4 steps,
 and feature fusion in all layers with lookahead 4."""
 
+WAYS = {"at once": 2**62, "in blocks": matching._BLOCK}
+"""Cosines in memory at a time."""
+
 _ROUNDS = 4
-_WHOLE = 2**62
 
 
 def tokens(shape: tuple[int, int, int], device: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,15 +73,15 @@ def peak_kibibytes() -> int:
 
 def compare(shape: tuple[int, int, int], device: str) -> dict[str, Any]:
     """Both ways at one shape."""
-    ways, pair = {"at once": _WHOLE, "in blocks": matching._BLOCK}, tokens(shape, device)
-    times: dict[str, list[float]] = {name: [] for name in ways}
+    pair = tokens(shape, device)
+    times: dict[str, list[float]] = {name: [] for name in WAYS}
     for number in range(_ROUNDS + 1):
-        for name in list(ways)[:: -1 if number % 2 else 1]:
-            taken = milliseconds(ways[name], pair)
+        for name in list(WAYS)[:: -1 if number % 2 else 1]:
+            taken = milliseconds(WAYS[name], pair)
             if number:
                 times[name].append(taken)
     row: dict[str, Any] = {"shape": shape}
-    for name, block in ways.items():
+    for name, block in WAYS.items():
         with ProcessPoolExecutor(1, get_context("spawn")) as alone:
             memory = alone.submit(mebibytes, block, shape, device).result()
         row[name] = {"ms": round(statistics.median(times[name]), 2), "mebibytes": round(memory, 1)}
@@ -91,10 +93,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args()
-    block = matching._BLOCK
     rows = []
     for shape in SHAPES:
-        matching._BLOCK = block
         rows.append(compare(shape, options.device))
         print(json.dumps(rows[-1]), flush=True)
     device = torch.device(options.device)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .configuration import override
 from .errors import ConfigError, SourceError
+from .frame import wait_for_pixels
 from .metrics import Comparison, FlowEstimator
 from .pairing import frames_of, open_video
 from .pipeline import Statistics
@@ -272,8 +273,7 @@ class _Clock:
             torch.cuda.reset_peak_memory_stats(self._device)
         started = time.perf_counter()
         result = call()
-        for frame in result:
-            _ = frame.pixels  # a GPU may still be at work on them
+        wait_for_pixels(result)
         self.seconds += time.perf_counter() - started
         if self.gpu_bytes is not None:
             self.gpu_bytes = max(self.gpu_bytes, int(torch.cuda.max_memory_allocated(self._device)))

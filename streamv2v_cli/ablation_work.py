@@ -9,7 +9,7 @@ from pathlib import Path
 from .ablation import Cell, Table, Variant, changed, measure
 from .ablation_cells import CellFile, key_of
 from .ablation_report import Result
-from .metrics import DisFlow, FlowEstimator
+from .metrics import choose_flow
 from .models.device import pick_device
 from .settings import Settings
 
@@ -82,7 +82,7 @@ class Work:
     def _loaded(self) -> Callable[[Settings, str], Cell]:
         from .models import load_model
 
-        flow = self._flow_estimator()
+        flow = choose_flow(self._flow, self._flow_weights, lambda: self.device, self._say)
         model = load_model(self._settings)
         judge = None
         if self._clip is not None:
@@ -96,13 +96,6 @@ class Work:
         return lambda settings, video: measure(
             model, settings, video, frames=self._frames, flow=flow, clip=judge, progress=self._progress
         )
-
-    def _flow_estimator(self) -> FlowEstimator:
-        if self._flow == "dis":
-            return DisFlow()
-        from .metrics.raft import RaftFlow
-
-        return RaftFlow(self._flow_weights, self.device, self._say)
 
     def _say(self, line: str) -> None:
         if self._tell:

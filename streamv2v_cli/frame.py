@@ -7,11 +7,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import numpy as np
 
-__all__ = ["Frame", "LateFrame"]
+__all__ = ["Frame", "LateFrame", "wait_for_pixels"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,3 +74,9 @@ class LateFrame(Frame):
             object.__setattr__(self, "_pixels", self._fetch())
             object.__setattr__(self, "_fetch", None)
         return self._pixels
+
+
+def wait_for_pixels(frames: Iterable[Frame]) -> None:
+    """Return once the pixels of all of them are there."""
+    for frame in frames:
+        _ = frame.pixels

@@ -79,6 +79,10 @@ class Ticks(Protocol):
         """Run one tick and return what the work returns."""
         ...
 
+
+class CapturableTicks(Ticks, Protocol):
+    """Ticks that run kernel after kernel, and so can be captured."""
+
     def settled(self, variant: Variant) -> bool:
         """Whether such a tick will be run as it was the last time, and nothing is compiled before."""
         ...
@@ -204,7 +208,7 @@ class GraphTicks:
 
     name = "graphs"
 
-    def __init__(self, recorder: Recorder, inner: Ticks, *, optional: bool = False) -> None:
+    def __init__(self, recorder: Recorder, inner: CapturableTicks, *, optional: bool = False) -> None:
         self._recorder = recorder
         self._inner = inner
         self._optional = optional
@@ -246,10 +250,6 @@ class GraphTicks:
         seen.add(variant)
         return False
 
-    def settled(self, variant: Variant) -> bool:
-        """Whether it is captured."""
-        return variant in self._recordings
-
     def _record(self, variant: Variant) -> Recording | None:
         """Capture a variant; None where that failed and need not work."""
         start = time.perf_counter()
@@ -289,7 +289,7 @@ def make_ticks(name: str, work: Work, device: torch.device, *, optional: bool = 
 
     if optional and CudaRecorder.failed:
         return PlainTicks(work)
-    inner: Ticks = PlainTicks(work)
+    inner: CapturableTicks = PlainTicks(work)
     if name == "max":
         inner = CompiledTicks(work, mode="max-autotune-no-cudagraphs")
     return GraphTicks(CudaRecorder(device), inner, optional=optional)

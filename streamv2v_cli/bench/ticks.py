@@ -14,7 +14,7 @@ from streamv2v_cli.bench.machine import describe_device, describe_machine, peak_
 from streamv2v_cli.bench.random_model import PREFIX, random_model
 from streamv2v_cli.bench.stages import StageClock, watch_translator
 from streamv2v_cli.diffusion import Translator
-from streamv2v_cli.frame import Frame
+from streamv2v_cli.frame import Frame, wait_for_pixels
 from streamv2v_cli.models import load_model
 
 if TYPE_CHECKING:
@@ -144,9 +144,9 @@ def _time_round(subject: Subject, pictures: list[np.ndarray], length: int) -> No
     ticks = []
     for number in range(length):
         out = _push(subject, pictures)
-        _wait_for(subject.late)
+        wait_for_pixels(subject.late)
         if number + 1 == length:
-            _wait_for(out)
+            wait_for_pixels(out)
         subject.late = out
         now = time.perf_counter()
         subject.waiting = (subject.waiting[0] + now - before, subject.waiting[1] + 1)
@@ -158,11 +158,6 @@ def _time_round(subject: Subject, pictures: list[np.ndarray], length: int) -> No
     alone = subject.translator.model.device.type != "cuda" or len(ticks) < 3
     subject.ticks += ticks if alone else ticks[1:-1]
     subject.rounds.append(before - begin)
-
-
-def _wait_for(frames: list[Frame]) -> None:
-    for frame in frames:
-        _ = frame.pixels
 
 
 def _push(subject: Subject, pictures: list[np.ndarray]) -> list[Frame]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.bench.machine import describe_device, describe_machine, peak_memory
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.frame import Frame
+from streamv2v_cli.frame import Frame, wait_for_pixels
 
 if TYPE_CHECKING:
     from streamv2v_cli.configuration import Resolved
@@ -56,7 +56,7 @@ class _BusySink(_Busy):
 
     def write(self, frame: Frame) -> None:
         """Wait for the pixels, then take the time of writing them."""
-        _ = frame.pixels
+        wait_for_pixels([frame])
         self._write(frame)
 
 

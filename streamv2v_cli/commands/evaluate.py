@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UsageError
-from .flow import FlowName, FlowOption, FlowWeights, check_flow
+from .flow import FlowOption, FlowWeights, check_flow
 from .options import setting_option
 from .verbosity import NoProgress, Quiet
 
 if TYPE_CHECKING:
     import torch
 
-    from ..metrics import DisFlow
     from ..metrics.clip import ClipScore
-    from ..metrics.raft import RaftFlow
 
 __all__ = ["evaluate"]
 
@@ -108,8 +106,14 @@ def evaluate(
             from ..evaluation import evaluate as measure
             from ..evaluation_report import JsonReport, table
             from ..evaluation_report import plot as draw
+            from ..metrics import choose_flow
 
-            motion = _flow(flow, flow_weights, device, tell=not quiet)
+            motion = choose_flow(
+                flow,
+                flow_weights,
+                lambda: _picked(device),
+                lambda line: None if quiet else print(line, file=sys.stderr),
+            )
             judge = _clip_score(clip, prompt, device) if clip else None
             report = None
             if json_report is not None:
@@ -152,16 +156,6 @@ def _check_results(inputs: tuple[str, ...], json_report: str | None, plot: str |
             check_result_path(Path(result), option, inputs)
     if json_report is not None and json_report == plot:
         raise UsageError(f"--json and --plot both name {plot}.", "Give two names.")
-
-
-def _flow(name: FlowName, weights: str | None, device: str | None, *, tell: bool) -> DisFlow | RaftFlow:
-    if name == "dis":
-        from ..metrics import DisFlow
-
-        return DisFlow()
-    from ..metrics.raft import RaftFlow
-
-    return RaftFlow(weights, _picked(device), lambda line: print(line, file=sys.stderr) if tell else None)
 
 
 def _clip_score(clip: str, prompt: str, device: str | None) -> ClipScore:

@@ -4,6 +4,6 @@ Nothing here knows of files or of the command line.
 """
 
 from .comparison import Comparison, FrameFigures, Means
-from .flow import DisFlow, FlowEstimator
+from .flow import DisFlow, FlowEstimator, choose_flow
 
-__all__ = ["Comparison", "DisFlow", "FlowEstimator", "FrameFigures", "Means"]
+__all__ = ["Comparison", "DisFlow", "FlowEstimator", "FrameFigures", "Means", "choose_flow"]

@@ -6,13 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import sqrt
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from ..errors import MediaError
 
-__all__ = ["DisFlow", "FlowEstimator", "Motion", "luma", "motion_between", "visible_after"]
+if TYPE_CHECKING:
+    import torch
+
+    from .raft import RaftFlow
+
+__all__ = ["DisFlow", "FlowEstimator", "Motion", "choose_flow", "luma", "motion_between", "visible_after"]
 
 FlowEstimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Two (height, width) uint8 pictures a and b -> (height, width, 2) float32, in pixels.
@@ -52,6 +58,30 @@ class DisFlow:
             )
         flow: np.ndarray = self._estimator.calc(a, b, None)
         return flow
+
+
+def choose_flow(
+    name: str,
+    weights: str | None,
+    device: Callable[[], torch.device | str],
+    tell: Callable[[str], None],
+) -> DisFlow | RaftFlow:
+    """The estimator called `dis` or `raft`; PyTorch is loaded for the second alone.
+
+    Args:
+        name: of the estimator.
+        weights: of RAFT, as a file; None for the published ones.
+        device: where RAFT runs.
+        tell: is given a line if its weights must be fetched.
+
+    Raises:
+        StreamV2VError: torchvision or the weights cannot be had or used.
+    """
+    if name == "dis":
+        return DisFlow()
+    from .raft import RaftFlow
+
+    return RaftFlow(weights, device(), tell)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streamv2v_cli.accel import choose_accel
 from streamv2v_cli.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _for_pictures(
 ) -> list[str]:
     """What needs less memory, what costs least first."""
     ways = ["--lookahead 1 (the same pictures)"] if lookahead > 1 else []
-    if device.type == "cuda" and settings.compute.accel in ("auto", "graphs", "max"):
+    if choose_accel(settings.compute.accel, device) in ("graphs", "max"):
         ways.append("--accel none")  # graphs have memory of their own
     ways += _half_precision(device, dtype)
     if settings.bank.kind == "queue" and settings.bank.size > 1:

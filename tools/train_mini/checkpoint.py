@@ -1,13 +1,14 @@
-"""What the two training loops share: a resumable state with averaged weights, and a clock."""
+"""What the training loops share: a resumable state with averaged weights, a clock, and changes to what is saved."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "put_back"]
 
 
 class Progress:
@@ -74,7 +75,7 @@ class Progress:
         self.spent, self.last = self.spent + now - self.last, now
 
     def save(self) -> None:
-        """Write the checkpoint beside the old one and rename it; the time this takes is not counted."""
+        """Write the checkpoint; the time this takes is not counted."""
         state = {
             "model": self.module.state_dict(),
             "ema": self.average,
@@ -82,7 +83,20 @@ class Progress:
             "spent": self.spent,
             "step": self.step,
         }
-        partial = self.path.with_suffix(".tmp")
-        torch.save(state, partial)
-        partial.replace(self.path)
+        write(self.path, state)
         self.last = time.monotonic()
+
+
+def put_back(path: Path, weights: dict[str, torch.Tensor], parts: tuple[str, ...] = ("ema",)) -> None:
+    """Replace some weights in a checkpoint: of the averaged ones (`ema`), of the others (`model`), or of both."""
+    state = torch.load(path, weights_only=True, map_location="cpu")
+    for part in parts:
+        state[part] |= {name: value.cpu() for name, value in weights.items()}
+    write(path, state)
+
+
+def write(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint beside the old one and rename it, so that there is always a whole one."""
+    partial = path.with_suffix(".tmp")
+    torch.save(state, partial)
+    partial.replace(path)

@@ -16,7 +16,7 @@ from torch import nn
 from transformers import CLIPTokenizer
 
 from .autoencoder import load_vae, mixed_windows, to_tensor
-from .checkpoint import Progress
+from .checkpoint import Progress, put_back
 from .data import SIZES
 from .decoder import DETAIL, detail
 from .model import PATCH, QUIET, SCALING_FACTOR, build_scheduler
@@ -142,16 +142,9 @@ def train_together(
             losses.clear()
         if progress.step % 500 == 0 or progress.done >= 1:
             progress.save()
-    put_back(work, progress.average)
-
-
-def put_back(work: Path, weights: dict[str, torch.Tensor]) -> None:
-    """Write the averaged weights of a `Finisher` into the checkpoints that they came from."""
-    for name, prefix in (("unet", "unet."), ("decoder", "decoder.")):
-        path = work / f"{name}.pt"
-        state = torch.load(path, weights_only=True, map_location="cpu")
-        for key, value in weights.items():
-            if key.startswith(prefix):
-                state["ema"][key if name == "unet" else key.removeprefix(prefix)] = value.cpu()
-        torch.save(state, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
+    unet = {name: value for name, value in progress.average.items() if name.startswith("unet.")}
+    decoder = {
+        name.removeprefix("decoder."): value for name, value in progress.average.items() if name not in unet
+    }
+    put_back(work / "unet.pt", unet)
+    put_back(work / "decoder.pt", decoder)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 from transformers import CLIPTokenizer
 
+from .checkpoint import put_back
 from .prompts import PHRASES, sample_prompt, sample_sentence
 from .tokenizer import MAX_LENGTH
 from .unet import Restyler, load_restyler
@@ -23,12 +23,6 @@ __all__ = ["train_words"]
 
 PER_STYLE = 2500  #: sentences of each style
 BATCH = 144
-_PADDED: dict[str, Any] = {
-    "padding": "max_length",
-    "max_length": MAX_LENGTH,
-    "truncation": True,
-    "return_tensors": "pt",
-}
 KEEP = 0.02  #: weight of the change of what the encoder says of short prompts, which cross-attention reads
 
 
@@ -64,7 +58,8 @@ def train_words(work: Path, steps: int = 2500, device: str = "cpu", peak: float 
         if step % 250 == 0:
             print(f"words step {step}, loss {sum(losses) / len(losses):.4f}", flush=True)
             losses.clear()
-    put_back(work, model)
+    text = {f"text.{name}": value for name, value in model.text.state_dict().items()}
+    put_back(work / "unet.pt", text, parts=("ema", "model"))
 
 
 def embedding(model: Restyler, hidden: torch.Tensor) -> torch.Tensor:
@@ -77,16 +72,9 @@ def embedding(model: Restyler, hidden: torch.Tensor) -> torch.Tensor:
 @torch.no_grad()
 def style_embeddings(model: Restyler, tokenizer: CLIPTokenizer, device: str) -> torch.Tensor:
     """The embedding (styles, width) of the bare name of every style."""
-    ids = tokenizer([phrases[0] for phrases in PHRASES.values()], **_PADDED).input_ids
+    names = [phrases[0] for phrases in PHRASES.values()]
+    ids = tokenizer(names, padding="max_length", max_length=MAX_LENGTH, return_tensors="pt").input_ids
     return embedding(model, model.text(ids.to(device))[0])
-
-
-_PADDED: dict[str, Any] = {
-    "padding": "max_length",
-    "max_length": MAX_LENGTH,
-    "truncation": True,
-    "return_tensors": "pt",
-}
 
 
 def tokenized(
@@ -96,19 +84,8 @@ def tokenized(
     ids, styles = [], []
     for number, style in enumerate(PHRASES):
         drawn = [sample(style, rng) for _ in range(per_style)]
-        found = tokenizer(drawn, verbose=False).input_ids
-        fitting = [text for text, its in zip(drawn, found, strict=True) if len(its) <= MAX_LENGTH]
-        ids.append(tokenizer(fitting, **_PADDED).input_ids)
+        found = tokenizer(drawn, padding="max_length", max_length=MAX_LENGTH, verbose=False).input_ids
+        fitting = [one for one in found if len(one) == MAX_LENGTH]
+        ids += fitting
         styles += [number] * len(fitting)
-    return torch.cat(ids), torch.tensor(styles)
-
-
-def put_back(work: Path, model: Restyler) -> None:
-    """Write the text encoder into `work/unet.pt`."""
-    path = work / "unet.pt"
-    state = torch.load(path, weights_only=True, map_location="cpu")
-    for key, value in model.text.state_dict().items():
-        for part in ("ema", "model"):
-            state[part][f"text.{key}"] = value.cpu()
-    torch.save(state, path.with_suffix(".tmp"))
-    path.with_suffix(".tmp").replace(path)
+    return torch.tensor(ids), torch.tensor(styles)

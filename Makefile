@@ -40,6 +40,7 @@ check: setup ## lint, formatting, types, and known weaknesses of what is pinned
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 	@$(BIN)/python -m tools.audit
 
 format: setup ## fix formatting and what lint can fix
@@ -74,7 +75,7 @@ soak: setup ## long runs: memory, speed, sound against picture, sharpness (an ho
 
 faults: setup ## signals at fifty random moments, a camera lost twenty times, and all other faults
 	@STREAMV2V_SIGNAL_RUNS=50 STREAMV2V_CUTS=20 STREAMV2V_CUT_SECONDS=5 $(BIN)/python -m pytest -q \
-		tests/robustness/test_faults.py tests/live/test_many_cuts.py
+		tests/robustness/test_faults.py tests/media/live/test_many_cuts.py
 
 fuzz: setup ## search for inputs that break it; SECONDS=600 for each target
 	@$(BIN)/python -m tools.fuzz --seconds $(SECONDS)

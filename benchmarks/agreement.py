@@ -22,9 +22,9 @@ import torch
 from benchmarks.machine import describe_machine
 from streamv2v_cli.bench.machine import describe_device
 from streamv2v_cli.bench.ticks import load, moving_pictures
-from streamv2v_cli.diffusion import Translator
+from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.settings.schema import Settings
 
 RESULTS = Path(__file__).parent / "results"
 KINDS = ("dyme", "queue", "none")
@@ -53,7 +53,7 @@ def compare(options: argparse.Namespace, models: list[Any], kind: str, accel: st
         if all(finished):
             figures.append(psnr(decoded[id(plain)], decoded[id(fast)]))
     assert fast.engine is not None
-    start_up = fast.engine.ticks.start_up_seconds
+    start_up = fast.engine.runner.start_up_seconds
     for translator in (plain, fast):
         translator.close()
     return {

@@ -23,11 +23,11 @@ import numpy as np
 import torch
 
 from benchmarks.machine import describe_machine
-from streamv2v_cli.bank.store import BankStep, LayerBank
-from streamv2v_cli.configuration import resolve
-from streamv2v_cli.diffusion import Translator
+from streamv2v_cli.bank.layer_bank import BankStep, LayerBank
+from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.models import load_model, recommended_settings
+from streamv2v_cli.settings.resolve import resolve
 
 _LEAST = 40
 """Frames of one line at least: several come out at once."""
@@ -122,7 +122,7 @@ def main() -> None:
 
 def _random_model() -> Any:
     sys.path.append(str(Path(__file__).parents[1] / "tests"))
-    from tiny import tiny_model  # type: ignore[import-not-found, unused-ignore]
+    from helpers.tiny import tiny_model  # type: ignore[import-not-found, unused-ignore]
 
     return tiny_model()
 

@@ -10,9 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .configuration import Resolved, preset_names, resolve, to_yaml
-    from .diffusion.translator import Translator
-    from .errors import (
+    from streamv2v_cli.diffusion.translator import Translator
+    from streamv2v_cli.errors import (
         ConfigError,
         DeviceError,
         MediaError,
@@ -23,9 +22,11 @@ if TYPE_CHECKING:
         StreamV2VError,
         UsageError,
     )
-    from .frame import Frame
-    from .models.load import Model, load_model
-    from .settings import Settings
+    from streamv2v_cli.frame import Frame
+    from streamv2v_cli.models.load import Model, load_model
+    from streamv2v_cli.settings.resolve import Resolved, preset_names, to_yaml
+    from streamv2v_cli.settings.schema import Settings
+    from streamv2v_cli.transcode.configure import resolve
 
 __version__ = "0.1.0"
 
@@ -54,13 +55,13 @@ __all__ = [
 _MODULES = {
     "Frame": "frame",
     "Model": "models.load",
-    "Resolved": "configuration",
-    "Settings": "settings",
+    "Resolved": "settings.resolve",
+    "Settings": "settings.schema",
     "Translator": "diffusion.translator",
     "load_model": "models.load",
-    "preset_names": "configuration",
-    "resolve": "configuration",
-    "to_yaml": "configuration",
+    "preset_names": "settings.resolve",
+    "resolve": "transcode.configure",
+    "to_yaml": "settings.resolve",
 }
 
 

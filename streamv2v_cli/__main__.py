@@ -10,7 +10,7 @@ __all__ = ["main"]
 def main() -> None:
     """Run a command and exit with its code; an interruption before it can be understood ends without a word."""
     try:
-        from .app import main as run
+        from streamv2v_cli.app import main as run
     except KeyboardInterrupt:
         os._exit(130)
     run()

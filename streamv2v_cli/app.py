@@ -21,9 +21,9 @@ import typer
 from typer.core import TyperGroup, TyperOption
 from typer.main import get_command, get_group
 
-from . import __version__
-from .errors import StreamV2VError
-from .media.address import masked
+from streamv2v_cli import __version__
+from streamv2v_cli.errors import StreamV2VError
+from streamv2v_cli.logs import masked
 
 __all__ = ["app", "main"]
 
@@ -55,7 +55,7 @@ _DEBUG = "streamv2v.debug"
 def _load(name: str, debug_option: TyperOption) -> Any:
     """Import the command `name` and build it, with --debug among the options of each of its leaves."""
     module, _, attribute = COMMANDS[name].partition(":")
-    target = getattr(import_module(f".commands.{module}", __package__), attribute)
+    target = getattr(import_module(f"streamv2v_cli.commands.{module}"), attribute)
     if not isinstance(target, typer.Typer):
         single = typer.Typer(add_completion=False)
         single.command(name)(target)

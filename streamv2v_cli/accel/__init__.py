@@ -1,14 +1,21 @@
 """Running the tick: as it is written, compiled, or replayed from a CUDA graph."""
 
 from streamv2v_cli.accel.choose import choose_accel
-from streamv2v_cli.accel.ticks import CompiledTicks, GraphTicks, PlainTicks, Ticks, Variant, make_ticks
+from streamv2v_cli.accel.runners import (
+    CompiledRunner,
+    CudaGraphRunner,
+    PlainRunner,
+    TickRunner,
+    TickVariant,
+    make_runner,
+)
 
 __all__ = [
-    "CompiledTicks",
-    "GraphTicks",
-    "PlainTicks",
-    "Ticks",
-    "Variant",
+    "CompiledRunner",
+    "CudaGraphRunner",
+    "PlainRunner",
+    "TickRunner",
+    "TickVariant",
     "choose_accel",
-    "make_ticks",
+    "make_runner",
 ]

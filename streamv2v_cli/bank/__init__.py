@@ -1,6 +1,7 @@
 """Feature banks: what a frame remembers of the past (section 4 of the StreamV2V paper)."""
 
 from streamv2v_cli.bank.feature_bank import FeatureBank, RowEvent
+from streamv2v_cli.bank.layer_bank import BankStep, LayerBank
 from streamv2v_cli.bank.processor import (
     PromptFeatures,
     StreamAttnProcessor,
@@ -8,7 +9,6 @@ from streamv2v_cli.bank.processor import (
     join_projections,
     restore,
 )
-from streamv2v_cli.bank.store import BankStep, LayerBank
 
 __all__ = [
     "BankStep",

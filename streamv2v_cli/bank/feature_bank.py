@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from streamv2v_cli.accel.transfer import send
+from streamv2v_cli.bank.layer_bank import BankStep, LayerBank
 from streamv2v_cli.bank.layers import AttentionLayer, attention_layers, select_layers
 from streamv2v_cli.bank.merging import draw_partition
-from streamv2v_cli.bank.store import BankStep, LayerBank
-from streamv2v_cli.settings import Bank
-from streamv2v_cli.transfer import send
+from streamv2v_cli.settings.schema import Bank
 
 __all__ = ["FeatureBank", "RowEvent"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from streamv2v_cli.accel.seeding import generator
 from streamv2v_cli.bank.matching import blocks_of, nearest_tokens, take_tokens
-from streamv2v_cli.seeding import generator
 
 __all__ = ["draw_partition", "group_mean", "match_similarity", "match_tokens", "merge_tokens"]
 

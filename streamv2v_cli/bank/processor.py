@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from streamv2v_cli.bank.attention import AttentionBackend, extended_attention
+from streamv2v_cli.bank.layer_bank import BankStep, LayerBank
 from streamv2v_cli.bank.layers import AttentionLayer, attention_layers
-from streamv2v_cli.bank.store import BankStep, LayerBank
 from streamv2v_cli.errors import ModelError
 
 __all__ = [

@@ -1,1 +1,1 @@
-"""Measuring what users run: ticks of the translator, and whole transcodes."""
+"""What this machine can do: stages, ticks, whole transcodes, and what stands in the way."""

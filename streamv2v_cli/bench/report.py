@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamv2v_cli.progress import bytes_text
+from streamv2v_cli.reports.text import bytes_text
 
 __all__ = ["report_text"]
 

@@ -101,7 +101,7 @@ def watch_translator(clock: StageClock, translator: Any) -> None:
     clock.watch(translator, "render", "frames out")
     clock.watch(engine, "prepare", "prepare")
     clock.watch(engine, "compute", "unet")
-    if engine.ticks.name != "none":
+    if engine.runner.name != "none":
         # What is compiled or captured calls none of these.
         return
     for layer in engine.bank.layers.values():

@@ -13,12 +13,12 @@ from streamv2v_cli.bench.arithmetic import count_flops, matmul_peak
 from streamv2v_cli.bench.machine import describe_device, describe_machine, peak_memory
 from streamv2v_cli.bench.random_model import PREFIX, random_model
 from streamv2v_cli.bench.stages import StageClock, watch_translator
-from streamv2v_cli.diffusion import Translator
+from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame, wait_for_pixels
 from streamv2v_cli.models import load_model
 
 if TYPE_CHECKING:
-    from streamv2v_cli.settings import Settings
+    from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["bench_ticks", "load", "moving_pictures"]
 
@@ -171,7 +171,7 @@ def _figures(subject: Subject, first: Subject, peak: float) -> dict[str, Any]:
     model, settings = subject.translator.model, subject.settings
     engine = subject.translator.engine
     assert engine is not None
-    ticks = engine.ticks
+    ticks = engine.runner
     milliseconds = np.array([seconds for seconds, _ in subject.ticks]) * 1000
     p50, p90, p99 = np.percentile(milliseconds, (50, 90, 99))
     ratios = np.array(first.rounds) / np.array(subject.rounds)

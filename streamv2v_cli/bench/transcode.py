@@ -13,7 +13,7 @@ from streamv2v_cli.errors import UsageError
 from streamv2v_cli.frame import Frame, wait_for_pixels
 
 if TYPE_CHECKING:
-    from streamv2v_cli.configuration import Resolved
+    from streamv2v_cli.settings.resolve import Resolved
 
 __all__ = ["bench_transcode"]
 
@@ -79,19 +79,19 @@ def bench_transcode(
         StreamV2VError: the input, the settings or the model cannot be used.
     """
     from streamv2v_cli.bench.ticks import load
-    from streamv2v_cli.diffusion import Translator
-    from streamv2v_cli.job import open_job
-    from streamv2v_cli.media.sink import FileSink
+    from streamv2v_cli.diffusion.translator import Translator
+    from streamv2v_cli.media.sink.file import FileSink
     from streamv2v_cli.media.trim import Trim
-    from streamv2v_cli.pipeline import run_pipeline
-    from streamv2v_cli.scenes import CutDetector
+    from streamv2v_cli.transcode.job import open_job
+    from streamv2v_cli.transcode.pipeline import run_pipeline
+    from streamv2v_cli.transcode.scenes import CutDetector
 
     settings = resolved.settings
     trim = Trim.parse(frames=frames)
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, f"result{_suffix(settings.output.format)}")
         with open_job(video, output, resolved, trim=trim) as job:
-            if job.live:
+            if job.source.is_live:
                 raise UsageError(f"{video} is live: its speed is its own.", "Give a file with --video.")
             tell("loading")
             start = time.perf_counter()
@@ -113,7 +113,7 @@ def bench_transcode(
             )
             size = plain.model_size
             model = plain.model
-            ticks = plain.engine.ticks if plain.engine else None
+            ticks = plain.engine.runner if plain.engine else None
             plain.close()
     if not statistics.frames_out:
         raise UsageError(f"{video} has no frames.")

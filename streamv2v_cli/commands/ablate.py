@@ -7,15 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError, UsageError
-from .flow import FlowOption, FlowWeights, check_flow
-from .options import SettingsRequest, takes_settings
-from .unencoded import refuse_encoding
-from .verbosity import NoProgress, Quiet
+from streamv2v_cli.commands.options import SettingsRequest, takes_settings
+from streamv2v_cli.commands.shared import (
+    FlowOption,
+    FlowWeights,
+    NoProgress,
+    Quiet,
+    check_flow,
+    refuse_encoding,
+)
+from streamv2v_cli.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from ..ablation import Table
-    from ..configuration import Resolved
+    from streamv2v_cli.analysis.ablation.tables import Table
+    from streamv2v_cli.settings.resolve import Resolved
 
 __all__ = ["ablate"]
 
@@ -88,16 +93,15 @@ def ablate(
 
     Example: streamv2v ablate clip.mp4 -p sketch --row bank.interval=2 --row "bank.kind=queue bank.size=2" -o own
     """
-    from ..ablation_report import plots as draw
-    from ..ablation_report import rich_table, write_reports
-    from ..ablation_work import Work
-    from ..interruption import noticing_interrupt
-    from ..logs import log_to_stderr
-    from ..models.locate import recommended_settings
+    from streamv2v_cli.analysis.ablation.report import plots as draw
+    from streamv2v_cli.analysis.ablation.report import rich_table, write_reports
+    from streamv2v_cli.analysis.ablation.runner import Work
+    from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.transcode.interruption import noticing_interrupt
 
     log_to_stderr("error" if quiet else "warning")
     check_flow(flow, flow_weights)
-    resolved = request.resolve(recommended_settings)
+    resolved = request.resolve()
     tables = _tables(only, rows, resolved)
     target = _check_usage(inputs, folder, resolved, plots)
     with noticing_interrupt():
@@ -137,8 +141,8 @@ def _tables(only: list[str] | None, rows: list[str] | None, resolved: Resolved) 
     """The tables that are wanted, with settings that are known to go together."""
     from pydantic import ValidationError
 
-    from ..ablation import TABLES, changed, own_table, table_of
-    from ..settings_tree import wording
+    from streamv2v_cli.analysis.ablation.tables import TABLES, changed, own_table, table_of
+    from streamv2v_cli.settings.keys import wording
 
     for key in only or ():
         if key not in TABLES:
@@ -168,7 +172,7 @@ def _check_usage(inputs: list[str], folder: str, resolved: Resolved, plots: bool
         if not Path(video).is_file():
             raise UsageError(f"The input '{video}' is no file.", "Clips are read many times.")
     if plots:
-        from ..metrics.plot import check_plots
+        from streamv2v_cli.reports.plot import check_plots
 
         check_plots()
     target = Path(folder)

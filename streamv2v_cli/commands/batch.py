@@ -12,17 +12,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import StreamV2VError, UsageError
-from .options import SettingsRequest, takes_settings
-from .verbosity import JsonEvents, LogLevelOption, NoProgress, Quiet, Verbose, message_level
+from streamv2v_cli.commands.options import SettingsRequest, takes_settings
+from streamv2v_cli.commands.shared import (
+    JsonEvents,
+    LogLevelOption,
+    NoProgress,
+    Quiet,
+    Verbose,
+    message_level,
+)
+from streamv2v_cli.errors import StreamV2VError, UsageError
 
 if TYPE_CHECKING:
-    from ..batch import Ledger, Task
-    from ..batch_display import BatchDisplay
-    from ..batch_events import BatchEvents, FileEvents
-    from ..batch_run import Orders, Result
-    from ..configuration import Resolved
-    from ..prompting.script import PromptScript
+    from streamv2v_cli.batch.display import BatchDisplay
+    from streamv2v_cli.batch.events import BatchEvents, FileEvents
+    from streamv2v_cli.batch.items import BatchResult, Task
+    from streamv2v_cli.batch.ledger import Ledger
+    from streamv2v_cli.batch.runner import BatchOptions
+    from streamv2v_cli.prompting.script import PromptScript
+    from streamv2v_cli.settings.resolve import Resolved
 
 __all__ = ["batch"]
 
@@ -112,16 +120,16 @@ def batch(
 
     Example: streamv2v batch clips/ -r --prompt "pencil sketch" -o sketches/ --resume
     """
-    from ..batch import Ledger, tasks_of
-    from ..batch_events import BatchEvents
-    from ..batch_run import Orders
-    from ..logs import log_to_stderr
-    from ..models.locate import recommended_settings
-    from ..unused import unknown_styles, unused_prompts, unused_settings
+    from streamv2v_cli.batch.events import BatchEvents
+    from streamv2v_cli.batch.items import tasks_of
+    from streamv2v_cli.batch.ledger import Ledger
+    from streamv2v_cli.batch.runner import BatchOptions
+    from streamv2v_cli.commands.no_effect import unknown_styles, unused_prompts, unused_settings
+    from streamv2v_cli.logs import log_to_stderr
 
     only_events = json_events == "-"
     log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
-    resolved = request.resolve(recommended_settings)
+    resolved = request.resolve()
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise UsageError(f"The output '{target}' is not a folder.", "Give a folder with -o.")
@@ -134,7 +142,7 @@ def batch(
         suffix=suffix,
     )
     prompts = _open_prompts(prompt_script, tasks, resolved)
-    orders = Orders(
+    options = BatchOptions(
         target,
         resolved,
         overwrite,
@@ -145,7 +153,7 @@ def batch(
         progress=not no_progress,
         prompts=prompts,
     )
-    _check_prompts(orders, tasks)
+    _check_prompts(options, tasks)
     ledger = Ledger.open(target)
     notes = [*unused_settings(resolved), *unused_prompts(resolved, prompts)]
     notes += unknown_styles(resolved.settings, prompts, (task.prompt for task in tasks if task.prompt))
@@ -153,7 +161,7 @@ def batch(
         logging.getLogger(__name__).warning("%s", note)
     if dry_run:
         for task in tasks:
-            remark = " (finished)" if orders.is_finished(task, ledger) else ""
+            remark = " (finished)" if options.is_finished(task, ledger) else ""
             print(f"{task.source} -> {target / task.output}{remark}")
         if prompts is not None:
             print("\n".join([prompts.option, *(f"  {line}" for line in prompts.describe())]))
@@ -162,7 +170,7 @@ def batch(
     with BatchEvents(json_events, besides=tuple(files)) as events:
         for note in notes:
             events.warn(note)
-        exit_code = _perform_all(orders, tasks, ledger, jobs, events, tells_failures=not only_events)
+        exit_code = _perform_all(options, tasks, ledger, jobs, events, tells_failures=not only_events)
     if exit_code:
         raise typer.Exit(exit_code)
 
@@ -171,8 +179,8 @@ def _open_prompts(script: str | None, tasks: list[Task], resolved: Resolved) -> 
     """What --prompts names; the files of a manifest may have other prompts than its first only if it has none."""
     if script is None:
         return None
-    from ..prompting.look import Look
-    from ..prompting.reader import read_script
+    from streamv2v_cli.prompting.script_reader import read_script
+    from streamv2v_cli.prompting.state import PromptState
 
     prompts = read_script(Path(script), tasks[0].settings(resolved.settings))
     for task in tasks:
@@ -181,14 +189,14 @@ def _open_prompts(script: str | None, tasks: list[Task], resolved: Resolved) -> 
                 f"Both the manifest and --prompts {script} say what '{task.source}' looks like at its beginning.",
                 "Leave out one of the two prompts.",
             )
-    return prompts.based_on(Look.of(resolved.settings))
+    return prompts.based_on(PromptState.of(resolved.settings))
 
 
-def _check_prompts(orders: Orders, tasks: list[Task]) -> None:
-    if orders.resolved.settings.translator != "diffusion":
+def _check_prompts(options: BatchOptions, tasks: list[Task]) -> None:
+    if options.resolved.settings.translator != "diffusion":
         return
     for task in tasks:
-        if not orders.settings_of(task)[0].prompt.strip():
+        if not options.settings_of(task)[0].prompt.strip():
             raise UsageError(
                 f"There is no prompt for '{task.source}'.",
                 "Give one for all with --prompt, or in the manifest.",
@@ -196,7 +204,7 @@ def _check_prompts(orders: Orders, tasks: list[Task]) -> None:
 
 
 def _perform_all(
-    orders: Orders,
+    options: BatchOptions,
     tasks: list[Task],
     ledger: Ledger,
     jobs: int,
@@ -205,21 +213,21 @@ def _perform_all(
     tells_failures: bool,
 ) -> int:
     """Work through the files; the exit code."""
-    from ..batch_display import BatchDisplay
+    from streamv2v_cli.batch.display import BatchDisplay
 
     started = time.monotonic()
-    results: list[Result] = []
-    display = BatchDisplay(enabled=jobs > 1 and orders.progress and not orders.quiet)
+    results: list[BatchResult] = []
+    display = BatchDisplay(enabled=jobs > 1 and options.progress and not options.quiet)
     try:
-        with display, closing(_results(orders, tasks, ledger, jobs, events, display)) as coming:
+        with display, closing(_results(options, tasks, ledger, jobs, events, display)) as coming:
             for result in coming:
                 results.append(result)
-                _settle(result, orders, ledger, tells_failures)
+                _settle(result, options, ledger, tells_failures)
     except Exception as error:
         code = error.exit_code if isinstance(error, StreamV2VError) else 1
         events.end(results, len(tasks), code, time.monotonic() - started, error)
         raise
-    if not orders.quiet:
+    if not options.quiet:
         places = {task: place for place, task in enumerate(tasks)}
         _print_table(sorted(results, key=lambda result: places[result.task]), len(tasks))
     exit_code = _exit_code(results)
@@ -227,11 +235,11 @@ def _perform_all(
     return exit_code
 
 
-def _settle(result: Result, orders: Orders, ledger: Ledger, tells_failures: bool) -> None:
+def _settle(result: BatchResult, options: BatchOptions, ledger: Ledger, tells_failures: bool) -> None:
     """Note and tell what became of a file."""
-    output = orders.folder / result.task.output
+    output = options.folder / result.task.output
     if result.saved:
-        ledger.note(result.task, orders.made_by(result.task), complete=result.state != "interrupted")
+        ledger.note(result.task, options.made_by(result.task), complete=result.state != "interrupted")
     if result.state in ("done", "damaged"):
         print(output, flush=True)
     elif result.state == "failed" and tells_failures:
@@ -239,12 +247,17 @@ def _settle(result: Result, orders: Orders, ledger: Ledger, tells_failures: bool
 
 
 def _results(
-    orders: Orders, tasks: list[Task], ledger: Ledger, jobs: int, events: BatchEvents, display: BatchDisplay
-) -> Generator[Result]:
+    options: BatchOptions,
+    tasks: list[Task],
+    ledger: Ledger,
+    jobs: int,
+    events: BatchEvents,
+    display: BatchDisplay,
+) -> Generator[BatchResult]:
     """The results as they come; what is begun is told on stderr and in the events."""
-    from ..batch_events import FileEvents
-    from ..batch_run import perform_one_by_one
-    from ..batch_workers import perform_in_workers
+    from streamv2v_cli.batch.events import FileEvents
+    from streamv2v_cli.batch.pool import perform_in_workers
+    from streamv2v_cli.batch.runner import perform_one_by_one
 
     places = {task: place for place, task in enumerate(tasks, 1)}
 
@@ -253,17 +266,17 @@ def _results(
         display.follow(event)
 
     def begin(task: Task) -> FileEvents:
-        if not orders.quiet:
+        if not options.quiet:
             print(f"[{places[task]}/{len(tasks)}] {task.source}", file=sys.stderr, flush=True)
         return FileEvents(str(task.source), send)
 
     if jobs == 1:
-        yield from perform_one_by_one(orders, tasks, ledger, begin)
+        yield from perform_one_by_one(options, tasks, ledger, begin)
     else:
-        yield from perform_in_workers(orders, tasks, ledger, begin, jobs)
+        yield from perform_in_workers(options, tasks, ledger, begin, jobs)
 
 
-def _exit_code(results: list[Result]) -> int:
+def _exit_code(results: list[BatchResult]) -> int:
     states = {result.state for result in results}
     if "interrupted" in states:
         return next(result.exit_code for result in results if result.state == "interrupted")
@@ -272,7 +285,7 @@ def _exit_code(results: list[Result]) -> int:
     return SOME_FAILED if states & {"failed", "damaged"} else 0
 
 
-def _print_table(results: list[Result], total: int) -> None:
+def _print_table(results: list[BatchResult], total: int) -> None:
     rows = [
         (str(result.task.source), result.state, f"{result.seconds:.1f} s", result.detail)
         for result in results

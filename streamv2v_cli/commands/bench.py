@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
-from .options import SettingsRequest, takes_settings
+from streamv2v_cli.commands.options import SettingsRequest, takes_settings
+from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from ..configuration import Resolved
-    from ..settings import Settings
+    from streamv2v_cli.settings.resolve import Resolved
+    from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["bench"]
 
@@ -73,13 +73,12 @@ def bench(
     """
     import sys
 
-    from ..interruption import noticing_interrupt
-    from ..json_rows import write_json
-    from ..logs import log_to_stderr
-    from ..models.locate import recommended_settings
+    from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.reports.json import write_json
+    from streamv2v_cli.transcode.interruption import noticing_interrupt
 
     log_to_stderr("error")
-    resolved = request.resolve(recommended_settings)
+    resolved = request.resolve()
     _check(resolved, video, compare)
     subjects = {"this": resolved.settings}
     for text in compare or ():
@@ -87,11 +86,11 @@ def bench(
 
     with noticing_interrupt():
         if video is not None:
-            from ..bench.transcode import bench_transcode
+            from streamv2v_cli.bench.transcode import bench_transcode
 
             result = bench_transcode(video, resolved, frames, _tell)
         else:
-            from ..bench.ticks import bench_ticks
+            from streamv2v_cli.bench.ticks import bench_ticks
 
             result = bench_ticks(subjects, frames or FRAMES, _tell)
     if sys.stderr.isatty():
@@ -100,7 +99,7 @@ def bench(
         write_json(json_file, result, indent=1)
     if json_file == "-":
         return
-    from ..bench.report import report_text
+    from streamv2v_cli.bench.report import report_text
 
     print(report_text(result))
 
@@ -140,8 +139,6 @@ def _other(request: SettingsRequest, settings: Settings, text: str) -> Settings:
     """
     from dataclasses import replace
 
-    from ..models.locate import recommended_settings
-
     pairs = _plain(settings) if text == "none" else text.split(",")
     if not all("=" in pair for pair in pairs):
         raise UsageError(
@@ -149,7 +146,7 @@ def _other(request: SettingsRequest, settings: Settings, text: str) -> Settings:
         )
     named = {pair.partition("=")[0].strip() for pair in pairs}
     flags = {key: flag for key, flag in request.flags.items() if key not in named}
-    other = replace(request, sets=(*request.sets, *pairs), flags=flags).resolve(recommended_settings).settings
+    other = replace(request, sets=(*request.sets, *pairs), flags=flags).resolve().settings
     if other == settings:
         raise UsageError(f"--compare {text}: these are the settings that it would be compared with.")
     return other
@@ -164,8 +161,8 @@ def _plain(settings: Settings) -> list[str]:
     """
     import torch
 
-    from ..accel import choose_accel
-    from ..models.device import pick_device, pick_dtype
+    from streamv2v_cli.accel import choose_accel
+    from streamv2v_cli.accel.device import pick_device, pick_dtype
 
     device = pick_device(settings.compute.device)
     dtype = pick_dtype(settings.compute.dtype, device)

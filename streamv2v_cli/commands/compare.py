@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
-from .options import setting_option
-from .overwriting import Overwrite
-from .verbosity import NoProgress, Quiet
+from streamv2v_cli.commands.options import setting_option
+from streamv2v_cli.commands.shared import NoProgress, Overwrite, Quiet
+from streamv2v_cli.errors import UsageError
 
 __all__ = ["compare"]
 
@@ -94,10 +93,10 @@ def compare(
 
     Example: streamv2v compare clip.mp4 sketch.mp4 -o sheet.png --moments 6
     """
-    from ..comparing import Layout, check_output, write_sheet, write_video
-    from ..configuration import resolve
-    from ..logs import log_to_stderr
-    from ..media.sequence import WRITTEN_IMAGES
+    from streamv2v_cli.analysis.compare.video import Layout, check_output, write_sheet, write_video
+    from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.settings.resolve import resolve
+    from streamv2v_cli.settings.values import WRITTEN_IMAGES
 
     log_to_stderr("error" if quiet else "warning")
     captions = _captions(videos, labels, no_labels)
@@ -156,7 +155,7 @@ def _captions(videos: list[str], labels: list[str] | None, no_labels: bool) -> t
 
 def _name(video: str) -> str:
     """What a video is called in its caption: the last part of its path, and nothing of a URL's query."""
-    from ..media.address import Url
+    from streamv2v_cli.media.address import Url
 
     url = Url.of(video)
     return Path(video).name if url is None else url.stem

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from ..configuration import preset_description, preset_names, to_yaml
-from ..settings_tree import flatten
-from .options import SettingsRequest, takes_settings
+from streamv2v_cli.commands.options import SettingsRequest, takes_settings
+from streamv2v_cli.settings.keys import flatten
+from streamv2v_cli.settings.resolve import preset_description, preset_names, to_yaml
 
 __all__ = ["app"]
 
@@ -44,9 +44,7 @@ def show(
 
     Later ones win: the defaults, what the model recommends, NAME or FILE, --config, --set, the other flags.
     """
-    from ..models.locate import recommended_settings
-
-    resolved = request.with_config(name).resolve(recommended_settings)
+    resolved = request.with_config(name).resolve()
     if not origin:
         print(to_yaml(resolved.settings), end="")
         return

@@ -19,7 +19,7 @@ def doctor(
     """
     from dataclasses import asdict
 
-    from ..doctor import examine
+    from streamv2v_cli.bench.doctor import examine
 
     problems = 0
     for finding in examine():

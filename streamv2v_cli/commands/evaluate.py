@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
-from .flow import FlowOption, FlowWeights, check_flow
-from .options import setting_option
-from .verbosity import NoProgress, Quiet
+from streamv2v_cli.commands.options import setting_option
+from streamv2v_cli.commands.shared import FlowOption, FlowWeights, NoProgress, Quiet, check_flow
+from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
-    from ..metrics.clip import ClipScore
+    from streamv2v_cli.metrics.clip import ClipScore
 
 __all__ = ["evaluate"]
 
@@ -89,8 +88,8 @@ def evaluate(
 
     Example: streamv2v eval clip.mp4 sketch.mp4 --json figures.json --plot figures.png
     """
-    from ..interruption import noticing_interrupt
-    from ..logs import log_to_stderr
+    from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.transcode.interruption import noticing_interrupt
 
     log_to_stderr("error" if quiet else "warning")
     check_flow(flow, flow_weights)
@@ -103,10 +102,10 @@ def evaluate(
     _check_results((source, edited, *filter(None, [flow_weights])), json_report, plot)
     with ExitStack() as stack:
         with noticing_interrupt():
-            from ..evaluation import evaluate as measure
-            from ..evaluation_report import JsonReport, table
-            from ..evaluation_report import plot as draw
-            from ..metrics import choose_flow
+            from streamv2v_cli.analysis.evaluate.measure import evaluate as measure
+            from streamv2v_cli.analysis.evaluate.report import JsonReport, table
+            from streamv2v_cli.analysis.evaluate.report import plot as draw
+            from streamv2v_cli.metrics import choose_flow
 
             motion = choose_flow(
                 flow,
@@ -144,10 +143,10 @@ def evaluate(
 
 def _check_results(inputs: tuple[str, ...], json_report: str | None, plot: str | None) -> None:
     """Raise an error for files that cannot be written, before anything is read."""
-    from ..evaluation import check_result_path
+    from streamv2v_cli.files import check_result_path
 
     if plot is not None:
-        from ..metrics.plot import check_plot_path
+        from streamv2v_cli.reports.plot import check_plot_path
 
         check_plot_path(Path(plot))
     results = {"--json": json_report if json_report != "-" else None, "--plot": plot}
@@ -159,9 +158,8 @@ def _check_results(inputs: tuple[str, ...], json_report: str | None, plot: str |
 
 
 def _clip_score(clip: str, prompt: str, device: str | None) -> ClipScore:
-    from ..metrics.clip import ClipScore
-    from ..models.clip import obtain_clip
-    from ..models.quiet import quiet as silence
+    from streamv2v_cli.metrics.clip import ClipScore, obtain_clip
+    from streamv2v_cli.models.load import quiet as silence
 
     folder = obtain_clip(clip)
     with silence():
@@ -169,8 +167,8 @@ def _clip_score(clip: str, prompt: str, device: str | None) -> ClipScore:
 
 
 def _picked(device: str | None) -> torch.device:
-    from ..configuration import resolve
-    from ..models.device import pick_device
+    from streamv2v_cli.accel.device import pick_device
+    from streamv2v_cli.settings.resolve import resolve
 
     flags = {"compute.device": ("--device", device)} if device else {}
     return pick_device(resolve(flags=flags).settings.compute.device)

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
-from .options import SettingsRequest, takes_settings
-from .overwriting import Overwrite
-from .unencoded import refuse_encoding
-from .verbosity import Quiet
+from streamv2v_cli.commands.options import SettingsRequest, takes_settings
+from streamv2v_cli.commands.shared import Overwrite, Quiet, refuse_encoding
+from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from ..configuration import Resolved
-    from ..models.model import Model
+    from streamv2v_cli.models.model import Model
+    from streamv2v_cli.settings.resolve import Resolved
 
 __all__ = ["explain"]
 
@@ -101,12 +99,11 @@ def explain(
 
     Example: streamv2v explain clip.mp4 --prompt "pencil sketch" --over-time -o bank.png --json bank.json
     """
-    from ..interruption import noticing_interrupt
-    from ..logs import log_to_stderr
-    from ..models.locate import recommended_settings
+    from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.transcode.interruption import noticing_interrupt
 
     log_to_stderr("error" if quiet else "warning")
-    resolved = request.resolve(recommended_settings)
+    resolved = request.resolve()
     _check_usage(source, resolved, output, report)
     picture = Path(output) if output is not None else None
     if over_time:
@@ -120,7 +117,7 @@ def explain(
             )
         place = _point(point)
         if picture is not None:
-            from ..media.sequence_output import check_image_path
+            from streamv2v_cli.media.sink.plan_images import check_image_path
 
             check_image_path(picture, source, overwrite=overwrite)
     with noticing_interrupt():
@@ -146,11 +143,11 @@ def _heat(
 ) -> None:
     from PIL import Image
 
-    from ..explaining import Question, heat_of
-    from ..explaining_report import heat_lines, heat_values
-    from ..heat_map import heat_picture
-    from ..json_rows import write_json
-    from ..picture_file import save_picture
+    from streamv2v_cli.analysis.explain.attention import Question, heat_of
+    from streamv2v_cli.analysis.explain.heat_map import heat_picture
+    from streamv2v_cli.analysis.explain.report import heat_lines, heat_values
+    from streamv2v_cli.reports.image import save_picture
+    from streamv2v_cli.reports.json import write_json
 
     settings = resolved.settings
     heat = heat_of(_model(resolved), settings, source, Question(frame, point, layer, step))
@@ -172,9 +169,9 @@ def _over_time(
 ) -> None:
     from contextlib import ExitStack
 
-    from ..explaining import moments_of
-    from ..explaining_report import History, over_time_head, over_time_table
-    from ..json_rows import JsonRows
+    from streamv2v_cli.analysis.explain.attention import moments_of
+    from streamv2v_cli.analysis.explain.report import History, over_time_head, over_time_table
+    from streamv2v_cli.reports.json import JsonRows
 
     settings, history = resolved.settings, History()
     with ExitStack() as stack:
@@ -204,7 +201,7 @@ def _over_time(
 
 
 def _model(resolved: Resolved) -> Model:
-    from ..models import load_model
+    from streamv2v_cli.models import load_model
 
     return load_model(resolved.settings)
 
@@ -220,7 +217,7 @@ def _check_usage(source: str, resolved: Resolved, output: str | None, report: st
     if output is None and report is None:
         raise UsageError("Nothing would be written.", "Name a picture with -o, or numbers with --json.")
     if report not in (None, "-"):
-        from ..evaluation import check_result_path
+        from streamv2v_cli.files import check_result_path
 
         check_result_path(Path(report), "--json", (source, *filter(None, (output,))))
 
@@ -228,8 +225,8 @@ def _check_usage(source: str, resolved: Resolved, output: str | None, report: st
 def _check_plot(picture: Path | None, source: str, *, overwrite: bool) -> None:
     if picture is None:
         return
-    from ..evaluation import check_result_path
-    from ..metrics.plot import check_plot_path
+    from streamv2v_cli.files import check_result_path
+    from streamv2v_cli.reports.plot import check_plot_path
 
     check_plot_path(picture)
     check_result_path(picture, "-o", (source,))

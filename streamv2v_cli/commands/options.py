@@ -4,7 +4,7 @@ A command that works with settings asks for one parameter of type `SettingsReque
 
     @takes_settings
     def run(source: Annotated[str, typer.Argument()], request: SettingsRequest) -> None:
-        resolved = request.resolve(recommended_settings)
+        resolved = request.resolve()
 
 On the command line that parameter becomes --config, --set and every flag of `FLAGS`, with help texts, ranges
 and defaults taken from the settings models.
@@ -20,8 +20,9 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ..configuration import Resolved, preset_names, resolve
-from ..settings_tree import Key, keys
+from streamv2v_cli.settings.keys import Key, keys
+from streamv2v_cli.settings.resolve import Resolved, preset_names
+from streamv2v_cli.transcode.configure import resolve
 
 __all__ = ["FLAGS", "Flag", "SettingsRequest", "setting_option", "takes_settings"]
 
@@ -121,8 +122,8 @@ class SettingsRequest:
         """The same with one more preset or file, below those given by --config."""
         return replace(self, configs=(name, *self.configs)) if name else self
 
-    def resolve(self, recommend: Callable[[str], Mapping[str, Any]] | None = None) -> Resolved:
-        """Put the layers together; `recommend` gives the settings that a model recommends by its name.
+    def resolve(self, *, recommend: bool = True) -> Resolved:
+        """Put the layers together; with `recommend` those that the model recommends as well.
 
         Raises:
             ConfigError: a name, key or value is wrong.

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import setting_option
-from .reading import InputFormat, InputPixFmt, InputRate, InputSize, rate_of_input
+from streamv2v_cli.commands.options import setting_option
+from streamv2v_cli.commands.shared import InputFormat, InputPixFmt, InputRate, InputSize, rate_of_input
 
 if TYPE_CHECKING:
-    from ..media.probe import Probe
+    from streamv2v_cli.media.source.probe import Probe
 
 __all__ = ["probe"]
 
@@ -39,11 +39,11 @@ def probe(
 
     Example: streamv2v probe clip.mp4 --json | jq .video.rate
     """
-    from ..configuration import resolve
-    from ..interruption import noticing_interrupt
-    from ..logs import log_to_stderr
-    from ..media.inputs import InputOptions
-    from ..media.probe import probe_file
+    from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.media.source.inputs import InputOptions
+    from streamv2v_cli.media.source.probe import probe_file
+    from streamv2v_cli.settings.resolve import resolve
+    from streamv2v_cli.transcode.interruption import noticing_interrupt
 
     log_to_stderr("error")
     given = {
@@ -62,7 +62,7 @@ def probe(
 
 def _text(found: Probe) -> str:
     """A word and its meaning a line."""
-    from ..progress import duration_text
+    from streamv2v_cli.reports.text import duration_text
 
     content = found.as_dict()
     video = content["video"]

@@ -9,11 +9,22 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
-from .options import SettingsRequest, takes_settings
-from .overwriting import Overwrite
-from .reading import InputFormat, InputPixFmt, InputRate, InputSize, rate_of_input
-from .verbosity import JsonEvents, LogLevelOption, NoProgress, Quiet, Verbose, message_level
+from streamv2v_cli.commands.options import SettingsRequest, takes_settings
+from streamv2v_cli.commands.shared import (
+    InputFormat,
+    InputPixFmt,
+    InputRate,
+    InputSize,
+    JsonEvents,
+    LogLevelOption,
+    NoProgress,
+    Overwrite,
+    Quiet,
+    Verbose,
+    message_level,
+    rate_of_input,
+)
+from streamv2v_cli.errors import UsageError
 
 __all__ = ["run"]
 
@@ -120,22 +131,21 @@ def run(
 
     Example: ffmpeg -i clip.mp4 -f nut - | streamv2v run - --prompt "pencil sketch" -o - | ffplay -
     """
-    from ..events import EventLog
-    from ..interruption import noticing_interrupt
-    from ..job import make_translator, open_job
-    from ..logs import log_to_stderr
-    from ..media.address import Url, masked
-    from ..media.destination import STDOUT, stdout_for_media
-    from ..media.inputs import InputOptions
-    from ..media.output import default_output_path
-    from ..media.trim import Trim
-    from ..models.locate import recommended_settings
-    from ..prompting import PromptedTranslator, open_prompts, with_prompts
-    from ..unused import unknown_styles, unused_prompts, unused_settings
+    from streamv2v_cli.commands.no_effect import unknown_styles, unused_prompts, unused_settings
+    from streamv2v_cli.logs import log_to_stderr, masked
+    from streamv2v_cli.media.address import STDOUT, Url
+    from streamv2v_cli.media.sink.destination import stdout_for_media
+    from streamv2v_cli.media.sink.plan_video import default_output_path
+    from streamv2v_cli.media.source.inputs import InputOptions
+    from streamv2v_cli.media.trim import Trim
+    from streamv2v_cli.prompting import PromptedTranslator, open_prompts, with_prompts
+    from streamv2v_cli.transcode.events import EventLog
+    from streamv2v_cli.transcode.interruption import noticing_interrupt
+    from streamv2v_cli.transcode.job import make_translator, open_job
 
     only_events = json_events == "-"
     log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
-    resolved = request.resolve(recommended_settings)
+    resolved = request.resolve()
     prompts = open_prompts(prompt_script, prompt_file, resolved)
     notes = [*unused_settings(resolved, source), *unused_prompts(resolved, prompts)]
     resolved = with_prompts(resolved, prompts)
@@ -175,7 +185,7 @@ def run(
                 return
             for note in [*notes, *job.plan.notes]:
                 logging.getLogger(__name__).warning("%s", note)
-            translator = make_translator(settings, live=job.live)
+            translator = make_translator(settings, live=job.source.is_live)
             if prompts is not None:
                 translator = PromptedTranslator(translator, prompts, events.write)
         outcome = job.perform(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
+from streamv2v_cli.errors import UsageError
 
 __all__ = ["app"]
 
@@ -68,9 +68,9 @@ def make(
 
     Example: streamv2v study make clip.mp4 plain.mp4 dyme.mp4 --prompt "pencil sketch" --baseline none -o study
     """
-    from ..interruption import noticing_interrupt
-    from ..logs import log_to_stderr
-    from ..study import Pair, check_folder, make_study
+    from streamv2v_cli.analysis.study.page import Pair, check_folder, make_study
+    from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.transcode.interruption import noticing_interrupt
 
     log_to_stderr("warning")
     if len(videos) % 3:
@@ -111,11 +111,11 @@ def score(
 
     Example: streamv2v study score study-*.json
     """
-    from ..evaluation import check_result_path
-    from ..json_rows import write_json
-    from ..logs import log_to_stderr
-    from ..study_score import as_json, table
-    from ..study_score import score as rates_of
+    from streamv2v_cli.analysis.study.score import as_json, table
+    from streamv2v_cli.analysis.study.score import score as rates_of
+    from streamv2v_cli.files import check_result_path
+    from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.reports.json import write_json
 
     log_to_stderr("warning")
     if report not in (None, "-"):

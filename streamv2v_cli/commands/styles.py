@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import UsageError
-from .options import SettingsRequest, takes_settings
-from .overwriting import Overwrite
+from streamv2v_cli.commands.options import SettingsRequest, takes_settings
+from streamv2v_cli.commands.shared import Overwrite
+from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from ..configuration import Resolved
-    from ..models.styles import StyleBook
+    from streamv2v_cli.models.styles import StyleBook
+    from streamv2v_cli.settings.resolve import Resolved
 
 __all__ = ["styles"]
 
@@ -54,13 +54,12 @@ def styles(
 
     Example: streamv2v styles clip.mp4 --start 2 -o styles.png
     """
-    from ..logs import log_to_stderr
-    from ..models.choices import find_model
-    from ..models.locate import recommended_settings
-    from ..models.styles import read_styles
+    from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.models.choices import find_model
+    from streamv2v_cli.models.styles import read_styles
 
     log_to_stderr("warning")
-    resolved = request.resolve(recommended_settings)
+    resolved = request.resolve()
     model = resolved.settings.model
     find_model(model)
     book = read_styles(model)
@@ -104,13 +103,13 @@ def _make_sheet(
     *,
     overwrite: bool,
 ) -> None:
-    from ..frame import Frame
-    from ..interruption import noticing_interrupt
-    from ..media.inputs import InputOptions
-    from ..media.sequence_output import check_image_path
-    from ..media.source import FileSource
-    from ..media.trim import Trim
-    from ..style_sheet import make_sheet
+    from streamv2v_cli.analysis.styles_sheet import make_sheet
+    from streamv2v_cli.frame import Frame
+    from streamv2v_cli.media.sink.plan_images import check_image_path
+    from streamv2v_cli.media.source.file import FileSource
+    from streamv2v_cli.media.source.inputs import InputOptions
+    from streamv2v_cli.media.trim import Trim
+    from streamv2v_cli.transcode.interruption import noticing_interrupt
 
     target = check_image_path(path, source, overwrite=overwrite)
     trim, reading = Trim.parse(start, None, None, 1), resolved.settings.input

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import torch
 
 from streamv2v_cli import bank
-from streamv2v_cli.accel import PlainTicks, Ticks, choose_accel, make_ticks
+from streamv2v_cli.accel import PlainRunner, TickRunner, choose_accel, make_runner
+from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import AttentionLayer
 from streamv2v_cli.diffusion.conditioning import Conditioning
+from streamv2v_cli.diffusion.groups import Group
 from streamv2v_cli.diffusion.prompts import BatchPrompts, Prompt
 from streamv2v_cli.diffusion.schedule import Schedule
 from streamv2v_cli.diffusion.stream_batch import StreamBatch, batch_stages
-from streamv2v_cli.diffusion.timeline import Group
-from streamv2v_cli.seeding import noise
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Model
-    from streamv2v_cli.settings import Settings
+    from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["Engine"]
 
@@ -106,7 +106,7 @@ class Engine:
         # No method of this engine, which would keep its memory until Python looks for cycles.
         self._work = lambda: batch.tick(clean)
         accel = settings.compute.accel
-        self.ticks: Ticks = make_ticks(
+        self.runner: TickRunner = make_runner(
             choose_accel(accel, model.device), self._work, model.device, optional=accel == "auto"
         )
 
@@ -147,15 +147,15 @@ class Engine:
         clean = self.compute()
         self._in_flight = stages[:-1]
         leaving = stages[-1]
-        return leaving, clean[self._group - (len(leaving.passengers) if leaving else 0) :]
+        return leaving, clean[self._group - (len(leaving.members) if leaving else 0) :]
 
     def compute(self) -> torch.Tensor:
         """Run the tick that everything is prepared for: (group, C, h, w) clean latents."""
-        return self.ticks(self.bank.step.variant)
+        return self.runner(self.bank.step.variant)
 
     def compute_plainly(self) -> None:
         """Run all further ticks as they are written: for those who look on, whose hooks no graph contains."""
-        self.ticks = PlainTicks(self._work)
+        self.runner = PlainRunner(self._work)
 
     def prepare(self, stages: Sequence[Group | None]) -> None:
         """Bring everything up to date that a tick reads: bank, prompts, schedules and noise.
@@ -176,7 +176,7 @@ class Engine:
         embeddings: list[torch.Tensor | None] = []
         for step, negative in self._stages:
             group = stages[step]
-            prompts = [passenger.prompt for passenger in group.passengers] if group else []
+            prompts = [member.prompt for member in group.members] if group else []
             embeddings += [None] * (self._group - len(prompts))
             embeddings += [prompt.negative if negative else prompt.embedding for prompt in prompts]
         return embeddings
@@ -185,9 +185,9 @@ class Engine:
         """The schedule of the frame in each place of the stream batch; None for padding."""
         schedules: list[Schedule | None] = []
         for group in stages:
-            passengers = group.passengers if group else []
-            schedules += [None] * (self._group - len(passengers))
-            schedules += [passenger.schedule for passenger in passengers]
+            members = group.members if group else []
+            schedules += [None] * (self._group - len(members))
+            schedules += [member.schedule for member in members]
         return schedules
 
     def _noise_of(self, stages: Sequence[Group | None]) -> torch.Tensor:
@@ -195,10 +195,8 @@ class Engine:
         drawn = self._fixed_noise.repeat(1, self._group, 1, 1, 1)
         for step in range(len(stages)):
             group = stages[max(step - 1, 0)]
-            for place, passenger in enumerate(reversed(group.passengers if group else [])):
-                drawn[step, -1 - place] = noise(
-                    self.latent_shape, self._seed, "noise", step, passenger.number
-                )
+            for place, member in enumerate(reversed(group.members if group else [])):
+                drawn[step, -1 - place] = noise(self.latent_shape, self._seed, "noise", step, member.number)
         return drawn
 
 

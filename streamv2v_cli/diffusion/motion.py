@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from streamv2v_cli.transfer import send
+from streamv2v_cli.accel.transfer import send
 
 if TYPE_CHECKING:
     from streamv2v_cli.diffusion.prompts import Prompt

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from streamv2v_cli.accel.transfer import send
 from streamv2v_cli.errors import ConfigError, ModelError
-from streamv2v_cli.transfer import send
 
 if TYPE_CHECKING:
     from diffusers import LCMScheduler
 
-    from streamv2v_cli.settings import Diffusion
+    from streamv2v_cli.settings.schema import Diffusion
 
 __all__ = ["BatchSchedule", "Schedule", "Schedules"]
 

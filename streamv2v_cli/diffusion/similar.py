@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from streamv2v_cli.settings import SkipSimilar
+from streamv2v_cli.settings.schema import SkipSimilar
 
 __all__ = ["SimilarFrameFilter"]
 

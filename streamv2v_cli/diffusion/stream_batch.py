@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
+from streamv2v_cli.accel.transfer import send
 from streamv2v_cli.diffusion import guidance
 from streamv2v_cli.diffusion.schedule import BatchSchedule, Schedule
-from streamv2v_cli.settings import Guidance
-from streamv2v_cli.transfer import send
+from streamv2v_cli.settings.schema import Guidance
 
 __all__ = ["StreamBatch", "batch_stages"]
 

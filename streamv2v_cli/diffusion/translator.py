@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from streamv2v_cli.accel import choose_accel
+from streamv2v_cli.accel.transfer import make_transfers
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import check_block_names
 from streamv2v_cli.diffusion.engine import Engine
+from streamv2v_cli.diffusion.groups import Group, GroupBuilder, InFlightFrame
 from streamv2v_cli.diffusion.motion import MotionFusion
-from streamv2v_cli.diffusion.picture import from_model_range, resize, to_model_range
 from streamv2v_cli.diffusion.prompts import PromptEncoder, between
 from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
-from streamv2v_cli.diffusion.timeline import Group, Passenger, Timeline
+from streamv2v_cli.diffusion.tensors import from_model_range, resize, to_model_range
 from streamv2v_cli.frame import LateFrame
-from streamv2v_cli.models.memory import ran_out_of_memory, too_little_memory
-from streamv2v_cli.sizes import model_frame_size, output_frame_size
-from streamv2v_cli.transfer import make_transfers
+from streamv2v_cli.models.out_of_memory import ran_out_of_memory, too_little_memory
+from streamv2v_cli.settings.sizes import model_frame_size, output_frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from streamv2v_cli.diffusion.protocol import PromptBlend
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.models.model import Model
-    from streamv2v_cli.prompting.look import Departure
-    from streamv2v_cli.settings import Settings
+    from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["Translator"]
 
@@ -69,11 +69,13 @@ class Translator:
         lookahead = settings.lookahead
         if lookahead == "auto":
             lookahead = 1 if live else settings.bank.interval
-        self._timeline = Timeline(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
+        self._timeline = GroupBuilder(
+            settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none"
+        )
         self.engine: Engine | None = None
         self._motion: MotionFusion | None = None
         self.on_engine: Callable[[Engine], None] | None = None
-        self._last: Passenger | None = None
+        self._last: InFlightFrame | None = None
         self.frames_skipped = 0
         self.model_size: tuple[int, int] | None = None
         self._size = (0, 0)
@@ -97,7 +99,7 @@ class Translator:
         negative_prompt: str | None = None,
         *,
         strength: float | None = None,
-        departure: Departure | None = None,
+        blend: PromptBlend | None = None,
     ) -> None:
         """Change the prompt for the frames that are pushed from now on; frames in flight keep theirs.
 
@@ -114,9 +116,9 @@ class Translator:
             negative_prompt = self._prompt.negative_text
         schedule = self._schedule if strength is None else self._schedules.at(strength)
         encoded, before = self._encoder.encode(prompt, negative_prompt), self._prompt
-        if departure is not None:
-            start = self._encoder.encode(departure.prompt, departure.negative_prompt)
-            encoded = between(start, encoded, departure.share, departure.curve)
+        if blend is not None:
+            start = self._encoder.encode(blend.prompt, blend.negative_prompt)
+            encoded = between(start, encoded, blend.share, blend.curve)
         same = encoded.embedding is before.embedding and encoded.negative is before.negative
         if not same or schedule is not self._schedule:
             self._similar.reset()
@@ -230,7 +232,7 @@ class Translator:
         width, height = (side // factor for side in self._size)
         return MotionFusion(motion.alpha, motion.tolerance, motion.detail, (height, width), self.model.device)
 
-    def _repeat(self, last: Passenger, frame: Frame) -> list[Frame]:
+    def _repeat(self, last: InFlightFrame, frame: Frame) -> list[Frame]:
         """Give a frame the picture of the last translated one, now or when that one comes out."""
         if last.picture is None:
             last.frames.append(frame)
@@ -241,11 +243,11 @@ class Translator:
         """Send a group in and return the frames that come out."""
         if group is None or self.engine is None:
             return []
-        latents = self.encode([x.source for x in group.passengers if x.source is not None])
-        for passenger, source in zip(group.passengers, latents.split(1), strict=True):
-            passenger.source = None
-            if passenger.trace is not None:
-                passenger.trace.source = source
+        latents = self.encode([x.source for x in group.members if x.source is not None])
+        for member, source in zip(group.members, latents.split(1), strict=True):
+            member.source = None
+            if member.trace is not None:
+                member.trace.source = source
         return self._finish(*self.engine.tick(group, latents))
 
     def _finish(self, group: Group | None, latents: torch.Tensor) -> list[Frame]:
@@ -255,9 +257,9 @@ class Translator:
         if self._motion is not None:
             latents = self._steady(self._motion, group, latents)
         finished = []
-        for passenger, picture in zip(group.passengers, self.decode(latents).split(1), strict=True):
-            passenger.picture = picture
-            finished += [self.render(frame, picture) for frame in passenger.frames]
+        for member, picture in zip(group.members, self.decode(latents).split(1), strict=True):
+            member.picture = picture
+            finished += [self.render(frame, picture) for frame in member.frames]
         self._transfers.keep_pace()
         return finished
 
@@ -267,7 +269,7 @@ class Translator:
         return torch.cat(
             [
                 motion.fuse(one.trace, z, one.prompt, one.schedule) if one.trace is not None else z
-                for one, z in zip(group.passengers, latents.split(1), strict=True)
+                for one, z in zip(group.members, latents.split(1), strict=True)
             ]
         )
 

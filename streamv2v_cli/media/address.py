@@ -5,41 +5,15 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from ..errors import UsageError
-from .stdin import STDIN
+from streamv2v_cli.errors import UsageError
+from streamv2v_cli.logs import masked
 
-__all__ = ["Address", "Url", "masked"]
+__all__ = ["STDIN", "STDOUT", "Address", "Url"]
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
-# A URL that somebody took for a path has lost one of its slashes.
-_PASSWORD = re.compile(r"(?<=:/)(/?[^/?#\s@:]*):[^/?#\s]*(?=@)")
-_ODD_PASSWORD = re.compile(r"(?<=:/)(/?[^/?#\s@:]*):(?!\*\*\*@|\d{1,5}[/?#])[^\s']*(?=@)")
-"""One with a slash in it, which belongs in no URL; what looks like a port is none."""
-_TOKEN_AS_USER = re.compile(r"(?<=:/)(/?)[^/?#\s@:]{20,}(?=@)")
-_STREAM_KEY = re.compile(r"(?<![a-z])(rtmp[a-z]*://?[^/\s']+/+[^/\s'?]+/+)[^\s']+", re.IGNORECASE)
-"""Who knows the last part of the address of an RTMP stream may publish it."""
-_QUERY = re.compile(r"(?<=:/)[^\s?']*\?[^\s']*")
-_PARAMETER = re.compile(r"(?<=[?&;])([^=&;#]+)=([^&;#]+)")
-_SECRET_WORDS = {
-    *(
-        "key",
-        "pass",
-        "pwd",
-        "auth",
-        "sig",
-        "sid",
-        "jwt",
-        "hash",
-        "hmac",
-        "session",
-        "credential",
-        "credentials",
-    ),
-}
-_SECRET_PARTS = ("password", "passwd", "passphrase", "token", "secret", "signature", "apikey", "accesskey")
-"""A password by the names that cameras and servers give it: whole words of a name, and parts of one."""
 _CAMERA_FILE = re.compile(r"/dev/(video\d+|v4l/.+)")
 
 _INPUTS = {
@@ -49,24 +23,6 @@ _INPUTS = {
 """Protocols that are read, and whether what they bring waits for the reader."""
 _OUTPUTS = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp")
 _PLATFORM_CAMERAS = {"darwin": "avfoundation", "win32": "dshow"}
-
-
-def masked(text: str) -> str:
-    """The text with the passwords of every URL in it hidden, and the stream keys of RTMP."""
-    if ":/" not in text:
-        return text
-    text = _ODD_PASSWORD.sub(r"\1:***", _PASSWORD.sub(r"\1:***", text))
-    text = _TOKEN_AS_USER.sub(r"\1***", text)
-    text = _STREAM_KEY.sub(r"\1***", text)
-    return _QUERY.sub(lambda query: _PARAMETER.sub(_without_secret, query[0]), text)
-
-
-def _without_secret(parameter: re.Match[str]) -> str:
-    name = unquote(parameter[1]).lower()
-    is_secret = _SECRET_WORDS & set(re.split(r"[^a-z0-9]+", name)) or any(
-        part in name for part in _SECRET_PARTS
-    )
-    return f"{parameter[1]}=***" if is_secret else parameter[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,3 +188,11 @@ def _of_camera(name: str, which: str, format: str | None) -> Address:
             )
         target = f"video={which}"
     return Address(name, target, "camera", format or grabber)
+
+
+STDOUT = Path("-")
+"""Stands for the standard output. A file of that name has an absolute path wherever the two could be mixed up."""
+
+
+STDIN = ("-", "pipe:", "pipe:0")
+"""How the standard input is called."""

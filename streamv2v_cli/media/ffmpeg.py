@@ -1,14 +1,32 @@
-"""FFmpeg's errors as sentences."""
+"""FFmpeg's errors as sentences, those of a connection without passwords."""
 
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 import av
+from av.packet import Packet
+from av.stream import Disposition
 
-__all__ = ["describe", "last_message"]
+from streamv2v_cli.logs import masked
+
+if TYPE_CHECKING:
+    from streamv2v_cli.media.address import Address, Url
+
+__all__ = [
+    "MOST_PIXELS",
+    "describe",
+    "describe_connection",
+    "hide_password",
+    "is_cover",
+    "last_message",
+    "time_of",
+]
 
 _MEANINGS = {
     errno.ENOENT: "there is no such file",
@@ -51,3 +69,90 @@ def last_message() -> Iterator[list[str]]:
     finally:
         av.logging.set_level(before)
         av.logging.set_skip_repeated(skips)
+
+
+_OF_A_CONNECTION = {
+    errno.ECONNREFUSED: "the connection was refused",
+    errno.ECONNRESET: "the other side broke the connection off",
+    errno.ECONNABORTED: "the connection broke off",
+    errno.EPIPE: "the other side closed the connection",
+    errno.ETIMEDOUT: "there was no answer",
+    errno.EHOSTUNREACH: "there is no way to that machine",
+    errno.ENETUNREACH: "there is no way to that network",
+    errno.EIO: "the connection broke off",
+    errno.EADDRINUSE: "the address is in use",
+    errno.EADDRNOTAVAIL: "this machine does not have that address",
+    errno.EINVAL: "the address is not complete",
+}
+_HTTP = {
+    av.error.HTTPBadRequestError: "the server does not understand the request (400)",
+    av.error.HTTPUnauthorizedError: "the server asks for another user name and password (401)",
+    av.error.HTTPForbiddenError: "the server does not allow it (403)",
+    av.error.HTTPNotFoundError: "the server has nothing of that name (404)",
+    av.error.HTTPServerError: "the server failed (5xx)",
+}
+_CAMERA = {
+    errno.ENOENT: "there is no such camera",
+    errno.ENODEV: "there is no such camera",
+    errno.EBUSY: "another program uses the camera",
+    errno.EINVAL: "the camera does not offer that size, rate or pixel format",
+}
+
+
+def describe_connection(
+    error: BaseException, address: Address | Url, timeout: float = float("inf"), seconds: float = 0.0
+) -> str:
+    """What went wrong with a connection, as the end of a sentence without its full stop.
+
+    Args:
+        error: FFmpeg's.
+        address: of the other side.
+        timeout: seconds that were to be waited at most.
+        seconds: how long was waited.
+    """
+    if isinstance(error, av.error.ExitError) or seconds >= timeout:
+        return f"nothing came within {timeout:g} s"
+    code = getattr(error, "errno", None)
+    if getattr(address, "kind", "") == "camera":
+        return _CAMERA.get(code or 0) or describe(error)
+    if code == errno.EIO and (host := _unknown_host(address)):
+        return f"the host {host!r} is not known"
+    for kind, meaning in _HTTP.items():
+        if isinstance(error, kind):
+            return meaning
+    return _OF_A_CONNECTION.get(code or 0) or masked(describe(error))
+
+
+def _unknown_host(address: Address | Url) -> str | None:
+    """The host of an address if its name leads nowhere."""
+    from streamv2v_cli.media.address import Url
+
+    url = address if isinstance(address, Url) else Url.of(address.target)
+    if url is None or not url.host:
+        return None
+    try:
+        socket.getaddrinfo(url.host, None)
+    except (OSError, UnicodeError):
+        return url.host
+    return None
+
+
+def hide_password(error: BaseException) -> BaseException:
+    """The error, whose text names the URL, with the password in it hidden."""
+    error.args = tuple(masked(value) if isinstance(value, str) else value for value in error.args)
+    return error
+
+
+def time_of(packet: Packet[Any]) -> Fraction:
+    """When a packet is shown or heard, in seconds; 0 for one without timestamps."""
+    pts = packet.pts if packet.pts is not None else packet.dts
+    return Fraction(0) if pts is None else pts * Fraction(packet.time_base)
+
+
+def is_cover(stream: Any) -> bool:
+    """Whether it is cover art, which players show in place of a video."""
+    return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
+
+
+MOST_PIXELS = 1 << 27
+"""Of a picture, such as 16384x8192; a few damaged bytes must not ask for all the memory there is."""

@@ -1,17 +1,33 @@
-"""What is known of a source before its frames are translated."""
+"""What a source and a sink are, and what is known of a source before its frames are translated."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from .colour import Colour
-    from .orientation import Orientation
-    from .tone import ToneMap
+    from av.packet import Packet
 
-__all__ = ["SourceInfo", "StreamInfo"]
+    from streamv2v_cli.frame import Connection, Discontinuity, Frame
+    from streamv2v_cli.media.images.patterns import Images
+    from streamv2v_cli.media.picture.colour import Colour
+    from streamv2v_cli.media.picture.hdr import ToneMap
+    from streamv2v_cli.media.picture.orientation import Orientation
+
+__all__ = [
+    "TIMECODE",
+    "FrameSink",
+    "FrameSource",
+    "MediaSink",
+    "MediaSource",
+    "SourceInfo",
+    "StreamInfo",
+    "Timed",
+    "damage_text",
+    "repaired_text",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +125,135 @@ class SourceInfo:
     def size(self) -> tuple[int, int]:
         """Upright (width, height) in pixels."""
         return self.width, self.height
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A decoded picture with its final timestamp and duration, both in ticks of the source."""
+
+    picture: Any
+    pts: int
+    duration: int
+
+
+TIMECODE = "timecode"
+"""Details of a stream that only says when the first frame was taken; the video's metadata say it too."""
+
+
+class FrameSource(Protocol):
+    """Frames, and between them packets that go to the sink as they are, and discontinuities.
+
+    Attributes:
+        is_live: it does not wait: what is not taken in time is dropped.
+    """
+
+    is_live: bool
+
+    @property
+    def frames_dropped(self) -> int:
+        """Frames of a live source that were too old by the time that they could have been taken."""
+
+    @property
+    def connections(self) -> Sequence[Connection]:
+        """What happened to the connection of a live source, in order."""
+
+    def __iter__(self) -> Iterator[Frame | Packet[Any] | Discontinuity]: ...
+
+    def stop(self) -> None:
+        """Let iteration come to an end at once, whatever it waits for; from any thread."""
+
+
+class MediaSource(FrameSource, Protocol):
+    """An opened input.
+
+    Attributes:
+        info: what is known of it.
+        streams_to_copy: PyAV's streams whose packets are given.
+        covers: index of a stream -> cover art.
+        first_number: the number in the name of the first wanted image; None where there is none that counts on.
+    """
+
+    info: SourceInfo
+    streams_to_copy: tuple[Any, ...]
+    covers: dict[int, bytes]
+    first_number: int | None
+
+    @property
+    def images(self) -> Images | None:
+        """The image files, where the source consists of them."""
+
+    @property
+    def rate_assumed(self) -> bool:
+        """Whether the frame rate is a guess."""
+
+    @property
+    def damaged_packets(self) -> int:
+        """How many packets or images were skipped because they cannot be decoded."""
+
+    @property
+    def repaired_timestamps(self) -> int:
+        """How many timestamps did not increase and were moved."""
+
+    @property
+    def seconds_missing(self) -> float:
+        """By how much the source ended before its header says."""
+
+    @property
+    def lost(self) -> str:
+        """Why the source is lost for good; empty if it is not."""
+
+    def dropped_text(self) -> str:
+        """What was dropped, as one sentence; empty if nothing was."""
+
+    def resampled_text(self) -> str:
+        """A sentence on frames that were repeated or left out although nobody asked for it; empty if none were."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class FrameSink(Protocol):
+    """Takes finished frames and copied packets."""
+
+    def write(self, frame: Frame) -> None:
+        """Take in a finished frame."""
+
+    def copy(self, packet: Packet[Any]) -> None:
+        """Take in a packet as it is."""
+
+    def finish(self, *, trim: bool = False) -> None:
+        """Complete the output; with `trim`, without packets after the last frame."""
+
+    def abandon(self) -> None:
+        """Save what is finished after an error, without raising another."""
+
+
+class MediaSink(FrameSink, Protocol):
+    """An output that is being written."""
+
+    @property
+    def frames_written(self) -> int:
+        """Frames that it has taken."""
+
+    @property
+    def kept(self) -> str | None:
+        """Where finished frames are after a failure; None if they are gone."""
+
+
+def damage_text(source: MediaSource) -> str:
+    """What was wrong with the input, as one sentence; empty if nothing was."""
+    parts = []
+    if source.damaged_packets:
+        several, what = source.damaged_packets > 1, "packet" if source.images is None else "image"
+        parts.append(f"{source.damaged_packets} damaged {what}{'s were' if several else ' was'} skipped")
+    if source.seconds_missing:
+        parts.append(f"the last {source.seconds_missing:.2f} s are missing")
+    damage = f"The input is damaged: {' and '.join(parts)}." if parts else ""
+    loss = f"The connection to the input was lost: {source.lost}." if source.lost else ""
+    return " ".join(filter(None, (damage, loss)))
+
+
+def repaired_text(source: MediaSource) -> str:
+    """A sentence on timestamps that had to be moved; empty if there were none."""
+    count = source.repaired_timestamps
+    return f"{count} timestamps of the input did not increase and were moved by a tick." if count else ""

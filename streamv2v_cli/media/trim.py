@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..errors import UsageError
+from streamv2v_cli.errors import UsageError
+from streamv2v_cli.settings.values import seconds_of
 
-__all__ = ["Trim", "seconds_of"]
-
-_TIME = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{0,12})?|\.\d{1,12})")
+__all__ = ["Trim"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +55,3 @@ class Trim:
     def cuts_the_end(self) -> bool:
         """Whether it may end before the input does."""
         return self.end is not None or self.frames is not None
-
-
-def seconds_of(text: str, option: str) -> Fraction:
-    """Seconds from `12.5`, `1:02.5` or `HH:MM:SS.mmm`.
-
-    Raises:
-        UsageError: it is none of them.
-    """
-    match = _TIME.fullmatch(text.strip())
-    if match is None or (match[2] and float(match[3]) >= 60) or (match[1] and int(match[2]) >= 60):
-        raise UsageError(f"{option} {text} is not a time.", "Write seconds such as 12.5, or HH:MM:SS.mmm.")
-    return int(match[1] or 0) * 3600 + int(match[2] or 0) * 60 + Fraction(match[3].rstrip(".") or 0)

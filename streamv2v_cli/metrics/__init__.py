@@ -3,7 +3,7 @@
 Nothing here knows of files or of the command line.
 """
 
-from .comparison import Comparison, FrameFigures, Means
-from .flow import DisFlow, FlowEstimator, choose_flow
+from streamv2v_cli.metrics.comparison import Comparison, FrameFigures, Means
+from streamv2v_cli.metrics.flow import DisFlow, FlowEstimator, choose_flow
 
 __all__ = ["Comparison", "DisFlow", "FlowEstimator", "FrameFigures", "Means", "choose_flow"]

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .figures import absolute_change, edges, sharpness, similarity, squared_change
-from .flow import DisFlow, FlowEstimator, Motion, luma, motion_between
+from streamv2v_cli.metrics.figures import absolute_change, edges, sharpness, similarity, squared_change
+from streamv2v_cli.metrics.flow import DisFlow, FlowEstimator, Motion, luma, motion_between
 
 __all__ = ["Comparison", "FrameFigures", "Means"]
 

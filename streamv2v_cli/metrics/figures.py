@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .flow import Motion
+from streamv2v_cli.metrics.flow import Motion
 
 __all__ = ["absolute_change", "edges", "sharpness", "similarity", "squared_change"]
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from ..errors import MediaError
+from streamv2v_cli.errors import MediaError
 
 if TYPE_CHECKING:
     import torch
 
-    from .raft import RaftFlow
+    from streamv2v_cli.metrics.raft import RaftFlow
 
 __all__ = ["DisFlow", "FlowEstimator", "Motion", "choose_flow", "luma", "motion_between", "visible_after"]
 
@@ -79,7 +79,7 @@ def choose_flow(
     """
     if name == "dis":
         return DisFlow()
-    from .raft import RaftFlow
+    from streamv2v_cli.metrics.raft import RaftFlow
 
     return RaftFlow(weights, device(), tell)
 

@@ -9,12 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from streamv2v_cli.errors import ModelError
+from streamv2v_cli.errors import ModelError, reason_of
 from streamv2v_cli.models.facts import ModelFacts, read_facts
-from streamv2v_cli.models.folder import names_below, weight_files
+from streamv2v_cli.models.fetch import names_below, weight_files
 from streamv2v_cli.models.layout import UNET_PREFIX, VAE_PREFIX, check_checkpoint, read_header
 from streamv2v_cli.models.weights import check_loaded, fill, read_tensors
-from streamv2v_cli.reasons import reason_of
 
 if TYPE_CHECKING:
     import torch

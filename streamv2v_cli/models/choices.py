@@ -9,14 +9,14 @@ from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models.catalog import CATALOG, SD_TINY_VAE, CatalogEntry, lcm_lora_for
 from streamv2v_cli.models.facts import ModelFacts
 from streamv2v_cli.models.model import Kind
-from streamv2v_cli.models.sources import Source, cached_snapshot, find_source
+from streamv2v_cli.models.sources import ModelSource, cached_snapshot, find_source
 
 __all__ = ["choose_lcm_lora", "choose_vae", "find_model"]
 
 _log = logging.getLogger(__name__)
 
 
-def find_model(text: str) -> tuple[Source, CatalogEntry | None]:
+def find_model(text: str) -> tuple[ModelSource, CatalogEntry | None]:
     """Where the model called `text` is, and its entry in the catalog if it has one.
 
     A file or a diffusers folder of that name in the current folder goes before the catalog.
@@ -32,13 +32,13 @@ def find_model(text: str) -> tuple[Source, CatalogEntry | None]:
         _log.info("%s is taken from the current folder, not from the catalog", text)
         return find_source(text, "model", "--model"), None
     if isinstance(entry.source, str):
-        return Source(text, "hub", cached_snapshot(entry.source), entry.source), entry
+        return ModelSource(text, "hub", cached_snapshot(entry.source), entry.source), entry
     if not (entry.source / "model_index.json").is_file():
         raise ModelNotFoundError(
             f"The embedded model {text!r} is missing from this installation.",
             "Install streamv2v again, or give a local folder or file with --model PATH.",
         )
-    return Source(text, "folder", entry.source), entry
+    return ModelSource(text, "folder", entry.source), entry
 
 
 def choose_vae(wanted: str, facts: ModelFacts) -> str | None:

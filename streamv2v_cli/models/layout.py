@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from streamv2v_cli.errors import ModelError
-from streamv2v_cli.reasons import reason_of
+from streamv2v_cli.errors import ModelError, reason_of
 
 __all__ = ["check_checkpoint", "read_header", "recognise"]
 

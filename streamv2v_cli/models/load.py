@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import inspect
 import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamv2v_cli.accel.device import pick_device, pick_dtype, use_layout
 from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.catalog import SD15_LAYOUT
 from streamv2v_cli.models.checkpoint import Checkpoint, FileCheckpoint, FolderCheckpoint
 from streamv2v_cli.models.choices import choose_lcm_lora, choose_vae, find_model
-from streamv2v_cli.models.device import pick_device, pick_dtype, use_layout
 from streamv2v_cli.models.facts import ModelFacts, detect_kind
+from streamv2v_cli.models.fetch import obtain_lcm_lora, obtain_lora, obtain_model, obtain_vae
 from streamv2v_cli.models.lora import LoraRequest, fuse_loras
-from streamv2v_cli.models.memory import ran_out_of_memory, too_little_memory_to_load
 from streamv2v_cli.models.model import Kind, Model
-from streamv2v_cli.models.obtain import obtain_lcm_lora, obtain_lora, obtain_model, obtain_vae
-from streamv2v_cli.models.quiet import quiet
-from streamv2v_cli.models.sources import Source
+from streamv2v_cli.models.out_of_memory import ran_out_of_memory, too_little_memory_to_load
+from streamv2v_cli.models.sources import ModelSource
 from streamv2v_cli.models.vae import load_vae, vae_factor
 from streamv2v_cli.models.weights import check_pickle
 
@@ -27,9 +29,9 @@ if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler
 
-    from streamv2v_cli.settings import Settings, Weights
+    from streamv2v_cli.settings.schema import Settings, Weights
 
-__all__ = ["Model", "load_model", "make_scheduler"]
+__all__ = ["Model", "load_model", "make_scheduler", "quiet"]
 
 _log = logging.getLogger(__name__)
 LCM_GRID = 50
@@ -108,7 +110,7 @@ def _gather(settings: Settings) -> _Parts:
     return _Parts(checkpoint, kind, vae_path, pickle, vae or own, tuple(loras), lcm_lora)
 
 
-def _open(source: Source, weights: Weights, parts: tuple[str, ...]) -> Checkpoint:
+def _open(source: ModelSource, weights: Weights, parts: tuple[str, ...]) -> Checkpoint:
     """The checkpoint; of one on the Hub, the configs and the weights of `parts` are fetched."""
     if source.kind == "file" and source.path is not None:
         return _open_file(source.path, weights.config, weights.allow_pickle)
@@ -194,3 +196,26 @@ def _check_vae(vae: AutoencoderKL | AutoencoderTiny, facts: ModelFacts, name: st
             f"The VAE ({name}) has {channels} latent channels, the UNet {facts.latent_channels}.",
             "Use a VAE made for the model, or --vae own.",
         )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence progress bars, advice and deprecation warnings of the model libraries while inside."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    libraries = (diffusers_logging, transformers_logging)
+    levels = [library.get_verbosity() for library in libraries]
+    bars = [library.is_progress_bar_enabled() for library in libraries]
+    try:
+        for library in libraries:
+            library.set_verbosity_error()
+            library.disable_progress_bar()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for library, level, bar in zip(libraries, levels, bars, strict=True):
+            library.set_verbosity(level)
+            if bar:
+                library.enable_progress_bar()

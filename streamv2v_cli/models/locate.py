@@ -13,16 +13,15 @@ from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.catalog import LCM_LORAS, SD15_LAYOUT, SD_TINY_VAE
 from streamv2v_cli.models.choices import choose_lcm_lora, choose_vae, find_model
 from streamv2v_cli.models.facts import ModelFacts, detect_kind, read_facts
-from streamv2v_cli.models.folder import holds_files
+from streamv2v_cli.models.fetch import cached_lora, cached_vae, holds_files
 from streamv2v_cli.models.layout import check_checkpoint, read_header
-from streamv2v_cli.models.obtain import cached_lora, cached_vae
-from streamv2v_cli.models.sources import Source, find_source
+from streamv2v_cli.models.sources import ModelSource, find_source
 from streamv2v_cli.models.weights import check_pickle
-from streamv2v_cli.settings_text import read_mapping
+from streamv2v_cli.settings.yaml import read_mapping
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Kind
-    from streamv2v_cli.settings import Settings, Weights
+    from streamv2v_cli.settings.schema import Settings, Weights
 
 __all__ = ["ModelPlan", "PlannedPart", "describe_model", "recommended_settings"]
 
@@ -118,7 +117,7 @@ def describe_model(settings: Settings) -> ModelPlan:
     return ModelPlan(settings.model, kind, tuple(parts))
 
 
-def _facts(source: Source, config: str | None) -> ModelFacts | None:
+def _facts(source: ModelSource, config: str | None) -> ModelFacts | None:
     """The configurations; None for a Hub model of which nothing is cached."""
     if source.kind == "file" and source.path is not None:
         if source.path.suffix.lower() == ".safetensors":
@@ -129,7 +128,7 @@ def _facts(source: Source, config: str | None) -> ModelFacts | None:
     return read_facts(source.path)
 
 
-def _model_part(source: Source, kind: Kind | None, *, own_vae: bool) -> PlannedPart:
+def _model_part(source: ModelSource, kind: Kind | None, *, own_vae: bool) -> PlannedPart:
     form = _FORMS[source.kind]
     path = source.path
     parts = ("unet", "text_encoder", "vae") if own_vae else ("unet", "text_encoder")
@@ -139,7 +138,7 @@ def _model_part(source: Source, kind: Kind | None, *, own_vae: bool) -> PlannedP
     return PlannedPart("model", source.hub_id or str(source.path), path, remark)
 
 
-def _vae_part(source: Source, facts: ModelFacts | None, weights: Weights) -> PlannedPart:
+def _vae_part(source: ModelSource, facts: ModelFacts | None, weights: Weights) -> PlannedPart:
     """The VAE; of a model that is not here, `auto` is most likely the tiny one."""
     wanted = weights.vae
     try:

@@ -14,14 +14,14 @@ from typing import Literal
 from streamv2v_cli.errors import ModelNotFoundError
 from streamv2v_cli.models.catalog import CATALOG
 
-__all__ = ["Source", "cached_snapshot", "find_source", "not_found"]
+__all__ = ["ModelSource", "cached_snapshot", "find_source", "not_found"]
 
 WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """Where a model or a part of one is.
 
     Attributes:
@@ -37,7 +37,7 @@ class Source:
     hub_id: str | None = None
 
 
-def find_source(text: str, role: str, flag: str) -> Source:
+def find_source(text: str, role: str, flag: str) -> ModelSource:
     """Find what `text` means: a path that exists always wins, then a Hub id.
 
     Args:
@@ -50,9 +50,9 @@ def find_source(text: str, role: str, flag: str) -> Source:
     """
     path = Path(text).expanduser()
     if path.is_file():
-        return Source(text, "file", path)
+        return ModelSource(text, "file", path)
     if path.is_dir():
-        return Source(text, "folder", path)
+        return ModelSource(text, "folder", path)
     if _looks_like_path(text):
         raise ModelNotFoundError(f"The {role} {text!r} does not exist.", f"Check the path given with {flag}.")
     if not _HUB_ID.fullmatch(text):
@@ -62,7 +62,7 @@ def find_source(text: str, role: str, flag: str) -> Source:
             f"The {role} {text!r} is no file, no folder{known} and no Hub id of the form OWNER/NAME.",
             f"Did you mean {near[0]!r}?" if near else f"Give a path or a Hub id with {flag}.",
         )
-    return Source(text, "hub", cached_snapshot(text), text)
+    return ModelSource(text, "hub", cached_snapshot(text), text)
 
 
 def _looks_like_path(text: str) -> bool:

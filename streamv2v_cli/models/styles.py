@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.choices import find_model
-from streamv2v_cli.settings_text import read_document
+from streamv2v_cli.settings.yaml import read_document
 
 __all__ = ["STYLES_FILE", "Style", "StyleBook", "read_styles", "unknown_style_note"]
 

@@ -1,6 +1,47 @@
 """Prompts over time: from a script (`--prompts`) or from a file that changes (`--prompt-file`)."""
 
-from .choose import open_prompts, with_prompts
-from .translator import PromptedTranslator
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamv2v_cli.errors import UsageError
+from streamv2v_cli.prompting.prompted_translator import PromptedTranslator
+
+if TYPE_CHECKING:
+    from streamv2v_cli.prompting.state import Prompts
+    from streamv2v_cli.settings.resolve import Resolved
 
 __all__ = ["PromptedTranslator", "open_prompts", "with_prompts"]
+
+
+def open_prompts(script: str | None, file: str | None, resolved: Resolved) -> Prompts | None:
+    """What --prompts or --prompt-file names; None if neither was given.
+
+    Raises:
+        UsageError, ConfigError: both were given, or one of them is wrong.
+    """
+    if script is not None and file is not None:
+        raise UsageError("Both --prompts and --prompt-file say what the video should look like.", "Give one.")
+    if script is not None:
+        from streamv2v_cli.prompting.script_reader import read_script
+
+        return read_script(Path(script), resolved.settings)
+    if file is None:
+        return None
+    if resolved.origins["prompt"].startswith("--"):
+        raise UsageError(
+            f"Both {resolved.origins['prompt']} and --prompt-file give the prompt.",
+            "Give one; --prompts FILE can begin with another prompt.",
+        )
+    from streamv2v_cli.prompting.watched_file import PromptFile
+
+    return PromptFile(Path(file), resolved.settings)
+
+
+def with_prompts(resolved: Resolved, prompts: Prompts | None) -> Resolved:
+    """The settings with the first of the prompts, which is what a run is named after."""
+    if prompts is None:
+        return resolved
+    return replace(resolved, settings=prompts.first.applied_to(resolved.settings))

@@ -9,7 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from .look import Curve, Departure, Look
+from streamv2v_cli.diffusion.protocol import Curve, PromptBlend
+from streamv2v_cli.prompting.state import PromptState
 
 __all__ = ["Entry", "PromptScript", "Unit", "plain"]
 
@@ -68,7 +69,7 @@ class PromptScript:
         base: before the first entry.
     """
 
-    def __init__(self, path: Path, unit: Unit, entries: list[Entry], base: Look) -> None:
+    def __init__(self, path: Path, unit: Unit, entries: list[Entry], base: PromptState) -> None:
         self._path = path
         self.option = f"--prompts {path}"
         self.negative_given = any(entry.negative_prompt is not None for entry in entries)
@@ -79,7 +80,7 @@ class PromptScript:
         texts, strength = (base.prompt, base.negative_prompt), base.strength
         if at_once:
             texts, strength = _texts_after(entries[0], texts), _strength_after(entries[0], strength)
-        self.first = Look(*texts, strength, final_strength=strength)
+        self.first = PromptState(*texts, strength, final_strength=strength)
         self._prompt_legs, self._strength_legs = [], []
         for entry in self._changes:
             span = entry.at, entry.over
@@ -92,7 +93,7 @@ class PromptScript:
                 self._strength_legs.append(_Leg(*span, strength, entry.strength))
                 strength = entry.strength
 
-    def based_on(self, base: Look) -> PromptScript:
+    def based_on(self, base: PromptState) -> PromptScript:
         """The same entries after another beginning."""
         return PromptScript(self._path, self._unit, self._entries, base)
 
@@ -101,23 +102,23 @@ class PromptScript:
         """Whether it says what a video looks like before anything changes, whatever else does."""
         return len(self._changes) < len(self._entries) and self._entries[0].prompt is not None
 
-    def at(self, number: int, seconds: Fraction) -> Look:
-        """The look of a frame, see `Prompts`."""
+    def at(self, number: int, seconds: Fraction) -> PromptState:
+        """The state of a frame, see `Prompts`."""
         by_frame = self._unit == "frame"
         position, slack = (Fraction(number), Fraction(0)) if by_frame else (seconds, _ROUNDED)
-        texts, departure = (self.first.prompt, self.first.negative_prompt), None
+        texts, blend = (self.first.prompt, self.first.negative_prompt), None
         leg = _leg_at(self._prompt_legs, position + slack)
         if leg is not None:
             texts, share = leg.target, leg.share(position, slack)
             if share < 1:
-                departure = Departure(leg.start[0], leg.start[1], share, leg.curve)
+                blend = PromptBlend(leg.start[0], leg.start[1], share, leg.curve)
         strength = final = self.first.strength
         leg = _leg_at(self._strength_legs, position + slack)
         if leg is not None:
             share, final = leg.share(position, slack), leg.target
             strength = final if share == 1 else leg.start + share * (final - leg.start)
         change = bisect_right(self._changes, position + slack, key=lambda entry: entry.at)
-        return Look(*texts, strength, departure, change=change, final_strength=final)
+        return PromptState(*texts, strength, blend, change=change, final_strength=final)
 
     def describe(self) -> list[str]:
         """One line for each entry."""
@@ -151,9 +152,9 @@ class PromptScript:
             rows.append(row)
         return rows
 
-    def left_over(self, look: Look) -> str:
+    def left_over(self, state: PromptState) -> str:
         """A sentence on the entries that lie beyond the end."""
-        beyond = self._changes[look.change :]
+        beyond = self._changes[state.change :]
         if not beyond:
             return ""
         first, last = len(self._entries) - len(beyond) + 1, len(self._entries)

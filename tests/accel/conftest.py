@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tiny import tiny_model
+from helpers.tiny import tiny_model
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import torch
 import torch._dynamo
-from fake_graphs import FakeRecorder
+from helpers.fake_graphs import FakeRecorder
 
-from streamv2v_cli.accel import CompiledTicks, GraphTicks, PlainTicks
+from streamv2v_cli.accel import CompiledRunner, CudaGraphRunner, PlainRunner
 from streamv2v_cli.diffusion.engine import Engine
+from streamv2v_cli.diffusion.groups import GroupBuilder
 from streamv2v_cli.diffusion.prompts import PromptEncoder
 from streamv2v_cli.diffusion.schedule import Schedules
-from streamv2v_cli.diffusion.timeline import Timeline
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.settings.schema import Settings
 
 BANKS: list[dict[str, Any]] = [{"kind": "none"}, {"kind": "queue", "size": 2}, {"kind": "dyme"}]
 FRAMES, CUT = 22, 13
@@ -35,17 +35,17 @@ def settings_for(bank: dict[str, Any], guidance: str = "none", **diffusion: Any)
 def translate(model: Any, settings: Settings, make: Any, lookahead: int = 1) -> list[torch.Tensor]:
     """Latents through an engine whose ticks `make(work)` runs, with a cut and new prompts and strengths."""
     encoder, schedules = PromptEncoder(model, "never"), Schedules(model.scheduler, settings.diffusion)
-    timeline = Timeline(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
+    groups = GroupBuilder(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
     prompt, schedule = encoder.encode("a cat", "red"), schedules.at(0.4)
     engine = Engine(
         model,
         settings,
-        group=timeline.group_size,
+        group=groups.group_size,
         latent_shape=(4, 8, 8),
         prompt=prompt,
         schedule=schedule,
     )
-    engine.ticks = make(engine._work)
+    engine.runner = make(engine._work)
     scene = torch.randn(4, 8, 8 + FRAMES, generator=torch.Generator().manual_seed(5))
     frame = Frame(torch.zeros(64, 64, 3, dtype=torch.uint8).numpy())
     out: list[torch.Tensor] = []
@@ -60,16 +60,16 @@ def translate(model: Any, settings: Settings, make: Any, lookahead: int = 1) -> 
     try:
         for number in range(FRAMES):
             if number == CUT:
-                run(timeline.close_group())
-                timeline.start_segment()
+                run(groups.close_group())
+                groups.start_segment()
             if number == 9:
                 prompt = encoder.encode("pencil sketch", "blue")
             if number == 17:
                 schedule = schedules.at(0.8)
-            timeline.enter(frame, None, prompt, schedule)  # type: ignore[arg-type]
+            groups.enter(frame, None, prompt, schedule)  # type: ignore[arg-type]
             waiting.append(scene[:, :, number : number + 8].contiguous())
-            run(timeline.full_group())
-        run(timeline.close_group())
+            run(groups.full_group())
+        run(groups.close_group())
         while engine.busy:
             left, latents = engine.tick(None, None)
             out.extend(latents.clone() if left else [])
@@ -85,12 +85,12 @@ def test_replayed_ticks_give_the_same_frames(
     small_model: Any, bank: dict[str, Any], guidance: str, lookahead: int
 ) -> None:
     settings = settings_for(bank, guidance)
-    plain = translate(small_model, settings, PlainTicks, lookahead)
+    plain = translate(small_model, settings, PlainRunner, lookahead)
     recorder = FakeRecorder()
-    ticks: list[GraphTicks] = []
+    ticks: list[CudaGraphRunner] = []
 
-    def graphs(work: Any) -> GraphTicks:
-        ticks.append(GraphTicks(recorder, PlainTicks(work)))
+    def graphs(work: Any) -> CudaGraphRunner:
+        ticks.append(CudaGraphRunner(recorder, PlainRunner(work)))
         return ticks[-1]
 
     replayed = translate(small_model, settings, graphs, lookahead)
@@ -105,11 +105,11 @@ def test_replayed_ticks_give_the_same_frames(
 def test_traced_ticks_give_the_same_frames(small_model: Any, bank: dict[str, Any]) -> None:
     """As `compile` runs them, but for the code of the kernels: as one graph, functional, without what is unused."""
     settings = settings_for(bank)
-    plain = translate(small_model, settings, PlainTicks)
-    ticks: list[CompiledTicks] = []
+    plain = translate(small_model, settings, PlainRunner)
+    ticks: list[CompiledRunner] = []
 
-    def compiled(work: Any) -> CompiledTicks:
-        ticks.append(CompiledTicks(work, backend="aot_eager"))
+    def compiled(work: Any) -> CompiledRunner:
+        ticks.append(CompiledRunner(work, backend="aot_eager"))
         return ticks[-1]
 
     torch._dynamo.reset()

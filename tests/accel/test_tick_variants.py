@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from streamv2v_cli.accel import CompiledTicks, GraphTicks, PlainTicks, Variant, make_ticks
-from streamv2v_cli.accel.cuda import CudaRecorder
+from streamv2v_cli.accel import CompiledRunner, CudaGraphRunner, PlainRunner, TickVariant, make_runner
+from streamv2v_cli.accel.cuda_graphs import CudaRecorder
 from streamv2v_cli.errors import DeviceError
 
-STEADY, CUT = Variant(0, 1, False), Variant(1, 0, False)
+STEADY, CUT = TickVariant(0, 1, False), TickVariant(1, 0, False)
 
 
 class Recorder:
@@ -35,7 +35,7 @@ class Recorder:
 
 def test_a_variant_is_captured_when_it_comes_again() -> None:
     recorder = Recorder()
-    ticks = GraphTicks(recorder, PlainTicks(lambda: torch.zeros(2)))
+    ticks = CudaGraphRunner(recorder, PlainRunner(lambda: torch.zeros(2)))
     for variant in (STEADY, CUT, STEADY, STEADY, CUT):
         ticks(variant)
     assert recorder.did == ["warm-up", "warm-up", "record", "replay", "replay", "record", "replay"]
@@ -44,7 +44,7 @@ def test_a_variant_is_captured_when_it_comes_again() -> None:
 
 
 def test_a_result_outlives_the_next_replay() -> None:
-    ticks = GraphTicks(Recorder(), PlainTicks(lambda: torch.zeros(2)))
+    ticks = CudaGraphRunner(Recorder(), PlainRunner(lambda: torch.zeros(2)))
     ticks(STEADY)
     first, second = ticks(STEADY), ticks(STEADY)
     assert float(second[0] - first[0]) == 1
@@ -52,20 +52,20 @@ def test_a_result_outlives_the_next_replay() -> None:
 
 def test_captures_are_bounded() -> None:
     recorder = Recorder()
-    ticks = GraphTicks(recorder, PlainTicks(lambda: torch.zeros(2)))
+    ticks = CudaGraphRunner(recorder, PlainRunner(lambda: torch.zeros(2)))
     for _ in range(3):
         for updating in range(20):
-            ticks(Variant(0, updating, False))
+            ticks(TickVariant(0, updating, False))
     assert ticks.recorded == 16
 
 
 def test_starts_of_segments_are_not_compiled_and_the_others_are_bounded() -> None:
-    ticks = CompiledTicks(lambda: torch.zeros(1))
+    ticks = CompiledRunner(lambda: torch.zeros(1))
     ticks._compiled = lambda: torch.ones(1)
-    for never in (CUT, Variant(0, 1, True), Variant(0, 1, False, full=False)):
+    for never in (CUT, TickVariant(0, 1, True), TickVariant(0, 1, False, full=False)):
         assert [float(ticks(never)) for _ in range(3)] == [0, 0, 0]
     assert [float(ticks(STEADY)) for _ in range(3)] == [0, 1, 1]
-    several = [Variant(0, updating, False) for updating in range(2, 8)]
+    several = [TickVariant(0, updating, False) for updating in range(2, 8)]
     for expected in ([0, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0]):
         assert [float(ticks(variant)) for variant in several] == expected
 
@@ -76,7 +76,7 @@ def test_a_tick_that_cannot_be_compiled_is_one_error() -> None:
         print(value.item())
         return value
 
-    ticks = CompiledTicks(work, backend="eager")
+    ticks = CompiledRunner(work, backend="eager")
     ticks(STEADY)
     with pytest.raises(DeviceError, match="could not compile the tick"):
         ticks(STEADY)
@@ -85,7 +85,7 @@ def test_a_tick_that_cannot_be_compiled_is_one_error() -> None:
 def test_each_thread_warms_up_for_itself() -> None:
     """What warming up makes, the handles of libraries, other threads do not have; what is captured, they do."""
     recorder = Recorder()
-    ticks = GraphTicks(recorder, PlainTicks(lambda: torch.zeros(2)))
+    ticks = CudaGraphRunner(recorder, PlainRunner(lambda: torch.zeros(2)))
     ticks(STEADY)
     for calls in (2, 1):
         thread = threading.Thread(target=lambda calls=calls: [ticks(STEADY) for _ in range(calls)])
@@ -117,9 +117,9 @@ def test_nothing_is_compiled_within_a_capture() -> None:
         steps.append("compiled")
         return torch.ones(1)
 
-    inner = CompiledTicks(lambda: torch.zeros(1))
+    inner = CompiledRunner(lambda: torch.zeros(1))
     inner._compiled = compiling
-    ticks = GraphTicks(Working(steps), inner)
+    ticks = CudaGraphRunner(Working(steps), inner)
     for _ in range(4):
         ticks(STEADY)
     assert steps == ["warm-up", "warm-up", "compiled", "record", "compiled"]
@@ -148,7 +148,7 @@ def test_where_graphs_fail_ticks_run_without(caplog: pytest.LogCaptureFixture) -
         return torch.full((2,), 7.0)
 
     recorder = Refusing()
-    ticks = GraphTicks(recorder, PlainTicks(work), optional=True)
+    ticks = CudaGraphRunner(recorder, PlainRunner(work), optional=True)
     results = [ticks(STEADY) for _ in range(4)]
     assert [float(result[0]) for result in results[1:]] == [7, 7, 7]
     assert (len(ran), recorder.did, ticks.name, ticks.recorded) == (3, ["warm-up"], "none", 0)
@@ -159,7 +159,7 @@ def test_where_graphs_fail_ticks_run_without(caplog: pytest.LogCaptureFixture) -
 
 
 def test_graphs_that_were_asked_for_are_an_error_where_they_fail() -> None:
-    ticks = GraphTicks(Refusing(), PlainTicks(lambda: torch.zeros(2)))
+    ticks = CudaGraphRunner(Refusing(), PlainRunner(lambda: torch.zeros(2)))
     ticks(STEADY)
     with pytest.raises(DeviceError, match="could not be captured as a CUDA graph: operation not permitted"):
         ticks(STEADY)
@@ -173,6 +173,6 @@ def test_after_one_failure_auto_does_not_try_again(monkeypatch: pytest.MonkeyPat
     for failed in ([], ["a graph"]):
         monkeypatch.setattr(CudaRecorder, "failed", failed)
         kinds += [
-            type(make_ticks("graphs", lambda: torch.zeros(1), cuda, optional=way)) for way in (True, False)
+            type(make_runner("graphs", lambda: torch.zeros(1), cuda, optional=way)) for way in (True, False)
         ]
-    assert kinds == [GraphTicks, GraphTicks, PlainTicks, GraphTicks]
+    assert kinds == [CudaGraphRunner, CudaGraphRunner, PlainRunner, CudaGraphRunner]

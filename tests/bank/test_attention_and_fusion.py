@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-import reference
 import torch
+from helpers import reference
 
 from streamv2v_cli.bank.attention import choose_backend, extended_attention
 from streamv2v_cli.bank.fusion import fuse_features

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import torch
-from tiny import tiny_unet
+from helpers.tiny import tiny_unet
 
 from streamv2v_cli.bank.layers import attention_layers, select_layers, valid_block_names
 from streamv2v_cli.errors import ConfigError

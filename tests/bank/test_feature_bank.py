@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import tiny_unet
+from helpers.tiny import tiny_unet
 
 from streamv2v_cli import bank
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.feature_bank import FeatureBank, RowEvent
-from streamv2v_cli.settings import Bank
+from streamv2v_cli.settings.schema import Bank
 
 CPU = torch.device("cpu")
 

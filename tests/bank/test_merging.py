@@ -3,8 +3,8 @@ from __future__ import annotations
 from statistics import mean
 
 import pytest
-import reference
 import torch
+from helpers import reference
 
 from streamv2v_cli.bank import merging
 from streamv2v_cli.bank.merging import draw_partition, group_mean, match_tokens, merge_tokens

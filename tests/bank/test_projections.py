@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention
-from tiny import tiny_unet
+from helpers.tiny import tiny_unet
 from torch import nn
 
 from streamv2v_cli.bank import StreamAttnProcessor, install, join_projections

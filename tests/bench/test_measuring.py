@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import tiny_model, tiny_unet
+from helpers.tiny import tiny_model, tiny_unet
 from torch.nn import functional as F
 
 from streamv2v_cli.bench import random_model, ticks
@@ -14,7 +14,7 @@ from streamv2v_cli.bench.arithmetic import count_flops, matmul_peak
 from streamv2v_cli.bench.report import report_text
 from streamv2v_cli.bench.stages import STAGES, StageClock
 from streamv2v_cli.errors import ModelNotFoundError
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.settings.schema import Settings
 
 CPU = torch.device("cpu")
 

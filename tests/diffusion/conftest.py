@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_model
+from helpers.tiny import tiny_model
 
 from streamv2v_cli.diffusion.engine import Engine
+from streamv2v_cli.diffusion.groups import GroupBuilder
 from streamv2v_cli.diffusion.prompts import PromptEncoder
 from streamv2v_cli.diffusion.schedule import Schedules
-from streamv2v_cli.diffusion.timeline import Timeline
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.models import Model
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.settings.schema import Settings
 
 
 @pytest.fixture(scope="session")
@@ -79,14 +79,14 @@ def run_engine() -> Callable[..., list[torch.Tensor]]:
     ) -> list[torch.Tensor]:
         encoder = PromptEncoder(model, "never")
         prompt = encoder.encode(settings.prompt, settings.negative_prompt)
-        timeline = Timeline(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
+        groups = GroupBuilder(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
         shape = tuple(latents[0].shape)
         schedules = Schedules(model.scheduler, settings.diffusion)
         schedule = schedules.at(settings.diffusion.strength)
         engine = Engine(
             model,
             settings,
-            group=timeline.group_size,
+            group=groups.group_size,
             latent_shape=shape,
             prompt=prompt,
             schedule=schedule,
@@ -95,7 +95,7 @@ def run_engine() -> Callable[..., list[torch.Tensor]]:
 
         def send(group: Any) -> None:
             if group is not None:
-                results.extend(engine.tick(group, torch.cat([x.source for x in group.passengers]))[1])
+                results.extend(engine.tick(group, torch.cat([x.source for x in group.members]))[1])
 
         try:
             for number, latent in enumerate(latents):
@@ -105,11 +105,11 @@ def run_engine() -> Callable[..., list[torch.Tensor]]:
                 if number in (strengths or {}):
                     schedule = schedules.at((strengths or {})[number])
                 if number in starts:
-                    send(timeline.close_group())
-                    timeline.start_segment()
-                timeline.enter(Frame(np.zeros((1, 1, 3), np.uint8)), latent[None], prompt, schedule)
-                send(timeline.full_group())
-            send(timeline.close_group())
+                    send(groups.close_group())
+                    groups.start_segment()
+                groups.enter(Frame(np.zeros((1, 1, 3), np.uint8)), latent[None], prompt, schedule)
+                send(groups.full_group())
+            send(groups.close_group())
             while engine.busy:
                 results.extend(engine.tick(None, None)[1])
         finally:

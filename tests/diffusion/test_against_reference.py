@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import reference
 import torch
+from helpers import reference
 
+from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.bank.merging import draw_partition
 from streamv2v_cli.diffusion.prompts import PromptEncoder
-from streamv2v_cli.seeding import noise
 
 SHAPE = (4, 8, 8)
 

@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-import reference
 import torch
-from tiny import tiny_model
+from helpers import reference
+from helpers.tiny import tiny_model
 
+from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.bank.merging import draw_partition
-from streamv2v_cli.diffusion import Translator
-from streamv2v_cli.diffusion.blending import lerp, slerp
-from streamv2v_cli.diffusion.prompts import PromptEncoder, between
+from streamv2v_cli.diffusion.prompts import PromptEncoder, between, lerp, slerp
+from streamv2v_cli.diffusion.protocol import PromptBlend
 from streamv2v_cli.diffusion.schedule import Schedules
+from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.errors import ConfigError
 from streamv2v_cli.prompting import PromptedTranslator
-from streamv2v_cli.prompting.look import Departure
-from streamv2v_cli.prompting.reader import read_script
-from streamv2v_cli.seeding import noise
+from streamv2v_cli.prompting.script_reader import read_script
 
 SHAPE = (4, 8, 8)
 STRENGTHS = {1: 0.8, 2: 0.5, 4: 0.3}
@@ -167,10 +166,10 @@ def test_buffers_are_written_only_when_something_changes(
         return sorted(written)
 
     assert writes(1) == []
-    halfway = Departure("a cat", "red", 0.5, "slerp")
-    assert writes(3, departure=halfway) == ["BatchPrompts"] * 3
-    assert writes(5, departure=None) == ["BatchPrompts"] * 3
-    assert writes(7, departure=None) == []
+    halfway = PromptBlend("a cat", "red", 0.5, "slerp")
+    assert writes(3, blend=halfway) == ["BatchPrompts"] * 3
+    assert writes(5, blend=None) == ["BatchPrompts"] * 3
+    assert writes(7, blend=None) == []
     assert writes(9, strength=0.6) == ["BatchSchedule"] * 2
     translator.close()
 
@@ -223,7 +222,9 @@ def test_a_script_gives_what_the_single_prompts_give(
     assert same("b") == [False] * 6 + [True] * 2
 
 
-@pytest.mark.parametrize("change", [{"strength": 0.9}, {"departure": Departure("red", "red", 0.5, "linear")}])
+@pytest.mark.parametrize(
+    "change", [{"strength": 0.9}, {"departure": PromptBlend("red", "red", 0.5, "linear")}]
+)
 def test_a_change_ends_the_repetition_of_similar_frames(
     model: Any, settings: Any, frames: Any, change: dict[str, Any]
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch._dynamo
-from tiny import tiny_model
+from helpers.tiny import tiny_model
 
 from streamv2v_cli.bank import RowEvent
 from streamv2v_cli.diffusion.engine import Engine

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import tiny_unet
+from helpers.tiny import tiny_unet
 
 from streamv2v_cli.diffusion.conditioning import Conditioning
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionImg2ImgPipeline
-from tiny import tiny_model
+from helpers.tiny import tiny_model
 
-from streamv2v_cli.diffusion import Translator
+from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.diffusion.schedule import Schedule
+from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.seeding import noise
 
 SCHEDULER = "diffusers.schedulers.scheduling_lcm.randn_tensor"
 PIPELINE = "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img.randn_tensor"

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from streamv2v_cli.diffusion import Translator
+from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.errors import DeviceError
 from streamv2v_cli.models.load import load_model
-from streamv2v_cli.models.memory import ran_out_of_memory, too_little_memory, too_little_memory_to_load
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.models.out_of_memory import ran_out_of_memory, too_little_memory, too_little_memory_to_load
+from streamv2v_cli.settings.schema import Settings
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 CUDA_SAYS = torch.OutOfMemoryError(

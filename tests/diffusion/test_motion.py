@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from streamv2v_cli.diffusion import Translator
 from streamv2v_cli.diffusion.motion import MotionFusion, Trace
+from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
 
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_model
+from helpers.tiny import tiny_model
 
 from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.models import Model, load_model
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.settings.schema import Settings
 
 LEAST_PSNR = 35.0
 SIDE, FRAMES = 96, 9

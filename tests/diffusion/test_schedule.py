@@ -3,13 +3,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import reference
 import torch
 from diffusers import LCMScheduler
+from helpers import reference
 
 from streamv2v_cli.diffusion.schedule import Schedule
 from streamv2v_cli.errors import ConfigError, ModelError
-from streamv2v_cli.settings import Diffusion
+from streamv2v_cli.settings.schema import Diffusion
 
 
 def sd_scheduler(**options: Any) -> LCMScheduler:

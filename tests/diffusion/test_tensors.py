@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from streamv2v_cli.diffusion.picture import from_model_range, resize, to_model_range
+from streamv2v_cli.accel.transfer import DirectTransfers
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
-from streamv2v_cli.settings import SkipSimilar
-from streamv2v_cli.transfer import DirectTransfers
+from streamv2v_cli.diffusion.tensors import from_model_range, resize, to_model_range
+from streamv2v_cli.settings.schema import SkipSimilar
 
 CPU = torch.device("cpu")
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_model
+from helpers.tiny import tiny_model
 
-from streamv2v_cli.diffusion import Translator
 from streamv2v_cli.diffusion.prompts import PromptEncoder
+from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.errors import ConfigError, DeviceError
 from streamv2v_cli.frame import Frame
 

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.containers import container_for
-from streamv2v_cli.media.output import OutputPlan, check_output_path, plan_output
-from streamv2v_cli.media.sink import FileSink
-from streamv2v_cli.media.source import FileSource
+from streamv2v_cli.media.sink.containers import container_for
+from streamv2v_cli.media.sink.file import FileSink
+from streamv2v_cli.media.sink.plan import OutputPlan
+from streamv2v_cli.media.sink.plan_video import check_output_path, plan_output
+from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.media.trim import Trim
-from streamv2v_cli.settings import Output
+from streamv2v_cli.settings.schema import Output
 
 FAST = {"preset": "veryfast", "crf": 12}  # the fastest preset with B-frames
 

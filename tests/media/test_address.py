@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.media.address import Address, Url, masked
-from streamv2v_cli.media.containers import container_for
-from streamv2v_cli.media.output import check_output_path, default_output_path
+from streamv2v_cli.logs import masked
+from streamv2v_cli.media.address import Address, Url
+from streamv2v_cli.media.sink.containers import container_for
+from streamv2v_cli.media.sink.plan_video import check_output_path, default_output_path
 
 
 @pytest.mark.parametrize(

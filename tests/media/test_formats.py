@@ -11,11 +11,11 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from clips import make_clip
-from patches import FULL, LIMITED, PATCHES, TAGS, plain_frame, planes_at_centre, yuv_of
+from helpers.clips import make_clip
+from helpers.patches import FULL, LIMITED, PATCHES, TAGS, plain_frame, planes_at_centre, yuv_of
 
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.source import FileSource
+from streamv2v_cli.media.source.file import FileSource
 
 GREYS = (0, 16, 100, 128, 200, 235, 255)
 

@@ -16,17 +16,17 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from clips import TICK, look, make_clip, number_of, numbered
+from helpers.clips import TICK, look, make_clip, number_of, numbered
 
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.aac import without_header
-from streamv2v_cli.media.containers import container_for
-from streamv2v_cli.media.destination import STDOUT
-from streamv2v_cli.media.output import check_output_path, plan_output
-from streamv2v_cli.media.sink import FileSink
-from streamv2v_cli.media.source import FileSource
+from streamv2v_cli.media.address import STDOUT
+from streamv2v_cli.media.sink.audio import without_header
+from streamv2v_cli.media.sink.containers import container_for
+from streamv2v_cli.media.sink.file import FileSink
+from streamv2v_cli.media.sink.plan_video import check_output_path, plan_output
+from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.media.trim import Trim
-from streamv2v_cli.settings import Output
+from streamv2v_cli.settings.schema import Output
 
 MILLISECOND = Fraction(1, 1000)
 B_FRAMES = {"preset": "ultrafast", "bf": "3", "crf": "10"}

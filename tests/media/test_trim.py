@@ -10,13 +10,14 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from clips import TICK, Seen, look, make_clip, number_of
+from helpers.clips import TICK, Seen, look, make_clip, number_of
 
 from streamv2v_cli.errors import SourceError, UsageError
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.demuxer import Demuxer
-from streamv2v_cli.media.source import FileSource
-from streamv2v_cli.media.trim import Trim, seconds_of
+from streamv2v_cli.media.source.demuxer import Demuxer
+from streamv2v_cli.media.source.file import FileSource
+from streamv2v_cli.media.trim import Trim
+from streamv2v_cli.settings.values import seconds_of
 
 B_FRAMES = {"preset": "ultrafast", "bf": "3", "g": "25", "crf": "10"}
 NO_B_FRAMES = {"preset": "ultrafast", "bf": "0", "g": "25", "crf": "10"}

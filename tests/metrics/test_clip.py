@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_clip import make_tiny_clip
 from safetensors.torch import load_file, save_file
-from tiny_clip import make_tiny_clip
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from streamv2v_cli.errors import ModelError

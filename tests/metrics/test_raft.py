@@ -14,9 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import torch
-from huggingface_hub import constants
-from safetensors.torch import save_file
-from tiny_raft import (
+from helpers.tiny_raft import (
     FlowByHand,
     TinyRaft,
     forget_torchvision,
@@ -24,6 +22,8 @@ from tiny_raft import (
     install_tiny_raft,
     save_tiny_raft,
 )
+from huggingface_hub import constants
+from safetensors.torch import save_file
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError, StreamV2VError
 from streamv2v_cli.metrics.raft import RaftFlow

@@ -12,13 +12,12 @@ from typing import Any
 
 import huggingface_hub
 import pytest
+from helpers.tiny import tiny_model
 from huggingface_hub import constants
-from tiny import tiny_model
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models import load_model
-from streamv2v_cli.models.folder import choose_files
-from streamv2v_cli.models.hub import fetch
+from streamv2v_cli.models.fetch import choose_files, fetch
 
 Folders = Callable[..., Path]
 SettingsOf = Callable[..., Any]
@@ -190,7 +189,7 @@ def test_refusals_of_a_real_server(
         "h = s.HTTPServer(('127.0.0.1', 0), H)\n"
         "threading.Thread(target=h.serve_forever, daemon=True).start()\n"
         "import os; os.environ['HF_ENDPOINT'] = f'http://127.0.0.1:{h.server_port}'\n"
-        "from streamv2v_cli.models.hub import fetch\n"
+        "from streamv2v_cli.models.fetch import fetch\n"
         "from streamv2v_cli.errors import ModelNotFoundError\n"
         "try: fetch('some/model', list, role='model', remedy='take another')\n"
         "except ModelNotFoundError as error: print(error)\n"

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.single_file import save_single_file, single_file_tensors
+from helpers.tiny import make_tiny_pipeline, tiny_model, tiny_scheduler, tiny_vae
 from safetensors.torch import load_file, save_file
-from single_file import save_single_file, single_file_tensors
-from tiny import make_tiny_pipeline, tiny_model, tiny_scheduler, tiny_vae
 
 from streamv2v_cli.errors import ConfigError, DeviceError, ModelError, ModelNotFoundError
 from streamv2v_cli.models import describe_model, load_model
 from streamv2v_cli.models.layout import recognise
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.settings.schema import Settings
 
 Folders = Callable[..., Path]
 SettingsOf = Callable[..., Any]
@@ -423,7 +423,7 @@ def test_package_names_import_lazily() -> None:
     code = (
         "import sys, streamv2v_cli.models as models\n"
         "from streamv2v_cli.models.locate import describe_model, recommended_settings\n"
-        "from streamv2v_cli.settings import Settings\n"
+        "from streamv2v_cli.settings.schema import Settings\n"
         "recommended_settings('mini'); describe_model(Settings(model='sd15'))\n"
         "heavy = {'torch', 'diffusers', 'transformers', 'av', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -445,3 +445,13 @@ def test_make_tiny_pipeline_is_repeatable(tmp_path: Path) -> None:
     one, two = (make_tiny_pipeline(tmp_path / name, seed=3) for name in "ab")
     for file in ("unet/diffusion_pytorch_model.safetensors", "tokenizer/tokenizer.json"):
         assert (one / file).read_bytes() == (two / file).read_bytes()
+
+
+def test_a_model_in_half_precision_has_its_channels_last(tiny_folder: Any, settings: Any) -> None:
+    plain = load_model(settings(tiny_folder(), dtype="float32"))
+    half = load_model(settings(tiny_folder(), dtype="bfloat16"))
+    for model, wanted in ((plain, torch.contiguous_format), (half, torch.channels_last)):
+        for module in (model.unet, model.vae):
+            kernels = [p for p in module.parameters() if p.dim() == 4 and min(p.shape) > 1]
+            assert kernels
+            assert all(kernel.is_contiguous(memory_format=wanted) for kernel in kernels)

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lora_files import random_updates, save_lora
-from single_file import save_single_file
-from tiny import tiny_model, tiny_vae
+from helpers.lora_files import random_updates, save_lora
+from helpers.single_file import save_single_file
+from helpers.tiny import tiny_model, tiny_vae
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models import describe_model, recommended_settings
 from streamv2v_cli.models.catalog import CATALOG
 from streamv2v_cli.models.locate import ModelPlan, PlannedPart
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.settings.schema import Settings
 
 Folders = Callable[..., Path]
 SettingsOf = Callable[..., Any]

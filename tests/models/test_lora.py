@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from lora_files import Update, random_updates, save_lora
+from helpers.lora_files import Update, random_updates, save_lora
+from helpers.tiny import tiny_model, tiny_pipeline
 from safetensors.torch import load_file, save_file
-from tiny import tiny_model, tiny_pipeline
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError

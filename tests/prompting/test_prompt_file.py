@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.prompting.file import INTERVAL, PromptFile
-from streamv2v_cli.prompting.look import Look
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.prompting.state import PromptState
+from streamv2v_cli.prompting.watched_file import INTERVAL, PromptFile
+from streamv2v_cli.settings.schema import Settings
 
 
 class Run:
@@ -21,15 +21,15 @@ class Run:
         self.path, self.now = path, 0.0
         self.prompts = PromptFile(path, Settings(negative_prompt="n"), clock=lambda: self.now)
 
-    def ask(self, seconds: float) -> Look:
+    def ask(self, seconds: float) -> PromptState:
         self.now += seconds
         return self.prompts.at(0, Fraction(0))
 
     def settle(self) -> str:
         """The prompt once whatever was written has been found twice."""
         for _ in range(3):
-            look = self.ask(INTERVAL)
-        return look.prompt
+            state = self.ask(INTERVAL)
+        return state.prompt
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def test_a_change_is_taken_once_it_is_complete(run: Run) -> None:
     assert run.ask(INTERVAL).prompt.startswith("a pencil")
     run.path.write_text("pixel art, größer", encoding="utf-8")
     assert run.ask(INTERVAL).prompt.startswith("a pencil")
-    look = run.ask(INTERVAL)
-    assert (look.prompt, look.change) == ("pixel art, größer", 1)
+    state = run.ask(INTERVAL)
+    assert (state.prompt, state.change) == ("pixel art, größer", 1)
     os.utime(run.path, ns=(1, 1))
     assert run.settle() == "pixel art, größer"
     assert run.ask(INTERVAL).change == 1

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import ROOT
 
+from streamv2v_cli.diffusion.protocol import PromptBlend
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.prompting.look import Departure
-from streamv2v_cli.prompting.reader import read_script
 from streamv2v_cli.prompting.script import PromptScript
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.prompting.script_reader import read_script
+from streamv2v_cli.settings.schema import Settings
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "prompts-example.yaml"
+EXAMPLE = ROOT / "docs" / "prompts-example.yaml"
 Read = Callable[..., PromptScript]
 
 
@@ -30,8 +31,8 @@ def read(tmp_path: Path) -> Read:
 
 
 def at(script: PromptScript, seconds: float | str, number: int = 0) -> tuple[Any, ...]:
-    look = script.at(number, Fraction(seconds))
-    return look.prompt, look.departure, round(look.strength, 9), look.change
+    state = script.at(number, Fraction(seconds))
+    return state.prompt, state.blend, round(state.strength, 9), state.change
 
 
 def test_the_documented_example() -> None:
@@ -40,8 +41,8 @@ def test_the_documented_example() -> None:
     assert at(script, 0) == ("a pencil sketch", None, 0.4, 0)
     assert at(script, "0.99") == ("a pencil sketch", None, 0.4, 0)
     assert at(script, 1) == ("a comic", None, 0.4, 1)
-    assert at(script, "1.5") == ("pixel art", Departure("a comic", "", 0.0, "slerp"), 0.4, 2)
-    assert at(script, 2) == ("pixel art", Departure("a comic", "", 0.5, "slerp"), 0.4, 2)
+    assert at(script, "1.5") == ("pixel art", PromptBlend("a comic", "", 0.0, "slerp"), 0.4, 2)
+    assert at(script, 2) == ("pixel art", PromptBlend("a comic", "", 0.5, "slerp"), 0.4, 2)
     assert at(script, "2.5") == ("pixel art", None, 0.4, 2)
     assert at(script, "2.85") == ("pixel art", None, 0.5, 3)
     assert at(script, 100) == ("pixel art", None, 0.6, 3)
@@ -67,11 +68,11 @@ def test_frames_count_frames(read: Read) -> None:
         "- {frame: 7, negative_prompt: ''}\n"
     )
     looks = [script.at(number, Fraction(0)) for number in range(9)]
-    assert [look.prompt for look in looks] == ["a"] * 3 + ["b"] * 6
-    shares = [look.departure.share if look.departure else None for look in looks]
+    assert [state.prompt for state in looks] == ["a"] * 3 + ["b"] * 6
+    shares = [state.blend.share if state.blend else None for state in looks]
     assert shares == [None, None, None, 0.0, 0.25, 0.5, 0.75, None, None]
-    assert [round(look.strength, 9) for look in looks] == [0.4] * 4 + [0.5, 0.6, 0.7, 0.8, 0.8]
-    assert [look.negative_prompt for look in looks] == ["x"] * 7 + ["", ""]
+    assert [round(state.strength, 9) for state in looks] == [0.4] * 4 + [0.5, 0.6, 0.7, 0.8, 0.8]
+    assert [state.negative_prompt for state in looks] == ["x"] * 7 + ["", ""]
     assert script.negative_given
 
 
@@ -81,14 +82,14 @@ def test_before_the_first_entry_the_settings_hold(read: Read) -> None:
     assert at(script, 2) == ("a", None, 0.5, 1)
     assert script.at(0, Fraction(3)).negative_prompt == "n"
     gradual = read("- {time: 0, prompt: b, transition: linear, over: 2}", prompt="a")
-    assert (gradual.first.prompt, at(gradual, 1)) == ("a", ("b", Departure("a", "", 0.5, "linear"), 0.4, 1))
+    assert (gradual.first.prompt, at(gradual, 1)) == ("a", ("b", PromptBlend("a", "", 0.5, "linear"), 0.4, 1))
 
 
 def test_prompt_and_strength_change_apart_from_each_other(read: Read) -> None:
     script = read(
         "- {time: 0, prompt: a}\n- {time: 1, prompt: b, transition: slerp, over: 4}\n- {time: 2, strength: 0.8}"
     )
-    assert at(script, 3) == ("b", Departure("a", "", 0.5, "slerp"), 0.8, 2)
+    assert at(script, 3) == ("b", PromptBlend("a", "", 0.5, "slerp"), 0.8, 2)
 
 
 def test_json_is_read_too(read: Read) -> None:

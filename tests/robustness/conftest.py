@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ran import Ran
+from helpers.ran import Ran
 from typer.testing import CliRunner
 
 from streamv2v_cli.app import app

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
-import damage
 import pytest
-from clips import look, number_of
-from damage import FRAMES, WHOLE, Damaged
-from ran import Ran
+from helpers import damage
+from helpers.clips import look, number_of
+from helpers.damage import FRAMES, WHOLE, Damaged
+from helpers.ran import Ran
 
 Restyle = Callable[..., Ran]
 

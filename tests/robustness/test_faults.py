@@ -18,22 +18,22 @@ from typing import Any
 
 import av
 import pytest
-from clips import look, make_clip
-from ran import Ran
+from helpers import ROOT
+from helpers.clips import look, make_clip
+from helpers.ran import Ran
 
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.pictures import PictureReader
-from streamv2v_cli.media.sink import FileSink
-from streamv2v_cli.passthrough import PassthroughTranslator
+from streamv2v_cli.media.picture.prepare import PictureReader
+from streamv2v_cli.media.sink.file import FileSink
+from streamv2v_cli.transcode.passthrough import PassthroughTranslator
 
 Restyle = Callable[..., Ran]
-ROOT = Path(__file__).parents[2]
 FRAMES = 60
 RUNS = int(os.environ.get("STREAMV2V_SIGNAL_RUNS", "4"))
 """`make faults` asks for more."""
 SLOW = """
 import time
-from streamv2v_cli.passthrough import PassthroughTranslator
+from streamv2v_cli.transcode.passthrough import PassthroughTranslator
 from streamv2v_cli import app
 push = PassthroughTranslator.push
 def slow_push(self, frame):
@@ -231,7 +231,7 @@ def test_an_output_that_becomes_read_only(
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("streamv2v_cli.media.destination.take_name", refuse)
+    monkeypatch.setattr("streamv2v_cli.files.take_name", refuse)
     ran = restyle(clip)
     one_line(ran, "the disk is read-only")
     assert saved(ran) == list(range(FRAMES))

@@ -13,18 +13,19 @@ import yaml
 from typer.testing import CliRunner
 
 from streamv2v_cli.app import app
-from streamv2v_cli.batch import read_manifest
+from streamv2v_cli.batch.items import read_manifest
 from streamv2v_cli.commands.options import FLAGS
-from streamv2v_cli.configuration import preset_names, resolve, to_yaml
 from streamv2v_cli.errors import StreamV2VError, UsageError
-from streamv2v_cli.media.address import Address, Url, masked
-from streamv2v_cli.media.output import default_output_path
-from streamv2v_cli.media.sequence import Numbered
+from streamv2v_cli.logs import masked
+from streamv2v_cli.media.address import Address, Url
+from streamv2v_cli.media.images.patterns import Numbered
+from streamv2v_cli.media.sink.plan_video import default_output_path
 from streamv2v_cli.media.trim import Trim
-from streamv2v_cli.prompting.reader import read_script
-from streamv2v_cli.rates import rate_of
-from streamv2v_cli.settings import Settings
-from streamv2v_cli.settings_tree import keys
+from streamv2v_cli.prompting.script_reader import read_script
+from streamv2v_cli.settings.keys import keys
+from streamv2v_cli.settings.resolve import preset_names, resolve, to_yaml
+from streamv2v_cli.settings.schema import Settings
+from streamv2v_cli.settings.values import rate_of
 
 hypothesis = pytest.importorskip("hypothesis")
 from hypothesis import HealthCheck, example, given, settings  # noqa: E402 - only where there is one

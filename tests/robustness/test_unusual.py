@@ -11,8 +11,8 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from clips import TICK, Clip, look, make_clip, number_of, numbered
-from ran import Ran
+from helpers.clips import TICK, Clip, look, make_clip, number_of, numbered
+from helpers.ran import Ran
 
 Restyle = Callable[..., Ran]
 TEN = tuple(range(0, 512 * 10, 512))

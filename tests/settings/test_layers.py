@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from streamv2v_cli.configuration import resolve
 from streamv2v_cli.errors import ConfigError
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.settings.resolve import resolve
+from streamv2v_cli.settings.schema import Settings
 
 LAYERS = ["model", "config", "set", "flag"]
 STRENGTHS = {"model": 0.5, "config": 0.6, "set": 0.7, "flag": 0.8}

@@ -8,9 +8,9 @@ from typing import Annotated, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from streamv2v_cli.configuration import resolve
 from streamv2v_cli.errors import ConfigError
-from streamv2v_cli.settings import Section, Settings
+from streamv2v_cli.settings.resolve import resolve
+from streamv2v_cli.settings.schema import Section, Settings
 
 
 def leaves(model, prefix=""):

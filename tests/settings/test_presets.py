@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from helpers import ROOT
 
-from streamv2v_cli.configuration import preset_description, preset_names, resolve, to_yaml
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.settings.resolve import preset_description, preset_names, resolve, to_yaml
+from streamv2v_cli.settings.schema import Settings
 
 NAMES = ["baseline", "default", "fidelity", "lossless", "paper", "realtime"]
 
@@ -18,9 +17,7 @@ def test_names():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_described_by_its_first_line(name):
-    first = (
-        (Path(__file__).parents[2] / "configs" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
-    )
+    first = (ROOT / "configs" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
     assert first == f"# {preset_description(name)}"
     assert len(preset_description(name)) > 20
 
@@ -79,7 +76,7 @@ def test_the_yaml_says_every_key():
 
 
 def test_presets_are_found_inside_an_installed_package(tmp_path, monkeypatch):
-    import streamv2v_cli.configuration as configuration
+    import streamv2v_cli.settings.resolve as configuration
 
     package = tmp_path / "site-packages" / "streamv2v_cli"
     (package / "configs").mkdir(parents=True)

@@ -7,11 +7,11 @@ import logging
 from pathlib import Path
 
 import pytest
-from clips import make_clip
+from helpers.clips import make_clip
 
-from streamv2v_cli.configuration import resolve
 from streamv2v_cli.errors import ConfigError
-from streamv2v_cli.settings import Settings
+from streamv2v_cli.settings.resolve import resolve
+from streamv2v_cli.settings.schema import Settings
 
 GIVEN = {
     "weights": {"allow_pickle": True},

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from streamv2v_cli.configuration import resolve
-from streamv2v_cli.prompting.reader import read_script
-from streamv2v_cli.unused import unused_prompts, unused_settings
+from streamv2v_cli.commands.no_effect import unused_prompts, unused_settings
+from streamv2v_cli.prompting.script_reader import read_script
+from streamv2v_cli.settings.resolve import resolve
 
 
 def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from streamv2v_cli.configuration import resolve
 from streamv2v_cli.errors import ConfigError
-from streamv2v_cli.settings import Input, Lora
+from streamv2v_cli.settings.resolve import resolve
+from streamv2v_cli.settings.schema import Input, Lora
 
 TEXTS = [
     "123", "1.50", "007", "0x10", "1e5", "12:30:00", "2024-01-01", "on", "off", "yes", "no", "true", "none",

@@ -55,59 +55,59 @@ def run_stage(stage: str, options: argparse.Namespace) -> None:
     """Run one stage; what a stage needs is imported here, so that `--help` is quick."""
     work: Path = options.work
     if stage == "data":
-        from .data import make_crops
+        from tools.train_mini.data import make_crops
 
         make_crops(work)
     elif stage == "tokenizer":
-        from .tokenizer import train_tokenizer
+        from tools.train_mini.tokenizer import train_tokenizer
 
         train_tokenizer(work / "tokenizer")
     elif stage == "autoencoder":
-        from .autoencoder import fit_pca
-        from .decoder import train_decoder
+        from tools.train_mini.autoencoder import fit_pca
+        from tools.train_mini.decoder import train_decoder
 
         if not (work / "pca.npz").exists():
             fit_pca(work)
         train_decoder(work, options.decoder_minutes, options.device)
     elif stage == "targets":
-        from .targets import build_targets
+        from tools.train_mini.targets import build_targets
 
         build_targets(work)
     elif stage == "unet":
-        from .unet import train_unet
+        from tools.train_mini.unet import train_unet
 
         train_unet(work, options.unet_minutes, options.device, options.batch)
     elif stage == "adapt":
-        from .decoder import collect_outputs, train_decoder
+        from tools.train_mini.decoder import collect_outputs, train_decoder
 
         collect_outputs(work, options.device)
         train_decoder(work, options.decoder_minutes + options.adapt_minutes, options.device)
     elif stage == "finish":
-        from .finish import train_together
+        from tools.train_mini.finish import train_together
 
         train_together(work, options.finish_minutes, options.device)
     elif stage == "words":
-        from .words import train_words
+        from tools.train_mini.words import train_words
 
         train_words(work, options.words_steps, options.device)
     elif stage == "eval":
-        from .evaluate import evaluate
+        from tools.train_mini.evaluate import evaluate
 
         evaluate(work, options.device)
     elif stage == "export":
-        from .export import export_model
+        from tools.train_mini.export import export_model
 
         export_model(work)
     elif stage == "clips":
-        from .motion import measure_clips
+        from tools.train_mini.motion import measure_clips
 
         measure_clips(work, options.clips)
     elif stage == "card":
-        from .card import write_card
+        from tools.train_mini.card import write_card
 
         write_card(work)
     else:
-        from .sheets import make_sheets
+        from tools.train_mini.sheets import make_sheets
 
         make_sheets(work)
 

@@ -9,8 +9,8 @@ import torch
 from diffusers import AutoencoderTiny
 from torch.nn import functional as F
 
-from .data import SIZES
-from .model import LATENT_CHANNELS, PATCH, RAW_DEVIATION, build_vae, load_pca
+from tools.train_mini.data import SIZES
+from tools.train_mini.model import LATENT_CHANNELS, PATCH, RAW_DEVIATION, build_vae, load_pca
 
 __all__ = ["fit_pca", "load_vae", "mixed_windows", "psnr", "reconstruct", "to_patches", "to_tensor"]
 

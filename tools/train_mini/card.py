@@ -8,9 +8,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from .data import read_manifest
-from .export import MODEL_DIR
-from .prompts import PHRASES
+from tools.train_mini.data import read_manifest
+from tools.train_mini.export import MODEL_DIR
+from tools.train_mini.prompts import PHRASES
 
 __all__ = ["model_card", "write_card"]
 

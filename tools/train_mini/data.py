@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .rcc import read_rcc
-from .scenes import scene
+from tools.train_mini.rcc import read_rcc
+from tools.train_mini.scenes import scene
 
 __all__ = ["MANIFEST", "SIZES", "degrade", "fetch", "held_out", "make_crops", "read_manifest"]
 

@@ -10,16 +10,16 @@ import torch
 from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
-from .autoencoder import load_vae, mixed_windows, psnr, reconstruct, to_tensor
-from .checkpoint import Progress
-from .data import SIZES, held_out
-from .model import PATCH, SCALING_FACTOR, build_scheduler, hush
-from .muon import Muon, split_parameters
-from .rollout import PromptBank
-from .sampling import restyle
-from .styles import LINES, ON_GRID, STYLES, stylise
-from .targets import Encoder
-from .unet import load_restyler
+from tools.train_mini.autoencoder import load_vae, mixed_windows, psnr, reconstruct, to_tensor
+from tools.train_mini.checkpoint import Progress
+from tools.train_mini.data import SIZES, held_out
+from tools.train_mini.model import PATCH, SCALING_FACTOR, build_scheduler, hush
+from tools.train_mini.muon import Muon, split_parameters
+from tools.train_mini.rollout import PromptBank
+from tools.train_mini.sampling import restyle
+from tools.train_mini.styles import LINES, ON_GRID, STYLES, stylise
+from tools.train_mini.targets import Encoder
+from tools.train_mini.unet import load_restyler
 
 __all__ = ["collect_outputs", "train_decoder"]
 

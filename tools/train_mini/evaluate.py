@@ -12,12 +12,12 @@ from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from .autoencoder import psnr, reconstruct, to_tensor
-from .data import held_out
-from .export import MODEL_DIR
-from .prompts import PHRASES
-from .sampling import restyle
-from .styles import STYLES, stylise
+from tools.train_mini.autoencoder import psnr, reconstruct, to_tensor
+from tools.train_mini.data import held_out
+from tools.train_mini.export import MODEL_DIR
+from tools.train_mini.prompts import PHRASES
+from tools.train_mini.sampling import restyle
+from tools.train_mini.styles import STYLES, stylise
 
 __all__ = ["GRADES", "Nearest", "Sampler", "evaluate", "sharpness", "to_pictures"]
 
@@ -55,8 +55,7 @@ class Sampler:
 def structural_similarity(a: torch.Tensor, b: torch.Tensor) -> float:
     """SSIM (Wang et al., 2004) of the luminance of (N, 3, H, W) in [-1, 1], Gaussian window of 1.5 px."""
     weights = torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)
-    x, y = ((picture + 1) / 2 * weights for picture in (a, b))
-    x, y = x.sum(1).numpy(), y.sum(1).numpy()
+    x, y = (((picture + 1) / 2 * weights).sum(1).numpy() for picture in (a, b))
     values = []
     for p, q in zip(x, y, strict=True):
         mp, mq = (cv2.GaussianBlur(m, (11, 11), 1.5) for m in (p, q))
@@ -122,7 +121,8 @@ class Nearest:
             name: (small - target[: len(small)]).square().mean((1, 2, 3))
             for name, target in self.targets.items()
         }
-        return [min(errors, key=lambda name, i=i: float(errors[name][i])) for i in range(len(outputs))]
+        names, all_errors = list(errors), torch.stack(list(errors.values()))
+        return [names[index] for index in all_errors.argmin(0).tolist()]
 
 
 def to_pictures(tensor: torch.Tensor) -> list[np.ndarray]:

@@ -12,11 +12,11 @@ import torch
 import yaml
 from transformers import CLIPTokenizer
 
-from .autoencoder import load_vae
-from .model import build_scheduler, hush
-from .prompts import PHRASES
-from .styles import STYLES
-from .unet import load_restyler
+from tools.train_mini.autoencoder import load_vae
+from tools.train_mini.model import build_scheduler, hush
+from tools.train_mini.prompts import PHRASES
+from tools.train_mini.styles import STYLES
+from tools.train_mini.unet import load_restyler
 
 __all__ = ["MODEL_DIR", "export_model"]
 

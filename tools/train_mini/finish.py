@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from transformers import CLIPTokenizer
 
-from .autoencoder import load_vae, mixed_windows, to_tensor
-from .checkpoint import Progress, put_back
-from .data import SIZES
-from .decoder import DETAIL, detail
-from .model import PATCH, QUIET, SCALING_FACTOR, build_scheduler
-from .muon import Muon, split_parameters
-from .rollout import PromptBank, Rollout
-from .sampling import GRID, grid_timesteps, x0_from_v
-from .styles import LINES, ON_GRID, STYLES
-from .targets import Encoder
-from .unet import load_restyler, restyling_loss, unsteadiness
+from tools.train_mini.autoencoder import load_vae, mixed_windows, to_tensor
+from tools.train_mini.checkpoint import Progress, put_back
+from tools.train_mini.data import SIZES
+from tools.train_mini.decoder import DETAIL, detail
+from tools.train_mini.model import PATCH, QUIET, SCALING_FACTOR, build_scheduler
+from tools.train_mini.muon import Muon, split_parameters
+from tools.train_mini.rollout import PromptBank, Rollout
+from tools.train_mini.sampling import GRID, grid_timesteps, x0_from_v
+from tools.train_mini.styles import LINES, ON_GRID, STYLES
+from tools.train_mini.targets import Encoder
+from tools.train_mini.unet import load_restyler, restyling_loss, unsteadiness
 
 __all__ = ["Finisher", "train_together"]
 
@@ -98,6 +99,7 @@ def train_together(
     torch.manual_seed(4)
     model = Finisher(work).to(device).train()
     model.text.to(device)
+    text_encoder: Any = model.text
     convolutions, others = split_parameters(model)
     optimizers = [
         Muon(convolutions, weight_decay=0.01),
@@ -120,7 +122,7 @@ def train_together(
         windows = mixed_windows(batches.styled, plain, pairs // 2, WINDOW)
         truth = to_tensor(np.concatenate([targets.flatten(0, 1).numpy(), windows])).to(device)
         with torch.autocast(device, torch.bfloat16):
-            text = model.text(ids.to(device))[0].repeat(2, 1, 1)
+            text = text_encoder(ids.to(device))[0].repeat(2, 1, 1)
             v = model.unet(noised.flatten(0, 1), times.repeat(2), encoder_hidden_states=text).sample
         x0 = x0_from_v(v.float(), noised.flatten(0, 1), alpha_bar.flatten().repeat(2)).unflatten(0, (2, -1))
         drawn = torch.cat([x0.flatten(0, 1), encode(torch.from_numpy(windows)).to(device)])

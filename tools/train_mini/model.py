@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from .tokenizer import MAX_LENGTH
+from tools.train_mini.tokenizer import MAX_LENGTH
 
 __all__ = [
     "LATENT_CHANNELS",
@@ -51,7 +51,7 @@ def load_pca(vae: AutoencoderTiny, basis: np.ndarray, mean: np.ndarray) -> None:
             parameter.zero_()
         for c in range(3):
             copy.weight[c, c, 1, 1] = 1.0
-        channels = []  # (y, x, colour) within the patch, for each channel
+        channels: list[tuple[int, int, int]] = []  # (y, x, colour) within the patch, for each channel
         for y in (0, 1):
             for x in (0, 1):
                 for c in range(3):

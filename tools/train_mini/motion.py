@@ -15,17 +15,16 @@ import cv2
 import numpy as np
 import torch
 
-from streamv2v_cli.configuration import resolve
-from streamv2v_cli.diffusion import Translator
+from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.metrics import Comparison
 from streamv2v_cli.models import load_model
 from streamv2v_cli.models.locate import recommended_settings
-
-from .autoencoder import to_tensor
-from .data import fetch, held_out
-from .evaluate import Nearest
-from .styles import STYLES, stylise
+from streamv2v_cli.settings.resolve import resolve
+from tools.train_mini.autoencoder import to_tensor
+from tools.train_mini.data import fetch, held_out
+from tools.train_mini.evaluate import Nearest
+from tools.train_mini.styles import STYLES, stylise
 
 __all__ = ["OWN_CLIPS", "Restyler", "measure_clips", "read_clip"]
 

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from transformers import CLIPTokenizer
 
-from .prompts import sample_prompt
-from .sampling import GRID, grid_timesteps
-from .styles import ON_GRID, STYLES, stylise
-from .targets import Encoder
+from tools.train_mini.prompts import sample_prompt
+from tools.train_mini.sampling import GRID, grid_timesteps
+from tools.train_mini.styles import ON_GRID, STYLES, stylise
+from tools.train_mini.targets import Encoder
 
 __all__ = ["BLOCK", "Item", "PromptBank", "Rollout", "sample_plan"]
 

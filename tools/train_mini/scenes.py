@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .filters import blur
+from tools.train_mini.filters import blur
 
 __all__ = ["scene"]
 

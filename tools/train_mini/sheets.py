@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from streamv2v_cli.style_sheet import tiled
-
-from .data import fetch, held_out
-from .motion import OWN_CLIPS, Restyler, read_clip
-from .styles import STYLES
+from streamv2v_cli.analysis.styles_sheet import tiled
+from tools.train_mini.data import fetch, held_out
+from tools.train_mini.motion import OWN_CLIPS, Restyler, read_clip
+from tools.train_mini.styles import STYLES
 
 __all__ = ["make_sheets"]
 

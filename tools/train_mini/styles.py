@@ -15,7 +15,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from .filters import (
+from tools.train_mini.filters import (
     blur,
     contrast,
     edges,

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import torch
 
-from .data import SIZES, degrade
-from .model import PATCH, SCALING_FACTOR
-from .styles import STYLES, stylise
+from tools.train_mini.data import SIZES, degrade
+from tools.train_mini.model import PATCH, SCALING_FACTOR
+from tools.train_mini.styles import STYLES, stylise
 
 __all__ = ["Encoder", "build_targets"]
 

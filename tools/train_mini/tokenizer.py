@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from .prompts import corpus
+from tools.train_mini.prompts import corpus
 
 __all__ = ["MAX_LENGTH", "train_tokenizer"]
 

@@ -12,13 +12,13 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
-from .attention import PairAttention
-from .checkpoint import Progress
-from .data import SIZES
-from .model import PATCH, build_scheduler, build_text_encoder, build_unet
-from .muon import Muon, split_parameters
-from .rollout import BLOCK, PromptBank, Rollout
-from .sampling import x0_from_v
+from tools.train_mini.attention import PairAttention
+from tools.train_mini.checkpoint import Progress
+from tools.train_mini.data import SIZES
+from tools.train_mini.model import PATCH, build_scheduler, build_text_encoder, build_unet
+from tools.train_mini.muon import Muon, split_parameters
+from tools.train_mini.rollout import BLOCK, PromptBank, Rollout
+from tools.train_mini.sampling import x0_from_v
 
 __all__ = ["Restyler", "drift", "load_restyler", "train_unet", "unsteadiness"]
 

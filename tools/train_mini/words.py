@@ -14,10 +14,10 @@ import torch
 from torch import nn
 from transformers import CLIPTokenizer
 
-from .checkpoint import put_back
-from .prompts import PHRASES, sample_prompt, sample_sentence
-from .tokenizer import MAX_LENGTH
-from .unet import Restyler, load_restyler
+from tools.train_mini.checkpoint import put_back
+from tools.train_mini.prompts import PHRASES, sample_prompt, sample_sentence
+from tools.train_mini.tokenizer import MAX_LENGTH
+from tools.train_mini.unet import Restyler, load_restyler
 
 __all__ = ["train_words"]
 

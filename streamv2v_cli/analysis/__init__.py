@@ -1,0 +1,1 @@
+"""Studies of results: evaluations, ablations, comparisons, looks into the bank, and opinions of people."""

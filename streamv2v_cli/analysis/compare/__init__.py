@@ -1,0 +1,1 @@
+"""Several videos of the same moments in one."""

@@ -1,0 +1,1 @@
+"""An edited video measured against its source."""

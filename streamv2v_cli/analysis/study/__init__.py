@@ -1,0 +1,1 @@
+"""A page that asks people which of two results is better, and the score of their answers."""

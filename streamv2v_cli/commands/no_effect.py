@@ -1,0 +1,156 @@
+"""Options that somebody set and that have no effect beside the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from streamv2v_cli.errors import StreamV2VError
+
+if TYPE_CHECKING:
+    from streamv2v_cli.prompting.state import Prompts
+    from streamv2v_cli.settings.resolve import Resolved
+    from streamv2v_cli.settings.schema import Settings
+
+__all__ = ["unknown_styles", "unused_prompts", "unused_settings"]
+
+
+def unused_settings(resolved: Resolved, source: str | None = None) -> list[str]:
+    """One sentence for each option that was given by a flag or by `--set` and changes nothing.
+
+    Presets and files may hold such options: they describe more than one run.
+
+    Args:
+        resolved: the settings and where they came from.
+        source: name of the input; None for files.
+    """
+    reasons = _reading_reasons(resolved.settings, source) + _reasons(resolved.settings)
+    notes = []
+    for key, origin in resolved.origins.items():
+        if not origin.startswith("--"):
+            continue
+        reason = next(
+            (text for prefix, text in reasons if key == prefix or key.startswith(f"{prefix}.")), None
+        )
+        if reason:
+            notes.append(f"{key} has no effect: {reason}.")
+    return notes
+
+
+def unknown_styles(
+    settings: Settings, prompts: Prompts | None = None, others: Iterable[str] = ()
+) -> list[str]:
+    """A sentence if a prompt names no style of a model that knows only certain ones.
+
+    Args:
+        settings: the whole configuration, with the first prompt.
+        prompts: what --prompts or --prompt-file says, if one of them was given.
+        others: further prompts of the same run.
+    """
+    if settings.translator == "passthrough":
+        return []
+    from streamv2v_cli.models.styles import unknown_style_note
+
+    later = (prompts.record() if prompts else None) or []
+    texts = [settings.prompt, *(str(row.get("prompt", "")) for row in later), *others]
+    note = unknown_style_note(settings.model, texts)
+    return [note] if note else []
+
+
+def unused_prompts(resolved: Resolved, prompts: Prompts | None) -> list[str]:
+    """One sentence for each thing that prompts over time say or replace and that changes nothing.
+
+    Args:
+        resolved: the settings as they were given.
+        prompts: what --prompts or --prompt-file says, if one of them was given.
+    """
+    if prompts is None:
+        return []
+    settings, origins = resolved.settings, resolved.origins
+    if settings.translator == "passthrough":
+        return [f"{prompts.option} has no effect on the picture: translator is passthrough."]
+    notes = []
+    kind = settings.diffusion.guidance.kind
+    if prompts.negative_given and kind not in ("full", "initialize"):
+        notes.append(f"negative_prompt in {prompts.option} has no effect: diffusion.guidance.kind is {kind}.")
+    replaced = {
+        "prompt": prompts.first.prompt != settings.prompt,
+        "negative_prompt": prompts.first.negative_prompt != settings.negative_prompt,
+        "diffusion.strength": prompts.first.strength != settings.diffusion.strength,
+    }
+    for key, differs in replaced.items():
+        if differs and origins[key].startswith("--"):
+            notes.append(f"{key} has no effect: {prompts.option} begins with another.")
+    return notes
+
+
+def _reading_reasons(settings: Settings, source: str | None) -> list[tuple[str, str]]:
+    """The same for how the input is read."""
+    from streamv2v_cli.media.address import Address
+
+    address = Address.of(source or "")
+    reasons = []
+    if address.kind not in ("rtsp", "rtsps"):
+        reasons.append(("input.rtsp_transport", "the input is no RTSP stream"))
+    if not address.may_fall_silent:
+        reasons.append(("input.timeout", "the input comes over no network and from no camera"))
+    if not address.is_read_live(settings.input.live) or not address.can_return:
+        reasons.append(("input.reconnect", "the input is not live"))
+    if address.is_read_live(settings.input.live):
+        reasons.append(("input.on_error", "a live input goes on whatever comes"))
+    if address.kind in ("camera", "lavfi", "rtsp", "rtsps", "rtp"):
+        reasons.append(("input.references", "the input is no file and no playlist"))
+    if address.is_file and _consists_of_images(source or ""):
+        reasons.append(("input.deinterlace", "the input consists of images, which are not interlaced"))
+        if settings.input.hwaccel not in ("none", "auto"):
+            reasons.append(("input.hwaccel", "the input consists of images, which are decoded in software"))
+    return reasons
+
+
+def _consists_of_images(source: str) -> bool:
+    from streamv2v_cli.media.images.patterns import find_images
+
+    try:
+        return find_images(source) is not None
+    except StreamV2VError:
+        return False
+
+
+def _reasons(settings: Settings) -> list[tuple[str, str]]:
+    """Keys or sections without effect under these settings, each with the reason; the first that fits counts."""
+    if settings.translator == "passthrough":
+        # Scene cuts are found, counted and listed without a model as well.
+        bank_keys = [f"bank.{key}" for key in type(settings.bank).model_fields if key != "reset_on_cut"]
+        sections = ("prompt", "negative_prompt", "seed", "model", "lookahead", "diffusion", *bank_keys)
+        return [
+            (key, "translator is passthrough") for key in (*sections, "skip_similar", "weights", "compute")
+        ]
+    bank, guidance = settings.bank, settings.diffusion.guidance
+    reasons = []
+    if bank.kind == "none":
+        keys = ["size", "interval", "stratified", "attention", "fuse", "motion"]
+        reasons += [(f"bank.{key}", "bank.kind is none") for key in keys]
+    if bank.kind != "queue":
+        reasons.append(("bank.size", f"it is the length of a queue, and bank.kind is {bank.kind}"))
+    if bank.kind != "dyme":
+        reasons.append(("bank.stratified", f"it is for dyme, and bank.kind is {bank.kind}"))
+    if not bank.fuse.layers:
+        reasons += [(f"bank.fuse.{key}", "bank.fuse.layers is none") for key in ("threshold", "alpha")]
+    if bank.motion.alpha == 0:
+        reasons += [(f"bank.motion.{key}", "bank.motion.alpha is 0") for key in ("tolerance", "detail")]
+    if bank.kind != "none" and settings.lookahead != "auto" and settings.lookahead > bank.interval:
+        reasons.append(
+            ("lookahead", f"frames wait for the bank; {bank.interval} (bank.interval) is the most")
+        )
+    if guidance.kind == "none":
+        reasons.append(("diffusion.guidance.scale", "diffusion.guidance.kind is none"))
+    if guidance.kind not in ("self", "initialize"):
+        reasons.append(("diffusion.guidance.delta", f"diffusion.guidance.kind is {guidance.kind}"))
+    if guidance.kind not in ("full", "initialize"):
+        reasons.append(("negative_prompt", f"diffusion.guidance.kind is {guidance.kind}"))
+    if settings.diffusion.steps == 1:
+        reasons.append(("diffusion.add_noise", "there is only one denoising step"))
+    if not settings.skip_similar.enabled:
+        keys = ["threshold", "max_skip"]
+        reasons += [(f"skip_similar.{key}", "skip_similar.enabled is off") for key in keys]
+    return reasons

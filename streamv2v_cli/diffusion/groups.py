@@ -1,0 +1,129 @@
+"""Which frames go through the stream batch together: segments, groups and what each group does to the bank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from streamv2v_cli.diffusion.motion import Trace
+    from streamv2v_cli.diffusion.prompts import Prompt
+    from streamv2v_cli.diffusion.schedule import Schedule
+    from streamv2v_cli.frame import Frame
+
+__all__ = ["Group", "GroupBuilder", "InFlightFrame"]
+
+
+@dataclass(slots=True, eq=False)
+class InFlightFrame:
+    """A frame on its way through the denoising steps, with all that belongs to it.
+
+    Attributes:
+        frames: the frame, followed by the similar ones that wait for its picture.
+        source: (1, 3, height, width) source picture from -1 to 1, until it has been encoded.
+        prompt, schedule: the prompt and the denoising schedule that were set when it entered.
+        number: its number in the run, counting the frames that enter the UNet.
+        starts: it is the first of a segment.
+        updates: it enters the bank.
+        trace: where its content comes from, if motion fusion wants to know.
+        picture: (1, 3, height, width) result from -1 to 1, once it has left.
+    """
+
+    frames: list[Frame]
+    source: torch.Tensor | None
+    prompt: Prompt
+    schedule: Schedule
+    number: int
+    starts: bool
+    updates: bool
+    trace: Trace | None = None
+    picture: torch.Tensor | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Frames that go through the denoising steps side by side; only the last one can change the bank."""
+
+    members: list[InFlightFrame] = field(default_factory=list)
+
+    @property
+    def last(self) -> InFlightFrame:
+        """The frame that may start a segment or enter the bank."""
+        return self.members[-1]
+
+
+class GroupBuilder:
+    """Numbers the frames that enter and cuts them into groups.
+
+    Between two updates of the bank frames do not depend on each other, so a group may hold all frames up to and
+    including the next one that enters the bank: {0}, {1 ... I}, {I+1 ... 2I}, ... for an interval I. Any other cut
+    would show a frame another bank than it meets on its own.
+
+    Args:
+        interval: the bank takes in every interval-th frame of a segment.
+        group: frames in a group at most.
+        looks_back: whether there is a bank; without one only the group's size counts.
+    """
+
+    def __init__(self, interval: int, group: int, *, looks_back: bool) -> None:
+        self._interval = interval
+        self._group = min(group, interval) if looks_back else group
+        self._looks_back = looks_back
+        self.reset()
+
+    @property
+    def group_size(self) -> int:
+        """Frames in a group at most."""
+        return self._group
+
+    @property
+    def waiting(self) -> int:
+        """Frames that wait for their group to fill up."""
+        return len(self._open.members)
+
+    def reset(self) -> None:
+        """Start from frame 0 of a new run."""
+        self._number = 0
+        self._index = 0
+        self._open = Group()
+
+    def start_segment(self) -> None:
+        """Let the next frame be the first of a segment: it does not look back."""
+        self._index = 0
+
+    @property
+    def at_start(self) -> bool:
+        """Whether the next frame is the first of a segment."""
+        return self._index == 0
+
+    def enter(self, frame: Frame, source: torch.Tensor, prompt: Prompt, schedule: Schedule) -> InFlightFrame:
+        """Give a frame its number and its place in the segment, and put it into the open group."""
+        member = InFlightFrame(
+            frames=[frame],
+            source=source,
+            prompt=prompt,
+            schedule=schedule,
+            number=self._number,
+            starts=self._index == 0,
+            updates=self._index % self._interval == 0,
+        )
+        self._number += 1
+        self._index += 1
+        self._open.members.append(member)
+        return member
+
+    def full_group(self) -> Group | None:
+        """The open group, if no further frame may join it."""
+        if not self._open.members:
+            return None
+        complete = len(self._open.members) == self._group
+        if complete or (self._looks_back and self._open.last.updates):
+            return self.close_group()
+        return None
+
+    def close_group(self) -> Group | None:
+        """The open group as it is; None if it is empty."""
+        group, self._open = self._open, Group()
+        return group if group.members else None

@@ -1,0 +1,74 @@
+"""What a translator is, and a prompt on the way from one text to another; needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from streamv2v_cli.frame import Frame
+
+__all__ = ["Curve", "FrameProcessor", "FrameTranslator", "PromptBlend"]
+
+Curve = Literal["linear", "slerp"]
+"""How text embeddings go from one prompt to another."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptBlend:
+    """A prompt that is being left.
+
+    Attributes:
+        prompt, negative_prompt: what is left.
+        share: of the way that has been gone, from 0 to 1.
+        curve: the way of the text embeddings.
+    """
+
+    prompt: str
+    negative_prompt: str
+    share: float
+    curve: Curve
+
+
+class FrameProcessor(Protocol):
+    """Frames in, frames out, each exactly once and in order."""
+
+    @property
+    def bank_bytes(self) -> int:
+        """Memory of the feature bank in bytes; 0 before the first frame."""
+
+    def push(self, frame: Frame) -> list[Frame]:
+        """Take in a frame; the frames that are finished."""
+
+    def flush(self) -> list[Frame]:
+        """The frames in flight."""
+
+    def start_segment(self) -> None:
+        """Let the next frame not look back."""
+
+
+class FrameTranslator(FrameProcessor, Protocol):
+    """Restyles frames by a prompt that may change, and can begin again."""
+
+    @property
+    def frames_skipped(self) -> int:
+        """Frames that reused the picture of a similar one."""
+
+    @property
+    def model_size(self) -> tuple[int, int] | None:
+        """(width, height) that the model works at, once there was a frame; None without a model."""
+
+    def set_prompt(
+        self,
+        prompt: str,
+        negative_prompt: str | None = None,
+        *,
+        strength: float | None = None,
+        blend: PromptBlend | None = None,
+    ) -> None:
+        """Change the prompt for the frames that are pushed from now on."""
+
+    def reset(self) -> None:
+        """Forget everything that was pushed."""
+
+    def close(self) -> None:
+        """End its work."""

@@ -1,0 +1,1 @@
+"""Image files: patterns of names, decoding, comments inside them."""

@@ -1,0 +1,1 @@
+"""From decoded frames to the pixels that a translator sees: colour, HDR, orientation, size."""

@@ -1,0 +1,304 @@
+"""A file or a pipe as a sink of frames and of copied packets."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections import deque
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+from av.packet import Packet
+
+from streamv2v_cli.errors import SinkError
+from streamv2v_cli.frame import Frame
+from streamv2v_cli.media.ffmpeg import describe, describe_connection, hide_password, time_of
+from streamv2v_cli.media.picture.colour import RgbWriter
+from streamv2v_cli.media.sink.encoder import configure
+from streamv2v_cli.media.sink.offset import OutputClock
+from streamv2v_cli.media.sink.tracks import open_track
+from streamv2v_cli.media.sink.verify import Verifier
+
+if TYPE_CHECKING:
+    from streamv2v_cli.media.sink.plan import OutputPlan
+
+__all__ = ["FileSink"]
+
+log = logging.getLogger(__name__)
+
+_MAX_HELD_PACKETS = 4096
+"""Packets of one stream that wait for the video to catch up; beyond that the oldest go ahead of it."""
+
+_LOOK_INTERVAL = 2.0
+"""Seconds."""
+
+
+class FileSink:
+    """Encodes frames and copies packets into a temporary file, which takes the final name at the end.
+
+    What is written to the standard output is there at once, and for good.
+
+    Args:
+        plan: the output.
+        verify: read the file back before it takes its final name.
+
+    Raises:
+        SinkError: the file cannot be created.
+        BrokenPipeError: the reader of the standard output has gone.
+    """
+
+    def __init__(self, plan: OutputPlan, *, verify: bool = False) -> None:
+        self.destination = plan.destination
+        self.frames_written = 0
+        self._plan = plan
+        self._verifier = Verifier(plan) if verify else None
+        self._closed = self._told = False
+        self._picture = plan.encoder.picture
+        self._to_yuv = RgbWriter(plan.encoder.pix_fmt, plan.encoder.colour)
+        self._held: dict[Any, deque[Packet[Any]]] = {}
+        self._next_look = 0.0
+        self._last_packet: Packet[Any] | None = None
+        self._first_dts: int | None = None
+        self._start: int | None = None
+        self._last_pts: int | None = None
+        self._end = 0
+        self._clock = OutputClock(plan.container, plan.start)
+        self._usual_duration = max(1, round(1 / (self._picture.rate * self._picture.time_base)))
+        container = plan.container
+        try:
+            self.destination.prepare()
+            self._output = av.open(
+                self.destination.url,
+                "w",
+                format=container.name,
+                container_options=container.options if self.destination.seekable else container.piped_options,
+                metadata_errors="surrogateescape",
+            )
+            self._video = self._add_video()
+            self._tracks = {
+                track.template: open_track(self._output, track, with_metadata=plan.metadata is not None)
+                for track in plan.tracks
+            }
+            self._output.metadata.update(plan.metadata or {})
+            self._output.set_chapters(list(plan.chapters))
+            self._output.start_encoding()
+            self._held = {template: deque() for template in self._tracks}
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            self.destination.discard()
+            address = self.destination.address
+            if isinstance(error, BrokenPipeError) and address is None:
+                raise BrokenPipeError(errno.EPIPE, describe(error)) from error
+            reason = describe_connection(hide_password(error), address) if address else describe(error)
+            where = plan.name if plan.descriptor is not None else f"The output '{plan.name}'"
+            raise SinkError(f"{where[0].upper()}{where[1:]} cannot be written: {reason}.") from error
+
+    def _add_video(self) -> Any:
+        encoder = self._plan.encoder
+        stream = self._output.add_stream(
+            encoder.codec, rate=self._picture.rate, options=dict(encoder.options)
+        )
+        configure(stream.codec_context, encoder)
+        stream.time_base = self._picture.time_base
+        stream.metadata.update(self._plan.video_metadata)
+        return stream
+
+    @property
+    def kept(self) -> str | None:
+        """Where finished frames are after a failure; None if they are gone."""
+        return self.destination.kept
+
+    def write(self, frame: Frame) -> None:
+        """Encode a frame at its own time.
+
+        Raises:
+            SinkError: it cannot be written, for example because the disk is full.
+        """
+        self._look_for_output()
+        picture = self._to_yuv(self._padded(frame.pixels))
+        picture.pts, picture.duration = self._ticks(frame)
+        picture.time_base = self._picture.time_base
+        self._tell_of_rounding(picture.duration)
+        if self._verifier is not None:
+            self._verifier.wrote_frame(picture.pts, picture.duration)
+        self._last_pts = picture.pts
+        self._start = picture.pts if self._start is None else self._start
+        self._end = picture.pts + picture.duration
+        self._encode(picture)
+        self.frames_written += 1
+        self._release(self._end * self._picture.time_base)
+
+    def _look_for_output(self) -> None:
+        """Notice now and then that the file was removed: the system would let us write to it for hours."""
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK_INTERVAL
+            if self.destination.is_removed:
+                raise self._failure(FileNotFoundError())
+
+    def copy(self, packet: Packet[Any]) -> None:
+        """Take in a packet of another stream; it is written when the video has reached its time."""
+        track = self._tracks.get(packet.stream)
+        if track is not None and packet.dts is not None:
+            template = packet.stream
+            self._hold(template, track.take(packet))
+
+    def _hold(self, template: Any, packets: list[Packet[Any]]) -> None:
+        held = self._held[template]
+        held.extend(packets)
+        while len(held) > _MAX_HELD_PACKETS:
+            self._clock.start(None, self._held.values())
+            self._mux_copy(held.popleft())
+
+    def finish(self, *, trim: bool = False) -> None:
+        """Write what is left, close the file and give it its final name; a file without frames is deleted.
+
+        Args:
+            trim: leave out copied packets that begin after the last frame.
+
+        Raises:
+            SinkError: it cannot be written, or is not what was written; it then keeps its temporary name.
+        """
+        if not self.frames_written:
+            self.discard()
+            return
+        self._drain(trim)
+        try:
+            self.destination.await_delivery()
+            self._output.close()
+            self._closed = True
+            if self._verifier is not None:
+                self._verifier.check(self._plan.part, self._clock.shift)
+            self.destination.commit()
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def abandon(self) -> None:
+        """After an error: write the finished frames, close the file and leave it under its temporary name.
+
+        A file without frames is deleted. Errors are not raised, since one has been already.
+        """
+        if not self.frames_written:
+            self.discard()
+            return
+        if not self._closed:
+            try:
+                self._drain(trim=True)
+            except (SinkError, BrokenPipeError) as error:
+                log.debug("%s", error)
+            self._close_quietly()
+        self.destination.release()
+
+    def discard(self) -> None:
+        """Close and delete the temporary file."""
+        self._close_quietly()
+        self.destination.discard()
+
+    def _close_quietly(self) -> None:
+        try:
+            self._output.close()
+        except (av.error.FFmpegError, OSError) as error:
+            log.debug("Closing failed: %s.", describe(error))
+
+    def _padded(self, pixels: np.ndarray) -> np.ndarray:
+        """The pixels with the last row and column repeated up to the encoder's size."""
+        below, right = self._picture.height - pixels.shape[0], self._picture.width - pixels.shape[1]
+        if not below and not right:
+            return pixels
+        return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
+
+    def _ticks(self, frame: Frame) -> tuple[int, int]:
+        """Timestamp and duration in ticks of the output."""
+        scale = frame.time_base / self._picture.time_base
+        assert frame.pts is not None
+        pts = round(frame.pts * scale)
+        if self._last_pts is not None and pts <= self._last_pts:
+            pts = self._last_pts + 1
+        duration = self._usual_duration if not frame.duration else max(1, round(frame.duration * scale))
+        return pts, duration
+
+    def _tell_of_rounding(self, duration: int) -> None:
+        """Say once where frames of uneven lengths, whose times are no multiples of one length, are rounded."""
+        tick = self._plan.container.tick
+        uneven = abs(duration - self._usual_duration) * self._picture.time_base >= (tick or 1)
+        if tick is not None and uneven and not self._told and self._picture.time_base < tick:
+            self._told = True
+            log.info(
+                "The container %s rounds the frames' times to %g ms.",
+                self._plan.container.name,
+                float(tick * 1000),
+            )
+
+    def _encode(self, picture: Any) -> None:
+        try:
+            for packet in self._video.encode(picture):
+                self._mux_video(packet)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _mux_video(self, packet: Packet[Any]) -> None:
+        """Hand on the packet before this one: the last one's duration has to be set at the end."""
+        if self._first_dts is None:
+            self._first_dts = packet.dts
+            self._clock.start(packet, self._held.values())
+        if self._last_packet is not None:
+            self._output.mux_one(self._clock.moved_picture(self._last_packet))
+        self._last_packet = packet
+
+    def _drain(self, trim: bool) -> None:
+        if self.frames_written:
+            self._encode(None)
+        try:
+            if self._last_packet is not None:
+                self._set_last_duration(self._last_packet)
+                self._output.mux_one(self._clock.moved_picture(self._last_packet))
+                self._last_packet = None
+            for template, track in self._tracks.items():
+                self._hold(template, track.flush())
+            self._release(self._end * self._picture.time_base if trim else None)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _set_last_duration(self, packet: Packet[Any]) -> None:
+        """Let the samples' durations add up to the time from the first frame to the end of the last.
+
+        With B-frames the last packet is not the last frame, so that its own duration would give another sum.
+        """
+        if self._plan.container.ends_by_sample_durations and self._start is not None:
+            assert packet.dts is not None
+            assert self._first_dts is not None
+            remaining = (self._end - self._start) - (packet.dts - self._first_dts)
+            if remaining > 0:
+                packet.duration = remaining
+
+    def _release(self, until: Fraction | None) -> None:
+        """Write the copied packets that wait and begin before `until` seconds; all of them for None."""
+        if not self._clock.started:
+            return
+        for held in self._held.values():
+            while held and (until is None or time_of(held[0]) < until):
+                self._mux_copy(held.popleft())
+
+    def _mux_copy(self, packet: Packet[Any]) -> None:
+        if self._verifier is not None:
+            self._verifier.wrote_packet(packet)
+        try:
+            moved = self._clock.moved(packet)
+            if moved is not None:
+                self._output.mux_one(moved)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> Exception:
+        if self.destination.address is not None:
+            reason = describe_connection(hide_password(error), self.destination.address)
+            return SinkError(f"Sending to '{self.destination.name}' failed: {reason}.")
+        if isinstance(error, BrokenPipeError):
+            return BrokenPipeError(errno.EPIPE, describe(error))
+        where = f"'{self.destination.name}'" if self.destination.seekable else self.destination.name
+        reason = "somebody removed it" if isinstance(error, FileNotFoundError) else describe(error)
+        return SinkError(
+            f"Writing {where} failed: {reason}.",
+            "Free some space and run again." if getattr(error, "errno", None) == 28 else "",
+        )

@@ -1,0 +1,154 @@
+"""Reading an output back, to see that it holds what was written to it."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.packet import Packet
+
+from streamv2v_cli.errors import SinkError
+from streamv2v_cli.media.ffmpeg import describe, time_of
+
+if TYPE_CHECKING:
+    from streamv2v_cli.media.sink.plan import OutputPlan
+
+__all__ = ["Verifier"]
+
+_MILLISECOND = Fraction(1, 1000)
+_LENGTH_TOLERANCE = 0.25
+"""Seconds that a header's duration may differ from what was written, for sound that is heard out."""
+
+
+@dataclass
+class _Track:
+    """What is known of the packets of one copied stream: how many, when they begin and end, and a digest of all."""
+
+    kind: str
+    packets: int = 0
+    first: Fraction | None = None
+    last: Fraction = Fraction(0)
+    end: Fraction = Fraction(0)
+    digest: Any = field(default_factory=hashlib.md5)
+
+    def add(self, packet: Packet[Any]) -> None:
+        if self.kind == "subtitle" and not any(bytes(packet)):
+            return  # in MP4 the time without text is a packet without text, which FFmpeg adds
+        time = time_of(packet)
+        self.packets += 1
+        self.first = time if self.first is None else min(self.first, time)
+        self.last = max(self.last, time)
+        self.end = max(self.end, time + (packet.duration or 0) * Fraction(packet.time_base))
+        self.digest.update(bytes(packet))
+
+
+class Verifier:
+    """Notes what goes into an output and compares it with what comes out again.
+
+    Args:
+        plan: the output.
+    """
+
+    def __init__(self, plan: OutputPlan) -> None:
+        self._plan = plan
+        self._pts = array("q")
+        self._end = 0
+        self._tracks: dict[int, _Track] = {}
+
+    def wrote_frame(self, pts: int, duration: int) -> None:
+        """Note a frame, in ticks of the output's pictures."""
+        self._pts.append(pts)
+        self._end = max(self._end, pts + duration)
+
+    def wrote_packet(self, packet: Packet[Any]) -> None:
+        """Note a copied packet that already belongs to its stream of the output."""
+        self._tracks.setdefault(packet.stream.index, _Track(packet.stream.type)).add(packet)
+
+    def check(self, path: Path, shift: Fraction = Fraction(0)) -> None:
+        """Decode the whole file and compare.
+
+        Args:
+            path: of the file.
+            shift: seconds by which everything in it was moved.
+
+        Raises:
+            SinkError: it differs from what was written.
+        """
+        try:
+            with av.open(f"file:{path}", "r", metadata_errors="surrogateescape") as container:
+                found = self._difference(container, shift)
+        except (av.error.FFmpegError, OSError, IndexError) as error:
+            found = f"it cannot be read back: {describe(error)}"
+        if found:
+            raise SinkError(
+                f"The output was not what was written to it: {found}; it is left as '{path}'.",
+                "Run again; if that does not help, use another container, codec or disk.",
+            )
+
+    def _difference(self, container: Any, shift: Fraction) -> str:
+        """What differs, in a few words; empty if nothing does."""
+        video = container.streams.video[0]
+        unit, tick = self._plan.encoder.picture.time_base, video.time_base
+        tracks = {index: _Track(track.kind) for index, track in self._tracks.items()}
+        count = 0
+        for packet in container.demux(video, *(container.streams[index] for index in tracks)):
+            if packet.stream is not video:
+                if packet.size:
+                    tracks[packet.stream.index].add(packet)
+                continue
+            for frame in packet.decode():
+                time = frame.pts * tick
+                if count < len(self._pts) and abs(time - shift - self._pts[count] * unit) > tick:
+                    return (
+                        f"frame {count} is at {float(time - shift):.4f} s instead of "
+                        f"{float(self._pts[count] * unit):.4f} s"
+                    )
+                count += 1
+        if count != len(self._pts):
+            return f"it has {count} frames instead of {len(self._pts)}"
+        return self._sound_differs(container, tracks, shift) or self._length_differs(container, video, shift)
+
+    def _sound_differs(self, container: Any, tracks: dict[int, _Track], shift: Fraction) -> str:
+        for index, written in self._tracks.items():
+            read, stream = tracks[index], container.streams[index]
+            name = f"the {written.kind} stream #{index}"
+            if read.packets != written.packets:
+                return f"{name} has {read.packets} packets instead of {written.packets}"
+            allowed = _MILLISECOND + stream.time_base
+            if written.first is None or read.first is None:
+                continue
+            moved = abs(read.first - shift - written.first), abs(read.last - shift - written.last)
+            if max(moved) > allowed:
+                return f"{name} has moved in time"
+            if not self._is_repacked(stream) and read.digest.digest() != written.digest.digest():
+                return f"{name} has other bytes"
+        return ""
+
+    def _is_repacked(self, stream: Any) -> bool:
+        """AAC has headers of its own in a transport stream only; text subtitles differ by container."""
+        if stream.type != "audio":
+            return True
+        return stream.codec_context.codec.canonical_name == "aac" and self._plan.container.name == "mpegts"
+
+    def _length_differs(self, container: Any, video: Any, shift: Fraction) -> str:
+        unit = self._plan.encoder.picture.time_base
+        if self._plan.container.ends_by_sample_durations and video.duration is not None:
+            found, expected = video.duration * video.time_base, (self._end - self._pts[0]) * unit
+            allowed = float(video.time_base)
+        elif container.duration is not None and self._plan.container.name != "nut":  # which has no durations
+            # Matroska and nut count it from zero, the others from the first packet.
+            start = 0 if container.format.name.startswith(("matroska", "nut")) else container.start_time or 0
+            found = Fraction(container.duration + start, av.time_base) - shift
+            others = [track.end for track in self._tracks.values() if not self._plan.container.begins_at_zero]
+            expected = max([self._end * unit, *others])  # AVI's header tells that of the video alone
+            allowed = _LENGTH_TOLERANCE
+        else:
+            return ""
+        if abs(found - expected) <= allowed:
+            return ""
+        return f"it lasts {float(found):.4f} s instead of {float(expected):.4f} s"

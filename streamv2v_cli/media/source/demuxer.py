@@ -1,0 +1,327 @@
+"""Reading a container: decoded pictures with timestamps, and packets as they are."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.packet import Packet
+from av.stream import Discard
+from av.video.frame import VideoFrame
+
+from streamv2v_cli.errors import SourceError
+from streamv2v_cli.media.address import Address
+from streamv2v_cli.media.ffmpeg import describe, describe_connection, is_cover, time_of
+from streamv2v_cli.media.images.patterns import Images
+from streamv2v_cli.media.info import SourceInfo, Timed
+from streamv2v_cli.media.source.decoding import Acceleration, picture_decoder
+from streamv2v_cli.media.source.deinterlace import Deinterlacer
+from streamv2v_cli.media.source.describe import describe_source
+from streamv2v_cli.media.source.inputs import FROM_A_PIPE, InputOptions, open_input, stdin_reader
+from streamv2v_cli.media.source.timestamps import Continuity, TimestampRepair
+from streamv2v_cli.media.trim import Trim
+from streamv2v_cli.settings.schema import Input
+
+__all__ = ["Demuxer"]
+
+log = logging.getLogger(__name__)
+
+_MAX_READ_ERRORS = 100
+_WITH_TRUE_HEADERS = ("mov", "matroska", "avi", "nut")
+"""Containers whose header tells the duration; elsewhere it is a guess."""
+_SEEK_EARLIER = (1, 10, 60)
+"""Seconds before the wanted time to look for a keyframe: an index may be wrong, and sound may come early.
+
+Subtitles that are still shown may have begun longer before.
+"""
+
+
+class Demuxer:
+    """An input, read once from its beginning or from a time in it.
+
+    Attributes:
+        container, video: PyAV's; None until `open`.
+        streams_to_copy: of the wanted kinds, and cover art.
+        packets: what is left to read, not decoded.
+        damaged_packets: skipped so far.
+        repaired_timestamps: moved so far, because they did not increase or were far from all others.
+        acceleration: what decodes the video.
+        lost: why the connection broke off; empty while it holds and after a regular end.
+        reading: a thread is inside FFmpeg, which must not be closed under it.
+
+    Args:
+        name: a file, one of `STDIN`, a URL or a camera.
+        options: what the input does not say itself.
+        copied: which kinds of streams `streams_to_copy` has.
+        deinterlacer: what decoded frames go through.
+    """
+
+    def __init__(
+        self, name: str, options: InputOptions, copied: Collection[str], deinterlacer: Deinterlacer
+    ) -> None:
+        self.address = Address.of(name, options.format)
+        self._name, self._options, self._copied = self.address.name, options, copied
+        self._deinterlacer = deinterlacer
+        self._reader = stdin_reader(name)
+        self._live = options.is_live(self.address)
+        self.acceleration = Acceleration(options.reading.hwaccel, self._name)
+        can_seek = self.address.can_seek or self.address.kind == "stdin"
+        self.seekable = self._reader is None and not self._live and can_seek
+        self.images: Images | None = None
+        self.rate_assumed = False
+        self.lost = ""
+        self.reading = False
+        self.stopped = False
+        self.container: Any = None
+        self.video: Any = None
+        self._undecodable = self._unordered = 0
+        self._seeking = False
+        self._repair: TimestampRepair | None = None
+        self._end_seen = Fraction(0)
+
+    def open(self) -> None:
+        """Read the headers.
+
+        Raises:
+            DeviceError: a device is to decode it that is not there.
+            SourceError: it cannot be opened, has no video stream, or one that the device does not decode.
+        """
+        for device in self.acceleration.candidates():
+            self.container = open_input(self.address, self._options, self._reader, device)
+            self.video = self._choose_video()
+            if self.acceleration.take(device, picture_decoder(self.video)) or not self.address.is_file:
+                break
+            self.container.close()
+        self.streams_to_copy = tuple(
+            s
+            for s in self.container.streams
+            if is_cover(s) or (s.type in self._copied and (s.codec_context or s.type == "attachment"))
+        )
+        for stream in self.container.streams:
+            if stream is not self.video and stream not in self.streams_to_copy:
+                stream.discard = Discard.all
+        self._restart()
+
+    def describe(self, first: VideoFrame, trim: Trim, settings: Input) -> SourceInfo:
+        """See `Reader`."""
+        info = describe_source(
+            self._name,
+            self.container,
+            self.video,
+            first,
+            trim,
+            settings,
+            is_deinterlaced=self._deinterlacer.active,
+        )
+        if sentence := self.acceleration.describe():
+            log.info("%s", sentence)
+        return replace(info, decoded_on=self.acceleration.in_use)
+
+    def remedy(self) -> str:
+        """See `Reader`."""
+        if device := self.acceleration.in_use:
+            return f"It was to be decoded on {device}: --hwaccel none decodes in software."
+        return FROM_A_PIPE if self.address.kind == "stdin" else "Is the file complete?"
+
+    @property
+    def rest(self) -> Iterator[Packet[Any]]:
+        """What is left to read, not decoded, without what goes back in time."""
+        return self._repair.increasing(self.packets) if self._repair else self.packets
+
+    @property
+    def damaged_packets(self) -> int:  # noqa: D102 - see above
+        return self._undecodable + (self._repair.left_out if self._repair else 0)
+
+    @property
+    def repaired_timestamps(self) -> int:  # noqa: D102
+        return self._unordered + (self._repair.moved if self._repair else 0)
+
+    def extra_videos(self) -> int:
+        """How many video streams there are beside the one that is used."""
+        return sum(not is_cover(stream) for stream in self.container.streams.video) - 1
+
+    def _choose_video(self) -> Any:
+        container = self.container
+        moving = [stream for stream in container.streams.video if not is_cover(stream)]
+        if not moving:
+            raise SourceError(
+                f"The input '{self._name}' has no video stream.", "Give a file with moving pictures."
+            )
+        best = container.streams.best("video")
+        video = best if best in moving else moving[0]
+        if video.codec_context is None:
+            raise SourceError(f"The video in '{self._name}' has a codec that this FFmpeg cannot decode.")
+        return video
+
+    def _restart(self) -> None:
+        self.packets = self._demux()
+        self._decoder = picture_decoder(self.video)
+        self._deinterlacer.restart()
+        decoded = self._decode()
+        clock = self.video.time_base, self.ticks_a_frame() * self.video.time_base, time_of
+        continuity = Continuity(*clock, live=self._live)
+        if self._live:
+            decoded = continuity(decoded)
+        else:
+            self._repair = TimestampRepair(*clock)
+            decoded = self._repair.increasing(continuity(self._repair.settled(decoded)))
+        self.items = self._stamp(decoded)
+
+    def seek(self, time: Fraction, earliest: Fraction) -> list[Timed | Packet[Any]]:
+        """Go on from a keyframe at or before `time`, in seconds of the input; not before `earliest`.
+
+        Returns:
+            What was read on the way, of which the last is a picture that is not later than `time`.
+        """
+        before = self._undecodable, self._unordered
+        # A decoder that starts in the middle may complain about frames that are not wanted.
+        self._seeking = True
+        subtitled = any(stream.type == "subtitle" for stream in self.streams_to_copy)
+        for earlier in _SEEK_EARLIER[1:] if subtitled else _SEEK_EARLIER:
+            target = time - earlier
+            if target <= earliest:
+                break
+            try:
+                self.container.seek(int(target * av.time_base), backward=True)
+            except av.error.FFmpegError as error:
+                log.debug("Seeking failed: %s.", describe(error))
+                break
+            self._restart()
+            read = self.read_picture()
+            self._undecodable, self._unordered = before
+            if read and isinstance(read[-1], Timed) and read[-1].pts * self.video.time_base <= time:
+                self._seeking = False
+                return read
+        self._seeking = False
+        self.container.close()
+        self.open()
+        return []
+
+    def read_picture(self) -> list[Timed | Packet[Any]]:
+        """Read up to the next picture, which comes last; there is none at the end of the input."""
+        read = []
+        for item in self.items:
+            read.append(item)
+            if isinstance(item, Timed):
+                break
+        return read
+
+    def ticks_a_frame(self) -> int:
+        """The usual duration of a frame."""
+        rate = self.video.guessed_rate or self.video.average_rate
+        return max(1, round(1 / (rate * self.video.time_base))) if rate else 1
+
+    def _stamp(self, decoded: Iterator[VideoFrame | Packet[Any]]) -> Iterator[Timed | Packet[Any]]:
+        """Give each picture a timestamp that follows on the last one, as encoders need it."""
+        next_pts, last_pts = 0, None
+        usual = self.ticks_a_frame()
+        for item in decoded:
+            if isinstance(item, Packet):
+                yield item
+                continue
+            pts = next_pts if item.pts is None else item.pts
+            if last_pts is not None and pts <= last_pts:
+                self._unordered += 1
+                pts = last_pts + 1
+            duration = item.duration or usual
+            next_pts, last_pts = pts + duration, pts
+            yield Timed(item, pts, duration)
+
+    def _decode(self) -> Iterator[VideoFrame | Packet[Any]]:
+        """Decoded frames, and the packets of other streams as they are."""
+        for packet in self.packets:
+            if packet.stream is not self.video:
+                yield packet
+                continue
+            try:
+                frames = self.acceleration.watched(self._decoder.decode, packet)
+            except av.error.FFmpegError as error:
+                self._note_damage(f"a packet of video at {float(time_of(packet)):.3f} s", error)
+                continue
+            for frame in frames:
+                yield from self._deinterlacer.push(frame)
+        try:
+            for frame in self.acceleration.watched(self._decoder.decode, None):
+                yield from self._deinterlacer.push(frame)
+        except av.error.FFmpegError as error:
+            self._note_damage("the end of the video", error)
+        yield from self._deinterlacer.flush()
+
+    def _demux(self) -> Iterator[Packet[Any]]:
+        """All packets of the streams that are used, reading on after errors for as long as that helps."""
+        streams = [self.video, *(stream for stream in self.streams_to_copy if stream.type != "attachment")]
+        errors = 0
+        while errors <= _MAX_READ_ERRORS:
+            try:
+                for packet in self._received(self.container.demux(*streams)):
+                    if packet.size == 0 and packet.dts is None:
+                        continue  # PyAV's request to flush the decoder, which _decode does itself
+                    errors = 0
+                    end = time_of(packet) + (packet.duration or 0) * packet.time_base
+                    self._end_seen = max(self._end_seen, end)
+                    yield packet
+                return
+            except av.error.FFmpegError as error:
+                errors += 1
+                if self.address.may_fall_silent and not isinstance(error, av.error.InvalidDataError):
+                    self.lost = describe_connection(error, self.address, self._options.reading.timeout)
+                    return
+                self._note_damage(f"what follows {float(self._end_seen):.3f} s", error)
+
+    def _note_damage(self, what: str, error: Exception) -> None:
+        """Count what cannot be read, and go on or give up as `input.on_error` says.
+
+        Raises:
+            SourceError: it says so.
+        """
+        if self._options.reading.on_error == "stop" and not (self._live or self._seeking):
+            raise SourceError(
+                f"The input '{self._name}' is damaged: {what} cannot be read: {describe(error)}.",
+                "--on-error skip leaves it out and goes on.",
+            ) from error
+        self._undecodable += 1
+        log.info("Left out %s, which cannot be read: %s.", what, describe(error))
+
+    def _received(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
+        """The packets, with a note of when this thread waits for one."""
+        while True:
+            self.reading = True
+            try:
+                packet = next(packets, None)
+            except IndexError:
+                # At its end PyAV asks for all streams to be flushed, also those that appeared meanwhile and that it
+                # does not know. All has been read then.
+                packet = None
+            finally:
+                self.reading = False
+            if packet is None or self.stopped:
+                return
+            yield packet
+
+    def end_and_promise(self) -> tuple[float, float] | None:
+        """Where the input ended and where its header says it does, in seconds; None if it says nothing."""
+        container = self.container
+        ignored = any(s.discard == Discard.all and s.type in ("audio", "video") for s in container.streams)
+        if container.duration is None or ignored or not container.format.name.startswith(_WITH_TRUE_HEADERS):
+            return None
+        # Matroska and nut count the duration from zero, the others from the first packet.
+        start = 0 if container.format.name.startswith(("matroska", "nut")) else container.start_time or 0
+        promised = Fraction(container.duration + start, av.time_base)
+        return float(self._end_seen), float(promised)
+
+    def stop(self) -> None:
+        """Let reading from a pipe come to an end at once."""
+        self.stopped = True
+        if self._reader is not None:
+            self._reader.stop()
+
+    def close(self) -> None:
+        """Close the input, unless another thread still waits for its data: the end of the program does it then."""
+        if self._reader is not None:
+            self._reader.stop()
+        if self.container is not None and not self.reading:
+            self.container.close()

@@ -1,0 +1,343 @@
+"""A file, a pipe or a connection as a source of upright RGB frames and of packets to copy."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from av.packet import Packet
+
+from streamv2v_cli.errors import SourceError
+from streamv2v_cli.frame import Connection, Frame
+from streamv2v_cli.media.ffmpeg import is_cover, time_of
+from streamv2v_cli.media.images.patterns import Images
+from streamv2v_cli.media.info import SourceInfo, Timed
+from streamv2v_cli.media.picture.prepare import PictureReader
+from streamv2v_cli.media.source.deinterlace import Deinterlacer
+from streamv2v_cli.media.source.images import reader_for
+from streamv2v_cli.media.source.inputs import InputOptions, interruptibly
+from streamv2v_cli.media.source.resample import ConstantRate
+from streamv2v_cli.media.trim import Trim
+from streamv2v_cli.settings.schema import Input
+
+__all__ = ["FileSource"]
+
+log = logging.getLogger(__name__)
+
+_COPIED = ("audio", "subtitle", "attachment")
+_USUAL_RATE = Fraction(25)
+_SHORT_OF_HEADER = 0.5
+"""Seconds that a file may end before its header says, for frames that last and tracks that differ."""
+_SEARCH_BEYOND_END = 10
+"""Seconds of video that are read past the last wanted frame in search of the sound that belongs to it."""
+_FINE = Fraction(1, 10_000)
+"""Seconds to which the times of sound are counted in a part of the input."""
+_WORTH_SEEKING = 2
+"""Seconds; up to that, decoding from the beginning is as fast."""
+_HALF_MILLISECOND = Fraction(1, 2000)
+"""Times that people and containers write are rounded to milliseconds: that must not cost a frame."""
+
+
+class FileSource:
+    """Demuxes and decodes a file or the standard input in bounded memory.
+
+    Iterating gives each frame once in order of presentation, and in between, in the order of the file, the
+    packets of the streams in `streams_to_copy`. Damaged packets are skipped and counted.
+
+    Attributes:
+        info: what is known of it.
+        streams_to_copy: PyAV's streams whose packets are given.
+        covers: index of a stream -> cover art.
+
+    Args:
+        path: the file, `-` for the standard input, a URL or a camera.
+        trim: the part of it that is wanted.
+        copied: which kinds of streams are copied: of `audio`, `subtitle` and `attachment`.
+        options: what the input does not say itself.
+        rate: resample to so many frames a second; None keeps each frame at its own time.
+        constant: resample to a constant rate also without `rate`, then to the input's own one.
+        settings: how the pictures are prepared; None for the defaults.
+
+    Raises:
+        UsageError: `options` contradict the input.
+        SourceError: it cannot be opened, has no video stream, or not one frame can be decoded.
+    """
+
+    is_live = False
+    frames_dropped = 0
+    connections: Sequence[Connection] = ()
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        trim: Trim | None = None,
+        copied: Collection[str] = _COPIED,
+        options: InputOptions | None = None,
+        rate: Fraction | None = None,
+        constant: bool = False,
+        settings: Input | None = None,
+    ) -> None:
+        self._name = str(path)
+        self._trim = trim or Trim()
+        self._rate, self._constant = rate, constant
+        self.seconds_missing = 0.0
+        self._ahead: deque[Timed | Packet[Any]] = deque()
+        self._resampler: ConstantRate | None = None
+        self._ended = False
+        self._settings = settings or Input()
+        self._deinterlacer = Deinterlacer(self._settings.deinterlace)
+        self._demuxer = reader_for(self._name, options or InputOptions(), copied, self._deinterlacer)
+        self._name = self._demuxer.address.name
+        try:
+            if self._demuxer.address.is_file:
+                self._prepare()
+            else:
+                patience = 0 if self._demuxer.address.is_remote else 5
+                interruptibly(self._prepare, self._demuxer.stop, patience)
+        except BaseException:
+            self._demuxer.close()
+            raise
+        self.streams_to_copy = self._demuxer.streams_to_copy
+
+    def _prepare(self) -> None:
+        demuxer, trim = self._demuxer, self._trim
+        demuxer.open()
+        if demuxer.extra_videos():
+            index = demuxer.video.index
+            log.warning("The input has more than one video stream; only #%d is used.", index)
+        self._ahead.extend(demuxer.read_picture())
+        self.covers: dict[int, bytes] = {
+            item.stream.index: bytes(item)
+            for item in self._ahead
+            if isinstance(item, Packet) and is_cover(item.stream)
+        }
+        first = self._ahead[-1] if self._ahead else None
+        if not isinstance(first, Timed):
+            if demuxer.lost:
+                raise SourceError(f"The connection to '{self._name}' was lost: {demuxer.lost}.")
+            raise SourceError(
+                f"Not one frame of the video in '{self._name}' can be decoded.", demuxer.remedy()
+            )
+        info = demuxer.describe(first.picture, trim, self._settings)
+        self._deinterlacer.announced = True
+        begin = first.pts * info.time_base
+        self._end = None if trim.end is None else begin + trim.end
+        self._shift = 0
+        if trim.start is not None:
+            self._skip_to(begin + trim.start, begin, has_times=first.picture.pts is not None)
+            self._shift = int((begin + trim.start) / info.time_base)
+        self._offset = self._shift * info.time_base
+        info = replace(info, start=self._first_time())
+        self.first_number = self._first_number()
+        if self._rate is not None or self._constant:
+            rate = self._rate or info.rate or _USUAL_RATE
+            self._resampler = ConstantRate(rate, info.time_base)
+            count = info.frame_count
+            if count is not None and info.rate and trim.frames is None:
+                count = round(count * rate / info.rate)
+            info = replace(info, rate=rate, time_base=self._resampler.time_base, frame_count=count)
+        self.info: SourceInfo = info
+
+    def _first_time(self) -> Fraction:
+        """When the first wanted frame is shown, in seconds of the output."""
+        first = next(item for item in self._ahead if isinstance(item, Timed))
+        time: Fraction = (first.pts - self._shift) * self._demuxer.video.time_base
+        return time if self._trim.start is None else max(Fraction(0), time)
+
+    def _skip_to(self, start: Fraction, begin: Fraction, has_times: bool) -> None:
+        """Leave out the frames before `start`; what comes next is in `_ahead`."""
+        demuxer = self._demuxer
+        if demuxer.seekable and has_times and start - begin > _WORTH_SEEKING:
+            self._ahead = deque(demuxer.seek(start, begin))
+        kept: deque[Timed | Packet[Any]] = deque()
+        for item in self._all_read():
+            if isinstance(item, Timed):
+                if item.pts * demuxer.video.time_base < start - _HALF_MILLISECOND:
+                    continue
+                self._ahead.appendleft(item)
+                break
+            if _end_of(item) > start:
+                kept.append(item)
+        else:
+            raise SourceError(
+                f"The input '{self._name}' has no frame at or after --start {float(start - begin):g} s."
+            )
+        self._ahead.extendleft(reversed(kept))
+
+    @property
+    def images(self) -> Images | None:
+        """The image files, where the input consists of them."""
+        return self._demuxer.images
+
+    def _first_number(self) -> int | None:
+        """The number in the name of the first wanted image; None where the names have none that count on."""
+        first = self._ahead[-1] if self.images and self._ahead else None
+        if self.images is None or self.images.first_number is None or not isinstance(first, Timed):
+            return None
+        return self.images.first_number + first.pts
+
+    @property
+    def rate_assumed(self) -> bool:
+        """Whether the frame rate is a guess, since images have none and nobody said one."""
+        return self._demuxer.rate_assumed
+
+    @property
+    def damaged_packets(self) -> int:
+        """How many packets were skipped because they cannot be decoded."""
+        return self._demuxer.damaged_packets
+
+    @property
+    def lost(self) -> str:
+        """Why the connection to the input broke off; empty if it did not."""
+        return "" if self._demuxer.stopped else self._demuxer.lost
+
+    @property
+    def repaired_timestamps(self) -> int:
+        """How many timestamps did not increase and were moved."""
+        return self._demuxer.repaired_timestamps
+
+    def __iter__(self) -> Iterator[Frame | Packet[Any]]:
+        info, count = self.info, 0
+        pixels_of = PictureReader(
+            info.size, info.orientation, self._settings, tone=info.tone, is_transparent=info.is_transparent
+        )
+        picture = pixels = None
+        timed = self._trimmed()
+        for item in self._resampler(timed) if self._resampler else timed:
+            if isinstance(item, Packet):
+                yield item
+                continue
+            if item.picture is not picture:
+                picture = item.picture
+                pixels = pixels_of(picture)
+            assert pixels is not None
+            yield Frame(pixels, item.pts, info.time_base, item.duration)
+            count += 1
+            if count == self._trim.frames:
+                yield from self._sound_up_to((item.pts + item.duration) * info.time_base + self._offset)
+                return
+        if not self._ended and not self._demuxer.stopped:
+            self._check_length()
+
+    def dropped_text(self) -> str:
+        """What was dropped, as one sentence: nothing, since a file waits."""
+        return ""
+
+    def resampled_text(self) -> str:
+        """A sentence on frames that were repeated or left out although nobody asked for it; empty if none were."""
+        if self._rate is not None or self._resampler is None or not self._resampler.changed:
+            return ""
+        rate = f"{float(self.info.rate or _USUAL_RATE):.5g}"
+        return (
+            "The frame rate of the input is not constant and the output holds only a constant one: "
+            f"it was resampled to {rate} fps; --rate chooses another."
+        )
+
+    def stop(self) -> None:
+        """Let iteration come to an end although the input is silent, if that can be; from any thread."""
+        self._demuxer.stop()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._demuxer.close()
+
+    def __enter__(self) -> FileSource:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _all_read(self) -> Iterator[Timed | Packet[Any]]:
+        while self._ahead:
+            yield self._ahead.popleft()
+        # Not `yield from`, which would close what is still to be read together with this generator.
+        for item in self._demuxer.items:  # noqa: UP028
+            yield item
+
+    def _trimmed(self) -> Iterator[Timed | Packet[Any]]:
+        """The wanted part, with times counted from its beginning."""
+        tick = self._demuxer.video.time_base
+        for item in self._all_read():
+            if isinstance(item, Packet):
+                yield from self._cut(item, self._end)
+                continue
+            duration = item.duration
+            if self._end is not None:
+                if item.pts * tick >= self._end - _HALF_MILLISECOND:
+                    self._ended = True
+                    yield from self._sound_up_to(self._end)
+                    return
+                duration = min(duration, max(1, round(self._end / tick) - item.pts))
+            pts = item.pts - self._shift
+            # Half a millisecond before --start is still --start.
+            yield replace(item, pts=pts if self._trim.start is None else max(0, pts), duration=duration)
+
+    def _cut(self, packet: Packet[Any], end: Fraction | None) -> Iterator[Packet[Any]]:
+        """The packet with its time counted from the beginning of the wanted part, if it belongs to that."""
+        start = time_of(packet)
+        if packet.dts is None or (end is not None and start >= end):
+            return
+        if self._trim.start is not None:
+            _count_finely(packet)
+        unit = Fraction(packet.time_base)
+        if self._trim.start is not None and start < self._offset:
+            if packet.stream.type != "subtitle" or _end_of(packet) <= self._offset or packet.pts is None:
+                return
+            late = int((self._offset - start) / unit)
+            packet.duration = (packet.duration or 0) - late
+            packet.pts = packet.dts = packet.pts + late
+        if end is not None and packet.stream.type == "subtitle" and _end_of(packet) > end:
+            packet.duration = max(1, int((end - time_of(packet)) / unit))
+        if self._shift:
+            offset = round(self._offset / unit)
+            packet.dts -= offset
+            if packet.pts is not None:
+                packet.pts -= offset
+        yield packet
+
+    def _sound_up_to(self, end: Fraction) -> Iterator[Packet[Any]]:
+        """After the last wanted frame: what else belongs to its time, which may come later in the file."""
+        demuxer = self._demuxer
+        waiting = {stream.index for stream in demuxer.streams_to_copy if stream.type == "audio"}
+        for packet in demuxer.rest:
+            start = time_of(packet)
+            if not waiting or (packet.stream is demuxer.video and start > end + _SEARCH_BEYOND_END):
+                return
+            if packet.stream is demuxer.video:
+                continue
+            if start >= end:
+                waiting.discard(packet.stream.index)
+            yield from self._cut(packet, end)
+
+    def _check_length(self) -> None:
+        """Notice a truncated file, which ends without an error."""
+        times = self._demuxer.end_and_promise()
+        if times is None:
+            return
+        missing = times[1] - times[0]
+        if missing > _SHORT_OF_HEADER:
+            self.seconds_missing = missing
+            log.warning(
+                "The input ends at %.2f s, %.2f s before its header says: it is truncated.", times[0], missing
+            )
+
+
+def _count_finely(packet: Packet[Any]) -> None:
+    """Give a packet shorter ticks where those of its stream, as in AVI, are as long as itself."""
+    parts = ceil(Fraction(packet.time_base) / _FINE)
+    for name in ("pts", "dts", "duration"):
+        if (ticks := getattr(packet, name)) is not None:
+            setattr(packet, name, ticks * parts)
+    packet.time_base = Fraction(packet.time_base) / parts
+
+
+def _end_of(packet: Packet[Any]) -> Fraction:
+    """When a packet ends, in seconds."""
+    return time_of(packet) + (packet.duration or 0) * Fraction(packet.time_base)

@@ -1,0 +1,91 @@
+"""What reads an input picture by picture: a container or images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Protocol
+
+from streamv2v_cli.media.info import SourceInfo, Timed
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+
+    from streamv2v_cli.media.address import Address
+    from streamv2v_cli.media.images.patterns import Images
+    from streamv2v_cli.media.trim import Trim
+    from streamv2v_cli.settings.schema import Input
+
+__all__ = ["Reader"]
+
+
+class Reader(Protocol):
+    """An input, read once from its beginning or from a time in it.
+
+    Attributes:
+        address: what the user called it.
+        video: what tells the time base and the index of the video stream, such as PyAV's stream.
+        items: pictures with their times, and between them packets as they are.
+        streams_to_copy: PyAV's streams whose packets are given.
+        seekable: it can be read from another time on.
+        stopped: it was told to end.
+        lost: why the connection broke off; empty while it holds and after a regular end.
+        images: the image files, where it consists of them.
+        rate_assumed: the frame rate is a guess.
+    """
+
+    address: Address
+    video: Any
+    items: Iterator[Timed | Packet[Any]]
+    streams_to_copy: tuple[Any, ...]
+    seekable: bool
+    stopped: bool
+    lost: str
+    images: Images | None
+    rate_assumed: bool
+
+    @property
+    def rest(self) -> Iterable[Packet[Any]]:
+        """What is left to read, not decoded."""
+
+    @property
+    def damaged_packets(self) -> int:
+        """How many packets or images were skipped because they cannot be decoded."""
+
+    @property
+    def repaired_timestamps(self) -> int:
+        """How many timestamps did not increase and were moved."""
+
+    def open(self) -> None:
+        """Read the headers."""
+
+    def describe(self, first: VideoFrame, trim: Trim, settings: Input) -> SourceInfo:
+        """What is known of it.
+
+        Args:
+            first: its first picture.
+            trim: the part that is wanted.
+            settings: how the pictures are prepared.
+        """
+
+    def remedy(self) -> str:
+        """What may help where not one picture can be decoded."""
+
+    def extra_videos(self) -> int:
+        """How many video streams there are beside the one that is used."""
+
+    def seek(self, time: Fraction, earliest: Fraction) -> Sequence[Timed | Packet[Any]]:
+        """Go on from a picture at or before `time`, in seconds; what was read on the way, that picture last."""
+
+    def read_picture(self) -> Sequence[Timed | Packet[Any]]:
+        """Read up to the next picture, which comes last; there is none at the end of the input."""
+
+    def end_and_promise(self) -> tuple[float, float] | None:
+        """Where the input ended and where its header says it does, in seconds; None if it says nothing."""
+
+    def stop(self) -> None:
+        """Let reading come to an end at once."""
+
+    def close(self) -> None:
+        """Close the input."""

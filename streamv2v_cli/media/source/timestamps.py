@@ -1,0 +1,226 @@
+"""Timestamps of a file that cannot be right: one that is far from its neighbours, and those that go back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from av.packet import Packet
+
+__all__ = ["Continuity", "TimestampRepair"]
+
+log = logging.getLogger(__name__)
+
+_FAR = 10
+"""Seconds after the last timestamp of a stream at which one waits to see whether the next one agrees."""
+_BACK = 1
+"""The same before the last one."""
+_SLIGHTLY = Fraction(1, 10)
+"""Seconds that sound may go back by rounding; it is then moved, and otherwise left out."""
+
+
+@dataclass
+class _Stream:
+    """What is known of the times of one stream, in seconds.
+
+    Attributes:
+        last: of the last item.
+        due: when that ends.
+        held: an item that is far from the last one.
+        dts: of the last packet that was given, in ticks.
+    """
+
+    last: Fraction | None = None
+    due: Fraction = Fraction(0)
+    held: Any = None
+    dts: int | None = None
+
+
+class TimestampRepair:
+    """Puts single stray timestamps in their place and leaves out sound that goes back in time.
+
+    A damaged timestamp would otherwise move all that follows, which must not come before it.
+
+    Args:
+        time_base: of the pictures.
+        usual: how long a picture lasts if it does not say so, in seconds.
+        time_of: when a packet begins, in seconds.
+
+    Attributes:
+        moved: how many timestamps were put in their place.
+        left_out: how many packets were left out.
+    """
+
+    def __init__(
+        self, time_base: Fraction, usual: Fraction, time_of: Callable[[Packet[Any]], Fraction]
+    ) -> None:
+        self._time_base, self._usual, self._time_of = time_base, usual, time_of
+        self._streams: dict[int | None, _Stream] = {}
+        self.moved = self.left_out = 0
+
+    def settled(self, items: Iterator[Any]) -> Iterator[Any]:
+        """The items, of which those that were far from their neighbours come after the next one was seen."""
+        for item in items:
+            time = self._time(item)
+            if time is None:
+                yield item
+                continue
+            stream = self._streams.setdefault(self._key(item), _Stream())
+            held, stream.held = stream.held, None
+            if held is not None:
+                yield self._judged(stream, held, time)
+            if (
+                stream.last is not None
+                and not -_BACK <= time - stream.last <= _FAR + stream.due - stream.last
+            ):
+                stream.held = item
+                continue
+            self._note(stream, item, time)
+            yield item
+        for stream in self._streams.values():
+            if stream.held is not None:
+                yield stream.held
+                stream.held = None
+
+    def _judged(self, stream: _Stream, held: Any, following: Fraction) -> Any:
+        """The item that was held: in its place if the next one is nearer to those before than to it."""
+        time = self._time(held)
+        assert time is not None
+        if abs(following - stream.due) < abs(following - time):
+            self.moved += 1
+            log.info("A timestamp of %.3f s was moved to %.3f s.", float(time), float(stream.due))
+            time = stream.due
+            self._move(held, time)
+        self._note(stream, held, time)
+        return held
+
+    def increasing(self, items: Iterator[Any]) -> Iterator[Any]:
+        """The items without packets that go back in time; pictures as they are."""
+        for item in items:
+            if not isinstance(item, Packet) or item.dts is None:
+                yield item
+                continue
+            stream = self._streams.setdefault(item.stream.index, _Stream())
+            # Two lines of subtitles may well begin at once.
+            least = 0 if item.stream.type == "subtitle" else 1
+            if stream.dts is not None and item.dts < stream.dts + least:
+                if (stream.dts - item.dts) * Fraction(item.time_base) > _SLIGHTLY:
+                    self.left_out += 1
+                    log.info("Left out a packet at %.3f s, which goes back.", float(self._time_of(item)))
+                    continue
+                self._shift(item, stream.dts + least - item.dts)
+                self.moved += 1
+            stream.dts = item.dts
+            yield item
+
+    def _key(self, item: Any) -> int | None:
+        return item.stream.index if isinstance(item, Packet) else None
+
+    def _time(self, item: Any) -> Fraction | None:
+        if isinstance(item, Packet):
+            # Subtitles come as seldom as they like.
+            return None if item.dts is None or item.stream.type != "audio" else self._time_of(item)
+        return None if item.pts is None else item.pts * self._time_base
+
+    def _note(self, stream: _Stream, item: Any, time: Fraction) -> None:
+        tick = Fraction(item.time_base) if isinstance(item, Packet) else self._time_base
+        usual = Fraction(0) if isinstance(item, Packet) else self._usual
+        stream.last, stream.due = time, time + (item.duration * tick if item.duration else usual)
+
+    def _move(self, item: Any, time: Fraction) -> None:
+        if not isinstance(item, Packet):
+            item.pts = round(time / self._time_base)
+            return
+        self._shift(item, round((time - self._time_of(item)) / Fraction(item.time_base)))
+
+    @staticmethod
+    def _shift(packet: Packet[Any], ticks: int) -> None:
+        if packet.dts is not None:
+            packet.dts += ticks
+        if packet.pts is not None:
+            packet.pts += ticks
+
+
+log = logging.getLogger(__name__)
+
+_JUMP = 10
+"""Seconds between one frame and the next that are no pause any more, but another clock."""
+_LONGEST_PAUSE = 12 * 3600
+"""Seconds of a file in which nothing is shown. FFmpeg takes the next recording in a transport stream, which begins
+with zero, for one whose counter has run over, a day later."""
+_SET_BACK = 1
+"""Seconds that the frames of a file go back only where another recording begins."""
+
+
+class Continuity:
+    """Moves what comes after a jump of the clock to where it would have come without.
+
+    Pictures lead; a packet of another stream belongs to the clock by which it is near the last picture.
+
+    Args:
+        time_base: of the pictures.
+        usual: how long a picture lasts if it does not say so, in seconds.
+        time_of: when a packet begins, in seconds.
+        live: a long time ahead is another clock as well, and not a pause, as it may be in a file.
+
+    Attributes:
+        jumps: how many there were.
+    """
+
+    def __init__(
+        self,
+        time_base: Fraction,
+        usual: Fraction,
+        time_of: Callable[[Packet[Any]], Fraction],
+        *,
+        live: bool = True,
+    ) -> None:
+        self._time_base, self._usual, self._time_of = time_base, usual, time_of
+        self._live = live
+        self._shift = self._shift_before = Fraction(0)
+        self._due: Fraction | None = None
+        self.jumps = 0
+
+    def __call__(self, items: Iterator[Any]) -> Iterator[Any]:
+        """The items with continuous times; packets that fit neither clock are left out."""
+        for item in items:
+            if isinstance(item, Packet):
+                if self._fit(item):
+                    yield item
+                continue
+            if item.pts is not None:
+                self._follow(item)
+            yield item
+
+    def _follow(self, picture: Any) -> None:
+        time = picture.pts * self._time_base + self._shift
+        if self._due is not None and self._is_other_clock(time - self._due):
+            self.jumps += 1
+            log.warning(
+                "The clock of the input jumped by %.1f s; the output goes on without a gap.",
+                float(time - self._due),
+            )
+            self._shift_before, self._shift = self._shift, self._shift + self._due - time
+            time = self._due
+        picture.pts = round(time / self._time_base)
+        duration = picture.duration * self._time_base if picture.duration else self._usual
+        self._due = time + duration
+
+    def _is_other_clock(self, ahead: Fraction) -> bool:
+        return abs(ahead) > _JUMP if self._live else not -_SET_BACK <= ahead <= _LONGEST_PAUSE
+
+    def _fit(self, packet: Packet[Any]) -> bool:
+        """Move a packet; whether it belongs to any time."""
+        if self._due is None or packet.dts is None or not (self._live or self.jumps):
+            return True
+        for shift in (self._shift, self._shift_before):
+            if abs(self._time_of(packet) + shift - self._due) <= _JUMP:
+                ticks = round(shift / Fraction(packet.time_base))
+                packet.dts += ticks
+                if packet.pts is not None:
+                    packet.pts += ticks
+                return True
+        return False

@@ -1,0 +1,92 @@
+"""What a frame should look like at a moment of a run whose prompt changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from streamv2v_cli.diffusion.protocol import PromptBlend
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streamv2v_cli.settings.schema import Settings
+
+__all__ = ["PromptEvent", "PromptState", "Prompts"]
+
+
+@dataclass(frozen=True, slots=True)
+class PromptState:
+    """Prompt and strength of one frame.
+
+    Attributes:
+        prompt, negative_prompt: what it goes to, or is at.
+        strength: how much of the noise schedule it gets.
+        departure: where it comes from; None once it is there.
+        final_strength: what the strength becomes when it has changed.
+        change: how many changes have begun.
+    """
+
+    prompt: str
+    negative_prompt: str
+    strength: float
+    blend: PromptBlend | None = None
+    final_strength: float = field(kw_only=True)
+    change: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> PromptState:
+        """What the settings say."""
+        strength = settings.diffusion.strength
+        return cls(settings.prompt, settings.negative_prompt, strength, final_strength=strength)
+
+    def applied_to(self, settings: Settings) -> Settings:
+        """The settings with this prompt and strength."""
+        diffusion = settings.diffusion.model_copy(update={"strength": self.strength})
+        return settings.model_copy(
+            update={"prompt": self.prompt, "negative_prompt": self.negative_prompt, "diffusion": diffusion}
+        )
+
+
+class Prompts(Protocol):
+    """Says for every frame of a run what it should look like.
+
+    Attributes:
+        option: the option that it comes from, with its value.
+        first: at the beginning, before anything changes.
+        negative_given: a negative prompt is among what it says.
+    """
+
+    option: str
+    first: PromptState
+    negative_given: bool
+
+    def at(self, number: int, seconds: Fraction) -> PromptState:
+        """The state of a frame.
+
+        Args:
+            number: of the frame, from 0; never less than before, but for a new run.
+            seconds: after the first frame.
+        """
+
+    def describe(self) -> list[str]:
+        """What is known beforehand, in lines for people."""
+
+    def record(self) -> list[Mapping[str, object]] | None:
+        """What is known beforehand, for the metadata of the output; None if nothing is."""
+
+    def left_over(self, state: PromptState) -> str:
+        """A sentence on what did not come to pass in a run that ended in this state; empty if all did."""
+
+
+@dataclass(frozen=True)
+class PromptEvent:
+    """The prompt or the strength begins to change."""
+
+    name: ClassVar[str] = "prompt"
+    frame: int
+    time: float | None
+    prompt: str
+    negative_prompt: str
+    strength: float

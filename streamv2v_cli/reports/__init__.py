@@ -1,0 +1,1 @@
+"""What the program found, as text, JSON, plots and pictures."""

@@ -1,0 +1,359 @@
+"""One file to be restyled: everything is checked first, then a translator does it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from streamv2v_cli import __version__
+from streamv2v_cli.errors import ModelNotFoundError, SinkError, UsageError
+from streamv2v_cli.media.info import damage_text, repaired_text
+from streamv2v_cli.settings.sizes import model_frame_size, output_frame_size
+from streamv2v_cli.settings.values import rate_of
+from streamv2v_cli.transcode.events import EventLog, StartEvent
+from streamv2v_cli.transcode.interruption import Interruption
+from streamv2v_cli.transcode.pipeline import run_pipeline
+from streamv2v_cli.transcode.progress import Progress
+from streamv2v_cli.transcode.report import plan_text, summary_text
+
+if TYPE_CHECKING:
+    from streamv2v_cli.diffusion.protocol import FrameTranslator
+    from streamv2v_cli.media.address import Url
+    from streamv2v_cli.media.info import MediaSink, MediaSource, SourceInfo
+    from streamv2v_cli.media.sink.plan import OutputPlan
+    from streamv2v_cli.media.source.inputs import InputOptions
+    from streamv2v_cli.media.trim import Trim
+    from streamv2v_cli.settings.resolve import Resolved
+    from streamv2v_cli.settings.schema import Settings
+    from streamv2v_cli.transcode.pipeline import Statistics
+
+__all__ = ["Job", "Outcome", "make_translator", "open_job"]
+
+log = logging.getLogger(__name__)
+
+DAMAGED_INPUT = 3
+"""Exit code of a run that finished although its input was damaged."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended without an error.
+
+    Attributes:
+        exit_code: 0, 3 for a damaged input, 130 or 143 when interrupted.
+        saved: there is an output; an interruption before the first frame leaves none.
+    """
+
+    exit_code: int
+    saved: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to be restyled, checked as far as one can without the model.
+
+    Attributes:
+        source: the input, opened.
+        plan: the output.
+        settings: the whole configuration.
+        trim: the part of the input that is taken.
+    """
+
+    source: MediaSource
+    plan: OutputPlan
+    settings: Settings
+    trim: Trim
+
+    def describe(self) -> str:
+        """The plan as text; loads no model."""
+        from streamv2v_cli.models.locate import describe_model
+
+        if self.settings.translator == "passthrough":
+            return plan_text(self.source.info, self.plan, self.settings, None, None)
+        size = _model_size(self.settings, self.source.info)
+        return plan_text(self.source.info, self.plan, self.settings, describe_model(self.settings), size)
+
+    def check_model(self) -> None:
+        """Check what can be checked of the model without loading it.
+
+        Raises:
+            DeviceError: a device, attention backend or acceleration that was asked for is not there.
+            ModelNotFoundError: a path that was given does not exist.
+        """
+        from streamv2v_cli.models.locate import describe_model
+
+        compute = self.settings.compute
+        if self.settings.translator == "passthrough":
+            return
+        for part in describe_model(self.settings).parts:
+            if part.missing:
+                raise ModelNotFoundError(part.remark)
+        if (
+            compute.device != "auto"
+            or compute.attention == "xformers"
+            or compute.accel not in ("auto", "none")
+        ):
+            from streamv2v_cli.accel import choose_accel
+            from streamv2v_cli.accel.device import pick_device
+            from streamv2v_cli.bank.attention import choose_backend
+
+            device = pick_device(compute.device)
+            choose_backend(compute.attention, device)
+            choose_accel(compute.accel, device)
+
+    def perform(
+        self,
+        translator: FrameTranslator,
+        *,
+        quiet: bool = False,
+        progress: bool = True,
+        verify: bool = False,
+        events: EventLog | None = None,
+        prompts: list[Mapping[str, object]] | None = None,
+    ) -> Outcome:
+        """Restyle the file.
+
+        Args:
+            translator: as new, or reset.
+            quiet: print no summary.
+            progress: show the progress.
+            verify: read the output back before it takes its final name.
+            events: is told what happens.
+            prompts: the prompts over time that the translator follows, for the metadata.
+
+        Raises:
+            StreamV2VError: it failed; what was finished is under the temporary name.
+        """
+        from streamv2v_cli.transcode.scenes import CutDetector
+
+        sink = _open_sink(self.plan.with_comment(_comment(self.settings, prompts)), verify)
+        display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
+        events = events or EventLog(None)
+        events.start(self._start_event())
+
+        def watch(statistics: Statistics) -> None:
+            display.update(statistics)
+            events.update(statistics)
+
+        with Interruption() as interruption:
+            try:
+                with display:
+                    statistics = run_pipeline(
+                        self.source,
+                        translator,
+                        sink,
+                        stop=interruption.event,
+                        trim=self.trim.cuts_the_end,
+                        cuts=CutDetector() if self.settings.bank.reset_on_cut else None,
+                        watch=watch,
+                    )
+            except BaseException as error:
+                if sink.frames_written and (kept := sink.kept):
+                    log.warning("%s '%s'.", _what_is_kept(sink.frames_written, error), kept)
+                raise
+        source = self.source
+        for message in filter(
+            None,
+            (damage_text(source), source.dropped_text(), repaired_text(source), source.resampled_text()),
+        ):
+            log.warning("%s", message)
+        if not quiet:
+            print(summary_text(self.plan, statistics, self.settings, translator), file=sys.stderr)
+        exit_code = DAMAGED_INPUT if damage_text(self.source) else 0
+        if statistics.interrupted:
+            exit_code = interruption.exit_code or exit_code
+        saved = sink.frames_written > 0
+        events.finish(
+            statistics,
+            output=self.plan.path if saved else None,
+            exit_code=exit_code,
+            frames_skipped=translator.frames_skipped,
+        )
+        return Outcome(exit_code, saved=saved)
+
+    def _start_event(self) -> StartEvent:
+        settings, picture = self.settings, self.plan.encoder.picture
+        return StartEvent(
+            version=__version__,
+            input=self.source.info.name,
+            output=str(self.plan.path),
+            width=picture.width,
+            height=picture.height,
+            frames=self.source.info.frame_count,
+            translator=settings.translator,
+            model=settings.model if settings.translator == "diffusion" else None,
+            prompt=settings.prompt,
+            seed=settings.seed,
+        )
+
+
+def _what_is_kept(frames: int, error: BaseException) -> str:
+    """The beginning of a sentence on finished frames, which ends with where they are."""
+    if isinstance(error, SinkError):
+        # Encoders hold frames back, so that a failed write loses some of those that were finished.
+        several = f"{frames} frames were" if frames > 1 else "1 frame was"
+        return f"{several} finished; those that could be written are in"
+    return f"The {frames} finished frames are in" if frames > 1 else "The one finished frame is in"
+
+
+@contextmanager
+def open_job(
+    source: str,
+    output: Path | Url,
+    resolved: Resolved,
+    *,
+    overwrite: bool = False,
+    trim: Trim | None = None,
+    options: InputOptions | None = None,
+    descriptor: int | None = None,
+) -> Iterator[Job]:
+    """Open the input and check everything that can go wrong before the model is loaded.
+
+    Args:
+        source: path of the input, `-` for the standard input, a URL or a camera.
+        output: path of the output, `STDOUT` or a URL.
+        resolved: the settings and where they came from: a default gives way to what the output can hold.
+        overwrite: an existing output may be replaced.
+        trim: the part of the input that is taken; None for all.
+        options: what the input does not say itself.
+        descriptor: leads to the standard output, if that is the output.
+
+    Raises:
+        UsageError, SourceError, SinkError, ModelNotFoundError: something is wrong, in one sentence.
+    """
+    from streamv2v_cli.media.address import Url
+    from streamv2v_cli.media.live.source import open_source
+    from streamv2v_cli.media.sink.containers import container_for
+    from streamv2v_cli.media.sink.plan_video import check_output_path, plan_output
+    from streamv2v_cli.media.source.inputs import InputOptions
+    from streamv2v_cli.media.trim import Trim
+
+    settings, trim = resolved.settings, trim or Trim()
+    options = replace(options or InputOptions(), reading=settings.input)
+    options.check(source)
+    path = check_output_path(output, source, overwrite=overwrite, format=settings.output.format)
+    if settings.translator == "diffusion":
+        from streamv2v_cli.models.choices import find_model
+
+        find_model(settings.model)
+    wanted = {"audio": settings.output.audio, "subtitle": settings.output.subtitles, "attachment": "copy"}
+    copied = [kind for kind, choice in wanted.items() if choice == "copy"]
+    explicit = {key for key, origin in resolved.origins.items() if origin not in ("default", "model")}
+    constant = container_for(path, settings.output.format).constant_rate
+    part = trim
+    if isinstance(path, Url) and trim.start is None:
+        # Who is sent a stream expects its clock to begin with it.
+        part = replace(trim, start=Fraction(0))
+    with closing(
+        open_source(
+            source,
+            trim=part,
+            copied=copied,
+            options=options,
+            rate=rate_of(settings.output.rate) if settings.output.rate else None,
+            constant=constant,
+            settings=settings.input,
+        )
+    ) as opened:
+        for remark in opened.info.remarks:
+            log.info("%s", remark)
+        size = _output_size(settings, opened.info)
+        plan = plan_output(
+            opened, path, size, settings.output, explicit=explicit, trim=trim, descriptor=descriptor
+        )
+        yield Job(opened, replace(plan, overwrite=overwrite), settings, trim)
+
+
+def _open_sink(plan: OutputPlan, verify: bool) -> MediaSink:
+    """Create the output; while a server does not answer, Ctrl-C and SIGTERM end the process at once.
+
+    FFmpeg lets no other thread run then, so that Python's own handlers would wait as well.
+    """
+    from streamv2v_cli.media.address import Url
+    from streamv2v_cli.media.sink.file import FileSink
+    from streamv2v_cli.media.sink.plan import ImagePlan
+    from streamv2v_cli.media.sink.timeout import TimeoutSink
+
+    if isinstance(plan, ImagePlan):
+        from streamv2v_cli.media.sink.images import ImageSink
+
+        return ImageSink(plan, verify=verify)
+    if not isinstance(plan.path, Url):
+        return FileSink(plan, verify=verify)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    try:
+        return TimeoutSink(FileSink(plan, verify=verify))
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def make_translator(settings: Settings, *, live: bool = False) -> FrameTranslator:
+    """The translator that the settings ask for; loads the model.
+
+    Args:
+        settings: the whole configuration.
+        live: the source does not wait.
+
+    Raises:
+        StreamV2VError: the model cannot be found, loaded or used with these settings.
+    """
+    translator = _single_translator(settings, live=live)
+    if settings.output.side_by_side:
+        from streamv2v_cli.transcode.side_by_side import SideBySide
+
+        return SideBySide(translator)
+    return translator
+
+
+def _single_translator(settings: Settings, *, live: bool) -> FrameTranslator:
+    if settings.translator == "passthrough":
+        from streamv2v_cli.transcode.passthrough import PassthroughTranslator
+
+        return PassthroughTranslator(settings)
+    from streamv2v_cli.models import load_model
+
+    model = load_model(settings)
+    # Imported last, so that a model that is not there is reported without waiting for it.
+    from streamv2v_cli.diffusion.translator import Translator
+
+    return Translator(model, settings, live=live)
+
+
+def _output_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:
+    """(width, height) of the frames that the translator will give."""
+    if settings.translator == "passthrough" and settings.frame.output_size == "model":
+        raise UsageError(
+            "The output size 'model' has no meaning without a model.",
+            "Use --output-size source or WIDTHxHEIGHT.",
+        )
+    return output_frame_size(info.size, _model_size(settings, info), settings.frame)
+
+
+def _model_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:
+    # The size depends on the model only in that its VAE's factor has to divide frame.multiple.
+    return model_frame_size(*info.size, settings.frame, vae_factor=1)
+
+
+def _comment(settings: Settings, prompts: list[Mapping[str, object]] | None) -> str:
+    """What made the video, as one line of JSON for its metadata."""
+    content = {
+        "program": "streamv2v",
+        "version": __version__,
+        "model": settings.model,
+        "prompt": settings.prompt,
+        "seed": settings.seed,
+        "settings": settings.model_dump(mode="json"),
+    }
+    if prompts is not None:
+        content["prompts"] = prompts
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,91 @@
+"""Progress and summary on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from streamv2v_cli.reports.text import bytes_text, duration_text, resident_bytes
+
+if TYPE_CHECKING:
+    from streamv2v_cli.transcode.pipeline import Statistics
+
+__all__ = ["Progress"]
+
+LINE_INTERVAL = 5.0
+"""Seconds between two plain lines."""
+
+
+class Progress:
+    """Shows how far a run has come.
+
+    Args:
+        total: frames that are expected; None where unknown. It is an estimate and need not be met.
+        enabled: show anything at all.
+    """
+
+    def __init__(self, total: int | None, *, enabled: bool = True) -> None:
+        self._total = total
+        self._enabled = enabled
+        self._bar: Any = None
+        self._task: Any = None
+        self._next_line = time.monotonic() + LINE_INTERVAL
+
+    def __enter__(self) -> Progress:
+        if self._enabled and sys.stderr.isatty():
+            self._bar = _rich_bar()
+            self._task = self._bar.add_task("", total=self._total, state="waiting for the first frame")
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, statistics: Statistics) -> None:
+        """Show the present state; cheap enough to be called ten times a second."""
+        if self._bar is not None:
+            # An estimate that turns out too small must not show more than 100 %.
+            total = None if self._total is None else max(self._total, statistics.frames_out)
+            self._bar.update(
+                self._task, completed=statistics.frames_out, total=total, state=self._state(statistics)
+            )
+            self._bar.refresh()
+        elif self._enabled and time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + LINE_INTERVAL
+            of_total = f"/{self._total}" if self._total else ""
+            print(
+                f"{statistics.frames_out}{of_total} frames, {self._state(statistics)}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _state(self, statistics: Statistics) -> str:
+        rate = statistics.rate()
+        parts = []
+        if rate:
+            parts.append(f"{rate:.3g} fps")
+            if self._total and self._total > statistics.frames_out:
+                parts.append(f"{duration_text((self._total - statistics.frames_out) / rate)} left")
+        if statistics.frames_dropped:
+            parts.append(f"{statistics.frames_dropped} dropped")
+        if statistics.bank_bytes:
+            parts.append(f"bank {bytes_text(statistics.bank_bytes)}")
+        parts.append(f"memory {bytes_text(resident_bytes())}")
+        return ", ".join(parts)
+
+
+def _rich_bar() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    return Bar(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames, {task.fields[state]}"),
+        console=Console(stderr=True),
+        auto_refresh=False,
+        transient=True,
+    )

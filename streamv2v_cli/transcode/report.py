@@ -1,0 +1,104 @@
+"""What a run will do and what it did, as text for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamv2v_cli.reports.text import bytes_text, duration_text
+from streamv2v_cli.settings.resolve import to_yaml
+
+if TYPE_CHECKING:
+    from streamv2v_cli.diffusion.protocol import FrameTranslator
+    from streamv2v_cli.media.info import SourceInfo
+    from streamv2v_cli.media.sink.plan import OutputPlan
+    from streamv2v_cli.models.locate import ModelPlan
+    from streamv2v_cli.settings.schema import Settings
+    from streamv2v_cli.transcode.pipeline import Statistics
+
+__all__ = ["plan_text", "summary_text"]
+
+
+def plan_text(
+    info: SourceInfo,
+    plan: OutputPlan,
+    settings: Settings,
+    model: ModelPlan | None,
+    model_size: tuple[int, int] | None,
+) -> str:
+    """The plan of a run: the input's streams, the sizes, the model and where it comes from, the settings."""
+    fates = {
+        track.template.index: f"converted to {track.codec.removeprefix('lib')}" if track.codec else "copied"
+        for track in plan.tracks
+    }
+    lines = [f"input     {info.name}", f"          {_video_text(info)}"]
+    for stream in info.streams:
+        lines.append(f"          {stream}: {fates.get(stream.index, 'left out')}")
+    picture = plan.encoder.picture
+    lines += [f"output    {plan.name}", f"          {plan.container.name}: {plan.encoder}"]
+    if picture.sample_aspect_ratio != 1:
+        lines.append(f"          sample aspect ratio {picture.sample_aspect_ratio}")
+    lines += [f"          note: {note}" for note in (*plan.notes, *info.remarks)]
+    if model is None:
+        lines.append("model     none: the pictures pass through unchanged")
+    else:
+        lines.append(f"model     {model.name}" + (f" ({model.kind})" if model.kind else ""))
+        for part in model.parts:
+            where = str(part.path) if part.path is not None else part.source
+            lines.append(f"          {part.role}: {where}" + (f" ({part.remark})" if part.remark else ""))
+    if model_size is not None:
+        lines.append(f"          works at {model_size[0]}x{model_size[1]}")
+    return "\n".join([*lines, "settings", *(f"  {line}" for line in to_yaml(settings).splitlines())])
+
+
+def _video_text(info: SourceInfo) -> str:
+    words = [
+        f"{info.container}: {info.codec} {info.pix_fmt}"
+        + (f" decoded on {info.decoded_on}" if info.decoded_on else ""),
+        f"{info.width}x{info.height}",
+        str(info.orientation),
+    ]
+    if info.sample_aspect_ratio != 1:
+        words.append(f"sample aspect ratio {info.sample_aspect_ratio}")
+    words.append(str(info.stored_colour or info.colour))
+    if info.rate:
+        words.append(f"{float(info.rate):.5g} fps")
+    if info.frame_count:
+        words.append(f"about {info.frame_count} frames")
+    if info.duration:
+        words.append(duration_text(info.duration))
+    return ", ".join(words)
+
+
+def summary_text(
+    plan: OutputPlan, statistics: Statistics, settings: Settings, translator: FrameTranslator
+) -> str:
+    """What a run did, in a few lines."""
+    picture, frames = plan.encoder.picture, statistics.frames_out
+    rate = statistics.rate()
+    speed = f" ({rate:.3g} fps)" if rate else ""
+    state = "interrupted after " if statistics.interrupted else ""
+    lines = [
+        f"{state}{frames} frame{'' if frames == 1 else 's'} of {picture.width}x{picture.height} "
+        f"in {duration_text(statistics.elapsed)}{speed}"
+    ]
+    if settings.translator == "diffusion":
+        bank = f"bank {settings.bank.kind}"
+        if statistics.bank_bytes:
+            bank += f" ({bytes_text(statistics.bank_bytes)})"
+        steps = settings.diffusion.steps
+        lines.append(
+            f"model {settings.model}, {steps} step{'' if steps == 1 else 's'}, {bank}, seed {settings.seed}"
+        )
+    if skipped := translator.frames_skipped:
+        lines.append(f"{skipped} frames were like the one before and reused its picture")
+    if cuts := len(statistics.cuts):
+        lines.append(f"{cuts} scene cut{'' if cuts == 1 else 's'}")
+    if dropped := statistics.frames_dropped:
+        lines.append(f"{dropped} of {statistics.frames_in} frames came too fast and were dropped")
+    if count := statistics.reconnections:
+        lines.append(f"{count} reconnection{'' if count == 1 else 's'}")
+    if frames > 1 and plan.container.name == "image2":
+        lines.append(f"{plan.path}: {frames} images")
+    elif frames and plan.file is not None and plan.file.is_file():
+        lines.append(f"{plan.file}: {bytes_text(plan.file.stat().st_size)}")
+    return "\n".join(lines)

@@ -1,0 +1,362 @@
+"""`streamv2v batch`: which files, where to, what is skipped, and what one failure does to the others."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.clips import look, make_clip
+from helpers.tiny import make_tiny_pipeline
+from typer.testing import CliRunner
+
+from streamv2v_cli.app import app
+
+Run = Callable[..., Any]
+SHORT = range(0, 512 * 4, 512)
+
+
+@pytest.fixture
+def batch(streamv2v: Run) -> Run:
+    """`streamv2v batch` with the pass-through translator."""
+    return lambda *arguments: streamv2v(
+        "batch", "--translator", "passthrough", "--preset", "ultrafast", *arguments
+    )
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Two clips, one deeper, and a file that is no video."""
+    folder = tmp_path / "clips"
+    (folder / "deep").mkdir(parents=True)
+    make_clip(folder / "a.mp4", pts=SHORT)
+    make_clip(folder / "b.mkv", pts=SHORT)
+    make_clip(folder / "deep" / "a.mp4", pts=SHORT)
+    (folder / "notes.txt").write_text("no video")
+    return folder
+
+
+def names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.suffix in (".mp4", ".mkv")}
+
+
+def test_a_folder_is_mirrored(tree: Path, batch: Run, tmp_path: Path) -> None:
+    result = batch("clips", "-o", "out")
+    assert (result.code, result.out) == (0, "out/a.mp4\nout/b.mkv\n"), result.err
+    assert names(tmp_path / "out") == {"a.mp4", "b.mkv"}
+    assert result.err.splitlines()[-1] == "2 done"
+    assert batch("clips", "-o", "all", "-r", "--suffix", "_x").code == 0
+    assert names(tmp_path / "all") == {"a_x.mp4", "b_x.mkv", "deep/a_x.mp4"}
+    assert look(tmp_path / "all" / "deep" / "a_x.mp4").numbers == [0, 1, 2, 3]
+    assert batch("clips", "-o", "some", "-r", "--pattern", "*.mkv").code == 0
+    assert names(tmp_path / "some") == {"b.mkv"}
+
+
+def test_files_and_patterns(tree: Path, batch: Run, tmp_path: Path) -> None:
+    assert batch("clips/b.mkv", "clips/*.mp4", "-o", "out").code == 0
+    assert names(tmp_path / "out") == {"a.mp4", "b.mkv"}
+
+
+def test_outputs_inside_the_folder_are_no_inputs(tree: Path, batch: Run) -> None:
+    for _ in range(2):
+        assert batch("clips", "-r", "-o", "clips/out", "-y").code == 0
+    assert names(tree / "out") == {"a.mp4", "b.mkv", "deep/a.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("-o", "out"), 2, "nothing to do"),
+        (("clips/none.mp4", "-o", "out"), 1, "does not exist"),
+        (("clips", "--pattern", "*.webm", "-o", "out"), 1, "holds no video"),
+        (("clips/a.mp4", "clips/deep/a.mp4", "-o", "out"), 2, "would both become"),
+        (("clips", "-o", "clips"), 2, "is an input"),
+        (("clips", "-o", "clips/notes.txt"), 2, "is not a folder"),
+        (("--manifest", "none.yaml", "-o", "out"), 2, "cannot be read"),
+        (("rtsp://joe:hush@127.0.0.1:9/x", "-o", "out"), 2, "'rtsp://joe:***@127.0.0.1:9/x' is no file"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_done(
+    arguments: tuple[str, ...], code: int, words: str, tree: Path, batch: Run, tmp_path: Path
+) -> None:
+    before = names(tmp_path)
+    result = batch(*arguments)
+    assert (result.code, result.out) == (code, "")
+    assert words in result.err
+    assert "hush" not in result.err
+    assert names(tmp_path) == before
+
+
+def test_one_failure_does_not_stop_the_rest(tree: Path, batch: Run, tmp_path: Path) -> None:
+    (tree / "aa.mp4").write_text("no video")
+    result = batch("clips", "-o", "out")
+    assert (result.code, result.out) == (3, "out/a.mp4\nout/b.mkv\n")
+    assert "error: clips/aa.mp4: The input 'clips/aa.mp4' cannot be opened" in result.err
+    rows = [line.split() for line in result.err.splitlines()[-4:-1]]
+    assert [row[:2] for row in rows] == [
+        ["clips/a.mp4", "done"],
+        ["clips/aa.mp4", "failed"],
+        ["clips/b.mkv", "done"],
+    ]
+    assert result.err.splitlines()[-1] == "2 done, 1 failed"
+    assert batch("clips/aa.mp4", "-o", "none").code == 1
+    quiet = batch("clips", "-o", "out", "-y", "-q")
+    assert quiet.err.count("\n") == 1
+
+
+def test_existing_outputs_are_refused_one_by_one(tree: Path, batch: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.mp4").write_text("precious")
+    assert batch("clips", "-o", "out").code == 3
+    assert (tmp_path / "out" / "a.mp4").read_text() == "precious"
+    assert batch("clips", "-o", "out", "--resume").code == 3
+    assert (tmp_path / "out" / "a.mp4").read_text() == "precious"
+    assert batch("clips", "-o", "out", "-y").code == 0
+
+
+def test_resume_goes_by_the_ledger(tree: Path, batch: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert batch("clips", "-o", "out").code == 0
+    again = batch("clips", "-o", "out", "--resume")
+    assert (again.code, again.out) == (0, "")
+    assert again.err.splitlines()[-1] == "2 finished before"
+
+    (out / "a.mp4").write_bytes((out / "a.mp4").read_bytes()[:-10])
+    assert batch("clips", "-o", "out", "--resume").out == "out/a.mp4\n"
+    make_clip(tree / "b.mkv", pts=range(0, 512 * 3, 512))
+    assert batch("clips", "-o", "out", "--resume").out == "out/b.mkv\n"
+    (out / "a.mp4").unlink()
+    assert batch("clips", "-o", "out", "--resume").out == "out/a.mp4\n"
+    other = batch("clips", "-o", "out", "--resume", "--crf", "30")
+    assert other.out == "out/a.mp4\nout/b.mkv\n"
+    (out / ".streamv2v-batch.json").write_text("[]")
+    assert batch("clips", "-o", "out", "--resume").code == 1
+
+
+def test_dry_run_lists_and_does_nothing(tree: Path, batch: Run, tmp_path: Path) -> None:
+    result = batch("clips", "-o", "out", "--dry-run")
+    assert (result.code, result.out) == (0, "clips/a.mp4 -> out/a.mp4\nclips/b.mkv -> out/b.mkv\n")
+    assert not (tmp_path / "out").exists()
+    assert batch("clips/a.mp4", "-o", "out").code == 0
+    assert "a.mp4 (finished)" in batch("clips", "-o", "out", "--dry-run", "--resume").out
+
+
+ROWS = [{"input": "a.mp4", "prompt": "ink, wet", "output": "x/ink.mp4"}, {"input": "b.mkv", "prompt": None}]
+YAML = '- input: a.mp4\n  prompt: "ink, wet"\n  output: x/ink.mp4\n- input: b.mkv\n'
+CSV = 'input,prompt,output\na.mp4,"ink, wet",x/ink.mp4\nb.mkv,,\n'
+
+
+@pytest.mark.parametrize(("name", "text"), [("j.json", json.dumps(ROWS)), ("j.yaml", YAML), ("j.csv", CSV)])
+def test_manifests(name: str, text: str, tree: Path, batch: Run, tmp_path: Path) -> None:
+    (tree / name).write_text(text, encoding="utf-8")
+    assert batch("--manifest", f"clips/{name}", "-o", "out", "--prompt", "oil").code == 0
+    prompts = {}
+    for path in ("x/ink.mp4", "b.mkv"):
+        metadata = {key.lower(): value for key, value in look(tmp_path / "out" / path).metadata.items()}
+        prompts[path] = json.loads(metadata["comment"])["settings"]["prompt"]
+    assert prompts == {"x/ink.mp4": "ink, wet", "b.mkv": "oil"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: 1", "holds no list"),
+        ("- a.mp4", "row 1 is no mapping"),
+        ("- prompt: x", "row 1 has no input"),
+        ("- input: a.mp4\n- input: b.mkv\n  seed: 3", "row 2: unknown column 'seed'"),
+        ("- input: a.mp4\n  prompt: [x]", "prompt must be a text"),
+        ("- input: a.mp4\n  output: ../x.mp4", "is not below"),
+        ("- input: a.mp4\n  : :", "mani"),
+    ],
+)
+def test_mistakes_in_a_manifest(text: str, words: str, tree: Path, batch: Run) -> None:
+    (tree / "mani.yaml").write_text(text)
+    result = batch("--manifest", "clips/mani.yaml", "-o", "out")
+    assert result.code == 2
+    assert words in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_file_without_a_prompt_is_named(tree: Path, streamv2v: Run) -> None:
+    result = streamv2v("batch", "clips", "-o", "out")
+    assert result.code == 2
+    assert "no prompt for 'clips/a.mp4'" in result.err
+
+
+def test_one_model_for_all_gives_what_single_runs_give(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two clips and prompts through one translator are, bit for bit, those of a run each; it is loaded once."""
+    from streamv2v_cli.transcode import job
+
+    model = make_tiny_pipeline(tmp_path / "tiny")
+    flags = [
+        "--model",
+        str(model),
+        "--size",
+        "64x64",
+        "--lcm-lora",
+        "none",
+        "--codec",
+        "ffv1",
+        "--metadata",
+        "none",
+    ]
+    make_clip(
+        tree / "c.mkv", pts=SHORT, size=(96, 48), picture=lambda i: np.full((48, 96, 3), 40 * i, np.uint8)
+    )
+    (tree / "jobs.yaml").write_text(
+        "- {input: b.mkv, prompt: ink}\n- {input: c.mkv, prompt: oil}\n- {input: b.mkv, output: d.mkv}\n"
+    )
+    loads = []
+    make_translator = job.make_translator
+    monkeypatch.setattr(
+        job, "make_translator", lambda *given, **rest: loads.append(1) or make_translator(*given, **rest)
+    )
+    out = tmp_path / "out"
+    command = ["batch", "--manifest", str(tree / "jobs.yaml"), "-o", str(out), "--prompt", "sea", *flags]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    assert len(loads) == 1
+    for source, output, prompt in (("b", "b", "ink"), ("c", "c", "oil"), ("b", "d", "sea")):
+        alone = tmp_path / f"{output}.mkv"
+        single = CliRunner().invoke(
+            app, ["run", str(tree / f"{source}.mkv"), "--prompt", prompt, "-o", str(alone), *flags]
+        )
+        assert single.exit_code == 0, single.output
+        assert (out / f"{output}.mkv").read_bytes() == alone.read_bytes(), output
+
+
+SCRIPT = "- {time: 0.04, prompt: pixel art, strength: 0.6}\n- {time: 9, prompt: neon}\n"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_file_follows_the_prompts_from_its_own_beginning(
+    jobs: int, tree: Path, streamv2v: Run, tmp_path: Path
+) -> None:
+    """Bit for bit as a run each; what an earlier file came to does not reach the next one."""
+    flags = ["--model", str(make_tiny_pipeline(tmp_path / "tiny")), "--size", "64x64", "--lcm-lora", "none"]
+    flags += ["--codec", "ffv1", "--steps", "1", "--prompts", "p.yaml"]
+    (tmp_path / "p.yaml").write_text(SCRIPT)
+    make_clip(tree / "c.mkv", pts=SHORT)
+    (tree / "jobs.yaml").write_text("- {input: b.mkv, prompt: ink}\n- {input: c.mkv}\n")
+    command = ["batch", "--manifest", "clips/jobs.yaml", "-o", "out", "--prompt", "sea", *flags, "-j", jobs]
+    result = streamv2v(*command, "--json", "events")
+    assert result.code == 0, result.err
+    assert "entry 2 lies beyond the end" in result.err
+    events = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
+    told = [
+        (event["input"], event["frame"], event["prompt"], event["strength"])
+        for event in events
+        if event["event"] == "prompt"
+    ]
+    assert sorted(told) == [("clips/b.mkv", 1, "pixel art", 0.6), ("clips/c.mkv", 1, "pixel art", 0.6)]
+    for name, prompt in (("b.mkv", "ink"), ("c.mkv", "sea")):
+        assert streamv2v("run", tree / name, "--prompt", prompt, "-o", name, *flags).code == 0
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / name).read_bytes()
+        metadata = {key.lower(): value for key, value in look(tmp_path / "out" / name).metadata.items()}
+        assert json.loads(metadata["comment"])["prompts"][0]["time"] == 0.04
+
+
+def test_resume_and_prompts_over_time(tree: Path, batch: Run, tmp_path: Path) -> None:
+    command = ["clips", "-o", "out", "--prompt", "sea", "--prompts", "p.yaml", "--resume"]
+    (tmp_path / "p.yaml").write_text(SCRIPT)
+    assert batch(*command).out == "out/a.mp4\nout/b.mkv\n"
+    assert batch(*command).out == ""
+    (tmp_path / "p.yaml").write_text(SCRIPT.replace("neon", "ink"))
+    assert batch(*command).out == "out/a.mp4\nout/b.mkv\n"
+    assert batch(*command[:5], "--resume").out == "out/a.mp4\nout/b.mkv\n"
+    assert batch(*command, "--dry-run").out.endswith("  9 s: 'ink'\n")
+
+
+def test_a_manifest_and_a_script_that_contradict_each_other(tree: Path, batch: Run, tmp_path: Path) -> None:
+    (tree / "jobs.yaml").write_text("- {input: b.mkv, prompt: ink}\n")
+    (tmp_path / "p.yaml").write_text("- {time: 0, prompt: pixel art}\n")
+    result = batch("--manifest", "clips/jobs.yaml", "-o", "out", "--prompts", "p.yaml")
+    assert result.code == 2
+    assert "Both the manifest and --prompts p.yaml say what 'clips/b.mkv' looks like" in result.err
+
+
+def test_a_file_finds_nothing_of_a_failed_one(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from streamv2v_cli.transcode import job
+    from streamv2v_cli.transcode.passthrough import PassthroughTranslator
+
+    class Delay(PassthroughTranslator):
+        """Gives each frame back one late, and fails once with one in flight."""
+
+        waiting: Any = None
+        failed = False
+
+        def push(self, frame: Any) -> list[Any]:
+            if frame.pts == 1024 and not self.failed:
+                self.failed = True
+                raise RuntimeError("out of memory")
+            given, self.waiting = [self.waiting] if self.waiting else [], frame
+            return given
+
+        def flush(self) -> list[Any]:
+            given, self.waiting = [self.waiting] if self.waiting else [], None
+            return given
+
+        def reset(self) -> None:
+            self.waiting = None
+
+    monkeypatch.setattr(job, "make_translator", Delay)
+    command = ["batch", str(tree), "-r", "-o", str(tmp_path / "out"), "--translator", "passthrough"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 3
+    assert "RuntimeError: out of memory" in result.stderr
+    assert result.stderr.splitlines()[-1] == "1 failed, 2 done"
+
+
+SLOW = """
+import time
+from streamv2v_cli.transcode.passthrough import PassthroughTranslator
+from streamv2v_cli import app
+push = PassthroughTranslator.push
+def slow_push(self, frame):
+    time.sleep(0.3 if frame.pts else 0)
+    return push(self, frame)
+PassthroughTranslator.push = slow_push
+app.main()
+"""
+
+
+def test_ctrl_c_ends_the_batch_and_resume_goes_on(
+    tmp_path: Path, environment: dict[str, str], batch: Run
+) -> None:
+    (tmp_path / "clips").mkdir()
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        make_clip(tmp_path / "clips" / name)
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = ["batch", "clips", "-o", "out", "--translator", "passthrough", "--preset", "ultrafast"]
+    process = subprocess.Popen(
+        [sys.executable, "slow.py", *command],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for _ in range(600):
+        if (tmp_path / "out" / "a.mp4.part").exists() and (tmp_path / "out" / "a.mp4.part").stat().st_size:
+            break
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == "1 interrupted, 2 not begun"
+    assert 0 < len(look(tmp_path / "out" / "a.mp4").times) < 24
+    result = batch("clips", "-o", "out", "--resume")
+    assert (result.code, result.out) == (0, "out/a.mp4\nout/b.mp4\nout/c.mp4\n"), result.err
+    assert look(tmp_path / "out" / "a.mp4").numbers == list(range(24))

@@ -1,0 +1,111 @@
+"""`streamv2v run --model` on tiny random pipelines as users have them on disk, with the network refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.clips import look, make_clip
+from helpers.lora_files import random_updates, save_lora
+from helpers.single_file import save_single_file
+from helpers.tiny import make_tiny_pipeline, tiny_unet
+from typer.testing import CliRunner
+
+from streamv2v_cli.app import app
+
+FRAMES = 5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SD 1.5's shape: CLIP text encoder, PNDM scheduler, tiny VAE."""
+    return make_tiny_pipeline(tmp_path_factory.mktemp("tiny") / "pndm")
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a full VAE."""
+    return make_tiny_pipeline(tmp_path_factory.mktemp("tiny") / "kl", vae="kl")
+
+
+@pytest.fixture
+def restyle(tmp_path: Path) -> Callable[..., np.ndarray]:
+    """Run the command on a clip; the (frames, height, width, 3) pixels that come out."""
+    clip = make_clip(tmp_path / "in.mp4", pts=tuple(range(0, 512 * FRAMES, 512)))
+
+    def restyle(*arguments: Any) -> np.ndarray:
+        output = Path(arguments[arguments.index("-o") + 1]) if "-o" in arguments else tmp_path / "out.mkv"
+        command = ["run", str(clip), "-p", "a cat", "-o", str(output), "-y", "--size", "48", "--steps", "2"]
+        lossless = ["--crf", "0", "--preset", "ultrafast", "--pix-fmt", "yuv444p"]
+        result = CliRunner().invoke(app, [*command, *lossless, *map(str, arguments)])
+        assert result.exit_code == 0, result.output
+        seen = look(output)
+        assert seen.times == look(clip).times
+        return np.stack(seen.pixels)
+
+    return restyle
+
+
+def differ(a: np.ndarray, b: np.ndarray) -> bool:
+    return not np.array_equal(a, b)
+
+
+def test_a_diffusers_folder(folder: Path, restyle: Any) -> None:
+    picture = restyle("--model", folder)
+    assert picture.shape == (FRAMES, 48, 64, 3)
+    assert picture.std() > 1
+    assert np.array_equal(picture, restyle("--model", folder))
+    assert differ(picture, restyle("--model", folder, "--seed", 1))
+
+
+def test_the_same_seed_gives_the_same_bytes(folder: Path, restyle: Any, tmp_path: Path) -> None:
+    for container in ("mp4", "mkv"):
+        files = []
+        for _ in range(2):
+            output = tmp_path / f"bytes.{container}"
+            restyle("--model", folder, "--bank", "dyme", "-o", output)
+            files.append(output.read_bytes())
+        assert files[0] == files[1]
+
+
+def test_a_single_file_with_its_full_vae(full: Path, restyle: Any, tmp_path: Path) -> None:
+    file = save_single_file(full, tmp_path / "model.safetensors")
+    own = restyle("--model", full, "--vae", "own")
+    assert np.array_equal(own, restyle("--model", file, "--model-config", full, "--vae", "own"))
+
+
+def test_a_single_file_with_a_tiny_vae(folder: Path, full: Path, restyle: Any, tmp_path: Path) -> None:
+    file = save_single_file(full, tmp_path / "model.safetensors")
+    tiny = restyle("--model", file, "--model-config", full, "--vae", folder / "vae")
+    assert differ(tiny, restyle("--model", full, "--vae", "own"))
+
+
+def test_a_lora_file(folder: Path, restyle: Any, tmp_path: Path) -> None:
+    names = ["mid_block.attentions.0.transformer_blocks.0.attn1.to_q", "mid_block.attentions.0.proj_in"]
+    lora = save_lora(tmp_path / "style.safetensors", random_updates(tiny_unet(), names))
+    plain = restyle("--model", folder)
+    assert differ(plain, restyle("--model", folder, "--lora", f"{lora}:0.8"))
+    assert np.array_equal(plain, restyle("--model", folder, "--lora", f"{lora}:0"))
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ({"prediction_type": "v_prediction"}, ()),
+        ({"scheduler": "lcm"}, ()),
+        ({"scheduler": "euler-trailing"}, ("--steps", 1)),
+        ({"scheduler": "euler-trailing"}, ("--steps", 1, "--strength", "0.5", "--set", "diffusion.grid=4")),
+        ({}, ("--guidance", "self", "--guidance-scale", 1.4, "--negative-prompt", "red")),
+    ],
+    ids=["v-prediction", "lcm", "turbo", "turbo on its own timesteps", "residual guidance"],
+)
+def test_other_kinds_of_models(restyle: Any, tmp_path: Path, options: dict[str, Any], arguments: Any) -> None:
+    assert restyle("--model", make_tiny_pipeline(tmp_path / "model", **options), *arguments).std() > 1
+
+
+@pytest.mark.parametrize("preset", ["default", "realtime", "fidelity", "baseline"])
+def test_presets(folder: Path, restyle: Any, preset: str) -> None:
+    assert len(restyle("--config", preset, "--model", folder)) == FRAMES

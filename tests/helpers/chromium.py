@@ -1,0 +1,107 @@
+"""Headless Chromium, driven through chromedriver by plain HTTP (WebDriver); no further package is needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from helpers.tools_needed import needs
+
+_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --disable-dev-shm-usage --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync --window-size=1200,1000 --mute-audio"
+)
+PATIENCE = 60
+
+
+class Chromium:
+    """One window of a fresh profile; a test skips where there is no Chromium.
+
+    Args:
+        folder: for the profile and for what is downloaded.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        driver, browser = needs("chromedriver"), needs("chromium")
+        self.downloads = folder / "downloads"
+        self.downloads.mkdir(parents=True)
+        self._process = subprocess.Popen(
+            [driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self._address = f"http://127.0.0.1:{self._port()}"
+        chrome = {
+            "binary": browser,
+            "args": [*_FLAGS.split(), f"--user-data-dir={folder / 'profile'}"],
+            "prefs": {
+                "download.default_directory": str(self.downloads),
+                # Else Chromium may ask about a second download before it has noticed the click that starts it.
+                "profile.default_content_setting_values.automatic_downloads": 1,
+            },
+        }
+        wanted = {"browserName": "chrome", "goog:chromeOptions": chrome}
+        try:
+            started = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        except BaseException:
+            self._process.kill()
+            raise
+        self._address += f"/session/{started['sessionId']}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._ask("DELETE", "")
+        finally:
+            self._process.terminate()
+            self._process.wait(PATIENCE)
+
+    def open(self, page: Path, query: str = "") -> None:
+        """Load a file."""
+        self._ask("POST", "/url", {"url": page.as_uri() + query})
+
+    def run(self, script: str, *arguments: object) -> Any:
+        """What the body of a function returns in the page."""
+        return self._ask("POST", "/execute/sync", {"script": script, "args": arguments})
+
+    def click(self, selector: str) -> None:
+        """Click as a user does: an element that is hidden or switched off cannot be clicked."""
+        found = self._ask("POST", "/element", {"using": "css selector", "value": selector})
+        (element,) = found.values()
+        self._ask("POST", f"/element/{element}/click", {})
+
+    def wait(self, script: str, *arguments: object) -> Any:
+        """Run a script until it gives something true."""
+        return until(lambda: self.run(script, *arguments))
+
+    def _port(self) -> int:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if "started successfully on port" in line:
+                return int(line.rstrip(". \n").rpartition(" ")[2])
+        raise RuntimeError("chromedriver did not start")
+
+    def _ask(self, method: str, path: str, content: object = None) -> Any:
+        data = None if content is None else json.dumps(content).encode()
+        request = urllib.request.Request(self._address + path, data, method=method)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=PATIENCE) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(json.load(error)["value"]["message"]) from None
+
+
+def until(condition: Callable[[], Any]) -> Any:
+    """Wait for something true."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not come in time")

@@ -1,0 +1,47 @@
+"""The README's commands, and a `streamv2v` for them that loads no model."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from helpers import ROOT
+
+__all__ = ["command_with", "commands_of", "environment_with"]
+
+_SHIM = """#!{python}
+import os, sys
+arguments = sys.argv[1:]
+if arguments[0] in ("run", "batch"):
+    arguments[1:1] = ["--translator", "passthrough"]
+os.execv({python!r}, [{python!r}, "-m", "streamv2v_cli", *arguments])
+"""
+
+
+def commands_of(section: str) -> list[str]:
+    """The commands of a section's console blocks, with their continuation lines."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    found = [command for block in blocks for command in re.split(r"^\$ ", block, flags=re.MULTILINE)]
+    return [command.strip() for command in found if command]
+
+
+def command_with(text: str) -> str:
+    """The only command of the recipes with a text in it."""
+    (command,) = (command for command in commands_of("Recipes") if text in command)
+    return command
+
+
+def environment_with(folder: Path) -> dict[str, str]:
+    """Make `streamv2v` in a folder: it copies the pictures where it would load a model; the environment to use it."""
+    folder.mkdir(exist_ok=True)
+    shim = folder / "streamv2v"
+    shim.write_text(_SHIM.format(python=sys.executable))
+    shim.chmod(0o755)
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(folder), os.environ["PATH"]]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }

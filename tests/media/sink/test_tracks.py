@@ -1,0 +1,140 @@
+"""Sound, subtitles, chapters and metadata come along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from helpers.clips import TICK, look, make_clip
+
+from streamv2v_cli.frame import Frame
+from streamv2v_cli.media.source.file import FileSource
+from streamv2v_cli.media.trim import Trim
+
+MILLISECOND = Fraction(1, 1000)
+
+
+def add_subtitles(path: Path, text: str) -> Path:
+    """A copy of a clip in Matroska with a SubRip track and an attachment."""
+    subtitles = path.with_suffix(".srt")
+    subtitles.write_text(f"1\n00:00:00,200 --> 00:00:00,600\n{text}\n\n", encoding="utf-8")
+    result = path.with_name("with-subtitles.mkv")
+    with av.open(str(path)) as video, av.open(str(subtitles)) as words, av.open(str(result), "w") as output:
+        streams = {
+            stream: output.add_stream_from_template(stream) for stream in (*video.streams, *words.streams)
+        }
+        streams[words.streams[0]].metadata["language"] = "deu"
+        output.add_attachment("font.ttf", "font/ttf", b"not really a font")
+        for container in (video, words):
+            for packet in container.demux():
+                if packet.size:
+                    packet.stream = streams[packet.stream]
+                    output.mux(packet)
+    return result
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("starts", [(0.0,), (0.25037,), (0.0, 0.5)], ids=["one", "late", "two"])
+def test_audio_packets_are_copied_and_stay_in_step(
+    starts: tuple[float, ...], suffix: str, tmp_path: Path, rewrite: Callable[..., Any]
+) -> None:
+    late = range(12800, 12800 + 512 * 40, 512)
+    fine = {"movie_timescale": "90000"}  # starts of tracks are rounded to milliseconds otherwise
+    source = make_clip(tmp_path / "in.mp4", pts=late, tones=starts, container_options=fine)
+    rewrite(source, tmp_path / f"out{suffix}")
+    before, after = look(source), look(tmp_path / f"out{suffix}")
+    assert len(after.sounds) == len(starts)
+    for old, new in zip(before.sounds, after.sounds, strict=True):
+        assert [digest for _, digest in new] == [digest for _, digest in old]
+        for (old_time, _), (new_time, _) in zip(old, new, strict=True):
+            error = (new_time - after.times[0]) - (old_time - before.times[0])
+            assert abs(error) <= (MILLISECOND if suffix == ".mkv" else MILLISECOND / 20)
+    assert after.times[0] == before.times[0]
+
+
+def test_audio_in_a_transport_stream_stays_in_step(tmp_path: Path, rewrite: Callable[..., Any]) -> None:
+    source = make_clip(tmp_path / "in.mp4", tones=(0.1,), audio_codec="mp2")
+    rewrite(source, tmp_path / "out.ts")
+    before, after = look(source), look(tmp_path / "out.ts")
+    assert [digest for _, digest in after.sounds[0]] == [digest for _, digest in before.sounds[0]]
+    assert (
+        abs((after.sounds[0][0][0] - after.times[0]) - (before.sounds[0][0][0] - before.times[0]))
+        <= MILLISECOND
+    )
+
+
+def test_audio_can_be_left_out_and_what_does_not_fit_is_said(
+    tmp_path: Path, rewrite: Callable[..., Any]
+) -> None:
+    source = make_clip(tmp_path / "in.mp4", tones=(0.0,))
+    plan = rewrite(source, tmp_path / "silent.mp4", audio="none")
+    assert not plan.notes
+    plan = rewrite(source, tmp_path / "out.webm")
+    assert len(plan.notes) == 1
+    assert "webm cannot hold" in plan.notes[0]
+    assert "aac" in plan.notes[0]
+    assert look(tmp_path / "out.webm").numbers == list(range(24))
+
+
+def test_only_some_frames_come_with_only_their_sound(tmp_path: Path, rewrite: Callable[..., Any]) -> None:
+    source = make_clip(tmp_path / "in.mp4", pts=range(0, 512 * 100, 512), tones=(0.0,))
+    rewrite(source, tmp_path / "out.mp4", frames=30)
+    after = look(tmp_path / "out.mp4")
+    end = 30 * 512 * TICK
+    assert after.numbers == list(range(30))
+    expected = [digest for start, digest in look(source).sounds[0] if start < end]
+    assert [digest for _, digest in after.sounds[0]] == expected
+
+
+def test_a_source_of_some_frames_gives_only_their_sound(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "in.mp4", pts=range(0, 512 * 100, 512), tones=(0.0,))
+    with FileSource(path, trim=Trim(frames=30)) as source:
+        items = list(source)
+    starts = [item.pts * item.time_base for item in items if not isinstance(item, Frame)]
+    last_frame = max(index for index, item in enumerate(items) if isinstance(item, Frame))
+    assert sum(isinstance(item, Frame) for item in items) == 30
+    assert all(
+        item.pts * item.time_base < 30 * 512 * TICK
+        for item in items[last_frame:]
+        if not isinstance(item, Frame)
+    )
+    assert max(starts) >= 30 * 512 * TICK - Fraction(1024, 48000)
+
+
+def test_subtitles_attachments_chapters_and_metadata(tmp_path: Path, rewrite: Callable[..., Any]) -> None:
+    chapters = [
+        {"id": 1, "start": 0, "end": 400, "time_base": MILLISECOND, "metadata": {"title": "first"}},
+        {"id": 2, "start": 400, "end": 960, "time_base": MILLISECOND, "metadata": {"title": "second"}},
+    ]
+    plain = make_clip(
+        tmp_path / "in.mkv", chapters=chapters, metadata={"title": "Ein Titel", "artist": "jemand"}
+    )
+    rewrite(plain, tmp_path / "chapters.mp4")
+    after = look(tmp_path / "chapters.mp4")
+    assert [chapter["metadata"]["title"] for chapter in after.chapters] == ["first", "second"]
+    assert (after.metadata["title"], after.metadata["artist"]) == ("Ein Titel", "jemand")
+
+    source = add_subtitles(plain, "Grüße")
+    rewrite(source, tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        subtitle = container.streams.subtitles[0]
+        assert subtitle.language == "deu"
+        assert b"Gr\xc3\xbc\xc3\x9fe" in b"".join(bytes(packet) for packet in container.demux(subtitle))
+        assert container.streams.attachments[0].data == b"not really a font"
+    plan = rewrite(source, tmp_path / "out.ts")
+    assert {word for note in plan.notes for word in ("subtitle", "attachment") if word in note} == {
+        "subtitle",
+        "attachment",
+    }
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path, rewrite: Callable[..., Any]) -> None:
+    source = make_clip(tmp_path / "in.mp4", tones=(0.0,))
+    for suffix in (".mp4", ".mkv"):
+        rewrite(source, tmp_path / f"one{suffix}")
+        rewrite(source, tmp_path / f"two{suffix}")
+        assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()

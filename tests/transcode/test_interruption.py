@@ -1,0 +1,177 @@
+"""Ctrl-C, SIGTERM and failures in the middle of a run, in a real process."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from helpers.clips import look, make_clip
+
+from streamv2v_cli.transcode.interruption import noticing_interrupt
+
+SLOW = """
+import sys, time
+from streamv2v_cli.transcode.passthrough import PassthroughTranslator
+from streamv2v_cli import app
+push = PassthroughTranslator.push
+def slow_push(self, frame):
+    {body}
+    return push(self, frame)
+PassthroughTranslator.push = slow_push
+app.main()
+"""
+FRAMES = 600
+
+
+@pytest.fixture
+def start(tmp_path: Path, environment: dict[str, str]) -> Callable[[str], subprocess.Popen[str]]:
+    """Start a run whose translator does `body` for each frame."""
+    make_clip(tmp_path / "clip.mp4", pts=range(0, 512 * FRAMES, 512), tones=(0.0,))
+
+    def start(body: str) -> subprocess.Popen[str]:
+        script = tmp_path / "slow.py"
+        script.write_text(textwrap.dedent(SLOW).format(body=body))
+        arguments = [
+            "run",
+            "clip.mp4",
+            "--translator",
+            "passthrough",
+            "--preset",
+            "ultrafast",
+            "-o",
+            "out.mp4",
+        ]
+        return subprocess.Popen(
+            [sys.executable, str(script), *arguments],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def wait_for(path: Path, size: int = 1) -> None:
+    for _ in range(600):
+        if path.exists() and path.stat().st_size >= size:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{path} did not appear")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_finishes_the_file(
+    number: signal.Signals, code: int, start: Callable[[str], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = start("time.sleep(0.02)")
+    wait_for(tmp_path / "out.mp4.part", size=1000)
+    time.sleep(random.uniform(0, 1))
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (code, "out.mp4\n"), err
+    assert "interrupted after" in err
+    assert "Traceback" not in err
+    saved = look(tmp_path / "out.mp4")
+    assert 0 < len(saved.times) < FRAMES
+    assert saved.numbers == list(range(len(saved.times)))
+    assert saved.sounds[0][-1][0] < saved.times[-1] + 0.05
+    assert not (tmp_path / "out.mp4.part").exists()
+
+
+def test_a_second_signal_ends_at_once(start: Callable[[str], subprocess.Popen[str]], tmp_path: Path) -> None:
+    process = start("time.sleep(60) if frame.pts > 512 * 20 else None")
+    wait_for(tmp_path / "out.mp4.part", size=1)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=5)
+    assert process.returncode == 130
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_killed_run_leaves_a_file_that_plays(
+    start: Callable[[str], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = start("time.sleep(0.005)")
+    wait_for(tmp_path / "out.mp4.part", size=40_000)
+    process.kill()
+    process.communicate(timeout=10)
+    saved = look(tmp_path / "out.mp4.part")
+    assert len(saved.times) >= 40
+    assert saved.numbers == list(range(len(saved.times)))
+
+
+def test_a_failing_translator_saves_what_is_finished(
+    start: Callable[[str], subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    process = start("1 / 0 if frame.pts == 512 * 7 else None")
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, "")
+    assert "Traceback" not in err
+    assert sum(line.startswith("error:") for line in err.splitlines()) == 1
+    assert "The 7 finished frames are in " in err
+    assert not (tmp_path / "out.mp4").exists()
+    assert look(tmp_path / "out.mp4.part").numbers == list(range(7))
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path: Path) -> None:
+    """Peak memory of 1000 frames is that of 100: at 320x240, holding them all would take 207 MB more."""
+    peaks = []
+    for count in (100, 1000):
+        clip = make_clip(tmp_path / f"{count}.mp4", pts=range(0, 512 * count, 512), size=(320, 240))
+        script = (
+            "import resource, sys; from streamv2v_cli.app import app\n"
+            "try: app(prog_name='streamv2v')\n"
+            "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        )
+        arguments = ["run", str(clip), "--translator", "passthrough", "--preset", "ultrafast", "-q"]
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks.append(int(done.stdout.split()[-1]))
+    assert peaks[1] < 1.05 * peaks[0]
+
+
+def test_an_interrupted_import_is_an_interruption() -> None:
+    """Libraries turn an import that was cut short into an error of their own, or swallow the interruption."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def cut_short() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise RuntimeError("Failed to import diffusers.models") from error
+
+    def swallowed() -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert not threading.Event().wait(60), "it goes on, and is not interrupted again"
+
+    with pytest.raises(KeyboardInterrupt), noticing_interrupt():
+        cut_short()
+    with pytest.raises(KeyboardInterrupt), noticing_interrupt(), suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), noticing_interrupt():
+        swallowed()
+    with pytest.raises(ValueError, match="mine"), noticing_interrupt():
+        raise ValueError("mine")
+    with noticing_interrupt():
+        pass
+    assert signal.getsignal(signal.SIGINT) is before

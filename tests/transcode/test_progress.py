@@ -1,0 +1,59 @@
+"""Numbers for people."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from streamv2v_cli.transcode import progress
+from streamv2v_cli.transcode.pipeline import Statistics
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (2048, "2.0 KiB"), (5 << 20, "5.0 MiB"), (3 << 30, "3.00 GiB")],
+)
+def test_bytes(count: int, text: str) -> None:
+    assert progress.bytes_text(count) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(7.31, "7.3 s"), (125, "2:05"), (3725.4, "1:02:05")])
+def test_durations(seconds: float, text: str) -> None:
+    assert progress.duration_text(seconds) == text
+
+
+def test_resident_memory_is_that_of_this_process() -> None:
+    before = progress.resident_bytes()
+    block = bytearray(64 << 20)
+    assert 1 << 20 < before < progress.resident_bytes()
+    assert progress.resident_bytes() - before > 32 << 20
+    del block
+
+
+def test_the_rate_is_that_of_finished_frames() -> None:
+    assert Statistics(frames_in=20, frames_out=11, started=0.0, elapsed=5.5).rate() == pytest.approx(2.0)
+    assert Statistics(frames_out=10, started=time.monotonic() - 5).rate() == pytest.approx(2.0, rel=0.05)
+    assert Statistics(frames_in=3).rate() is None
+
+
+def test_plain_lines_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    statistics = Statistics(frames_in=12, frames_out=11, bank_bytes=3 << 20, started=83.0)
+    with progress.Progress(21) as display:
+        display.update(statistics)
+        assert capsys.readouterr().err == ""
+        now[0] += progress.LINE_INTERVAL
+        display.update(statistics)
+        display.update(statistics)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("11/21 frames, 0.5 fps, 20.0 s left, bank 3.0 MiB, memory ")
+    now[0] += 100
+    with progress.Progress(21, enabled=False) as display:
+        display.update(statistics)
+    assert capsys.readouterr().err == ""

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from helpers.tools_needed import needs
+from helpers.waiting import PATIENCE, until
 
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --disable-dev-shm-usage --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync --window-size=1200,1000 --mute-audio"
 )
-PATIENCE = 60
 
 
 class Chromium:
@@ -95,13 +93,3 @@ class Chromium:
                 return json.load(answer)["value"]
         except urllib.error.HTTPError as error:
             raise AssertionError(json.load(error)["value"]["message"]) from None
-
-
-def until(condition: Callable[[], Any]) -> Any:
-    """Wait for something true."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come in time")

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,31 @@ from streamv2v_cli import app as app_module
 from streamv2v_cli.app import app
 
 COMMAND = [sys.executable, "-m", "streamv2v_cli"]
+_BEFORE_EACH_FRAME = """
+import os, time
+from pathlib import Path
+from streamv2v_cli.transcode.passthrough import PassthroughTranslator
+push = PassthroughTranslator.push
+def changed_push(self, frame):
+    {statement}
+    return push(self, frame)
+PassthroughTranslator.push = changed_push
+"""
+
+
+def before_each_frame(statement: str) -> str:
+    """A change for `changed_command`: the pass-through translator runs a statement first for each `frame`."""
+    return _BEFORE_EACH_FRAME.format(statement=statement)
+
+
+def changed_command(folder: Path, change: str) -> list[str]:
+    """`streamv2v` as the beginning of a command line, after some lines of Python have changed it, also in workers."""
+    script = folder / "changed.py"
+    script.write_text(
+        f"{change}\nfrom streamv2v_cli import app\nif __name__ == '__main__':\n    app.main()\n",
+        encoding="utf-8",
+    )
+    return [sys.executable, str(script)]
 
 
 @dataclass
@@ -54,6 +79,30 @@ def streamv2v(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Resu
         return Result(done.returncode, done.stdout, done.stderr)
 
     return streamv2v
+
+
+@pytest.fixture
+def background(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[Any]]]:
+    """Start `streamv2v ARGUMENTS` in `tmp_path`, changed by `change`; it is killed at the end of the test.
+
+    Further options are those of `Popen`; its standard output and errors are read as text unless they say otherwise.
+    """
+    started: list[subprocess.Popen[Any]] = []
+
+    def background(*arguments: object, change: str = "", **options: Any) -> subprocess.Popen[Any]:
+        command = changed_command(tmp_path, change) if change else COMMAND
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(
+            subprocess.Popen(
+                [*command, *map(str, arguments)], cwd=tmp_path, env=environment, **{**pipes, **options}
+            )
+        )
+        return started[-1]
+
+    yield background
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.clips import look, make_clip, numbered
+from helpers.commands import before_each_frame
+from helpers.waiting import until
+
+from streamv2v_cli.files import create_anew
+from streamv2v_cli.media.images.metadata import with_comment
 
 Run = Callable[..., Any]
 
 
 @pytest.fixture
-def passthrough(streamv2v: Run) -> Run:
+def passthrough(here: Run) -> Run:
     """`streamv2v run --translator passthrough` without options of a video encoder."""
-    return lambda *arguments: streamv2v("run", "--translator", "passthrough", *arguments)
+    return lambda *arguments: here("run", "--translator", "passthrough", *arguments)
 
 
 def names(folder: Path) -> list[str]:
@@ -109,9 +113,7 @@ def test_one_picture(frames: Path, passthrough: Run, tmp_path: Path) -> None:
     assert passthrough("frames/%04d.png", "-q").out == "frames_passthrough.mp4\n"
 
 
-def test_one_name_holds_one_frame(
-    clip: Path, passthrough: Run, environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_one_name_holds_one_frame(clip: Path, passthrough: Run, background: Run, tmp_path: Path) -> None:
     refused = passthrough(clip, "-o", "out.png")
     assert (refused.code, (tmp_path / "out.png").exists()) == (2, False)
     assert "is one image, and the input has 24 frames" in refused.err
@@ -119,29 +121,13 @@ def test_one_name_holds_one_frame(
     assert look(tmp_path / "out.png").numbers == [0]
 
     # How many frames a pipe brings is seen when they come.
-    make_clip(tmp_path / "clip.ts", format="mpegts")
-    command = [
-        sys.executable,
-        "-m",
-        "streamv2v_cli",
-        "run",
-        "-",
-        "--translator",
-        "passthrough",
-        "-o",
-        "two.png",
-    ]
-    done = subprocess.run(
-        command,
-        input=(tmp_path / "clip.ts").read_bytes(),
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        timeout=120,
-        check=False,
+    piped = make_clip(tmp_path / "clip.ts", format="mpegts").read_bytes()
+    process = background(
+        *("run", "-", "--translator", "passthrough", "-o", "two.png"), stdin=subprocess.PIPE, text=False
     )
-    assert done.returncode == 1
-    assert b"two.png' is one image, and there are more frames" in done.stderr
+    _, err = process.communicate(piped, timeout=60)
+    assert process.returncode == 1
+    assert b"two.png' is one image, and there are more frames" in err
     assert look(tmp_path / "two.png").numbers == [0]
 
 
@@ -215,46 +201,24 @@ def test_the_assumed_rate_is_told(frames: Path, passthrough: Run) -> None:
     assert "are assumed" not in passthrough(frames, "-o", "c/%d.png").err
 
 
-def test_probe_and_dry_run(frames: Path, streamv2v: Run, passthrough: Run, tmp_path: Path) -> None:
-    shown = streamv2v("probe", "frames/%04d.png").out
+def test_probe_and_dry_run(frames: Path, here: Run, passthrough: Run, tmp_path: Path) -> None:
+    shown = here("probe", "frames/%04d.png").out
     assert "container  image2" in shown
     assert "25 a second are assumed" in shown
-    assert '"frames_counted": 12' in streamv2v("probe", "frames", "--json", "--scan").out
+    assert '"frames_counted": 12' in here("probe", "frames", "--json", "--scan").out
     plan = passthrough(frames, "-o", "out/%d.png", "--dry-run")
     assert "12 frames" in plan.out
     assert "png compression_level=3, rgb24 64x48" in plan.out
     assert not (tmp_path / "out").exists()
 
 
-SLOW = """
-import sys, time
-from streamv2v_cli.transcode.passthrough import PassthroughTranslator
-from streamv2v_cli import app
-push = PassthroughTranslator.push
-def slow_push(self, frame):
-    time.sleep(0.05)
-    return push(self, frame)
-PassthroughTranslator.push = slow_push
-app.main()
-"""
-
-
-def test_ctrl_c_keeps_whole_images(clip: Path, environment: dict[str, str], tmp_path: Path) -> None:
+def test_ctrl_c_keeps_whole_images(background: Run, tmp_path: Path) -> None:
     make_clip(tmp_path / "long.mp4", pts=range(0, 512 * 600, 512))
-    (tmp_path / "slow.py").write_text(SLOW)
-    arguments = ["run", "long.mp4", "--translator", "passthrough", "-o", "out/%d.png"]
-    process = subprocess.Popen(
-        [sys.executable, "slow.py", *arguments],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    process = background(
+        *("run", "long.mp4", "--translator", "passthrough", "-o", "out/%d.png"),
+        change=before_each_frame("time.sleep(0.05)"),
     )
-    for _ in range(1200):
-        if (tmp_path / "out" / "5.png").exists():
-            break
-        time.sleep(0.05)
+    until((tmp_path / "out" / "5.png").exists)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "out/%d.png\n"), err
@@ -264,63 +228,43 @@ def test_ctrl_c_keeps_whole_images(clip: Path, environment: dict[str, str], tmp_
         assert look(tmp_path / "out" / f"{number}.png").numbers == [number - 1]
 
 
-def test_a_full_disk_leaves_whole_images(clip: Path, environment: dict[str, str], tmp_path: Path) -> None:
-    """The file system refuses the fourth image."""
-    script = """
-from streamv2v_cli import app
-from streamv2v_cli.media import sequence_sink
-write = sequence_sink._write
-def refuse(path, data):
-    if path.name == "4.png.part":
-        write(path, data[:20])
-        raise OSError(28, "No space left on device")
-    write(path, data)
-sequence_sink._write = refuse
-app.main()
-"""
-    (tmp_path / "full.py").write_text(script)
-    done = subprocess.run(
-        [sys.executable, "full.py", "run", "clip.mp4", "--translator", "passthrough", "-o", "out/%d.png"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "4.png' failed: the disk is full" in done.stderr
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_leaves_whole_images(
+    clip: Path, here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no room for the fourth image."""
+
+    def create(path: Path) -> int:
+        file = create_anew(path)
+        if path.name != "4.png.part":
+            return file
+        os.close(file)
+        return os.open("/dev/full", os.O_WRONLY)
+
+    monkeypatch.setattr("streamv2v_cli.media.sink.images.create_anew", create)
+    done = here("run", clip, "--translator", "passthrough", "-o", "out/%d.png")
+    assert (done.code, done.out) == (1, "")
+    assert "4.png' failed: the disk is full" in done.err
     assert names(tmp_path / "out") == ["1.png", "2.png", "3.png"]
 
 
-def test_verification_sees_a_wrong_image(clip: Path, environment: dict[str, str], tmp_path: Path) -> None:
-    script = """
-from streamv2v_cli import app
-from streamv2v_cli.media import sequence_sink
-replaced = sequence_sink._write
-def garble(path, data):
-    if path.name == "3.png.part":
-        data = (path.parent / "2.png").read_bytes() if {other} else data[:100]
-    replaced(path, data)
-sequence_sink._write = garble
-app.main()
-"""
-    for other, words in ((True, "it has other pixels"), (False, "it cannot be read back")):
-        (tmp_path / "garble.py").write_text(script.format(other=other))
-        out = f"out{other}"
-        command = ["run", "clip.mp4", "--translator", "passthrough", "-o", f"{out}/%d.png", "--verify"]
-        done = subprocess.run(
-            [sys.executable, "garble.py", *command],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 1
-        assert words in done.stderr
-        assert names(tmp_path / out) == ["1.png", "2.png", "3.png.part"]
+@pytest.mark.parametrize("spoil", ["another", "half"])
+def test_verification_sees_a_wrong_image(
+    spoil: str, clip: Path, here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+
+    def garble(data: bytes, comment: str) -> bytes:
+        written.append(with_comment(data, comment))
+        if len(written) < 3:
+            return written[-1]
+        return written[1] if spoil == "another" else written[2][:100]
+
+    monkeypatch.setattr("streamv2v_cli.media.sink.images.with_comment", garble)
+    done = here("run", clip, "--translator", "passthrough", "-o", "out/%d.png", "--verify")
+    assert done.code == 1
+    assert {"another": "it has other pixels", "half": "it cannot be read back"}[spoil] in done.err
+    assert names(tmp_path / "out") == ["1.png", "2.png", "3.png.part"]
 
 
 def test_odd_sizes_are_kept(passthrough: Run, tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.clips import look, make_clip
+from helpers.commands import before_each_frame
 from helpers.tiny import make_tiny_pipeline
+from helpers.waiting import until_written
 from typer.testing import CliRunner
 
 from streamv2v_cli.app import app
@@ -318,39 +318,15 @@ def test_a_file_finds_nothing_of_a_failed_one(
     assert result.stderr.splitlines()[-1] == "1 failed, 2 done"
 
 
-SLOW = """
-import time
-from streamv2v_cli.transcode.passthrough import PassthroughTranslator
-from streamv2v_cli import app
-push = PassthroughTranslator.push
-def slow_push(self, frame):
-    time.sleep(0.3 if frame.pts else 0)
-    return push(self, frame)
-PassthroughTranslator.push = slow_push
-app.main()
-"""
-
-
-def test_ctrl_c_ends_the_batch_and_resume_goes_on(
-    tmp_path: Path, environment: dict[str, str], batch: Run
-) -> None:
+def test_ctrl_c_ends_the_batch_and_resume_goes_on(tmp_path: Path, background: Run, batch: Run) -> None:
     (tmp_path / "clips").mkdir()
     for name in ("a.mp4", "b.mp4", "c.mp4"):
         make_clip(tmp_path / "clips" / name)
-    (tmp_path / "slow.py").write_text(SLOW)
-    command = ["batch", "clips", "-o", "out", "--translator", "passthrough", "--preset", "ultrafast"]
-    process = subprocess.Popen(
-        [sys.executable, "slow.py", *command],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+    process = background(
+        *("batch", "clips", "-o", "out", "--translator", "passthrough", "--preset", "ultrafast"),
+        change=before_each_frame("time.sleep(0.3 if frame.pts else 0)"),
     )
-    for _ in range(600):
-        if (tmp_path / "out" / "a.mp4.part").exists() and (tmp_path / "out" / "a.mp4.part").stat().st_size:
-            break
-        time.sleep(0.05)
+    until_written(tmp_path / "out" / "a.mp4.part")
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)

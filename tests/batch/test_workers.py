@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +12,9 @@ from typing import Any
 
 import pytest
 from helpers.clips import look, make_clip, numbered
+from helpers.commands import before_each_frame
 from helpers.tiny import make_tiny_pipeline
+from helpers.waiting import until
 
 Run = Callable[..., Any]
 OPTIONS = ("--translator", "passthrough", "--preset", "ultrafast", "--jobs", "2")
@@ -95,37 +95,19 @@ def test_a_model_that_is_not_there_ends_the_batch(clips: Path, streamv2v: Run, t
     assert "Traceback" not in result.err
 
 
-SLOW = """
-import os, signal, time
-from pathlib import Path
-from streamv2v_cli.transcode.passthrough import PassthroughTranslator
-from streamv2v_cli import app
-push = PassthroughTranslator.push
-def slow_push(self, frame):
-    Path(f"worker{os.getpid()}").touch()
-    time.sleep(0.2 if Path("slow").exists() else 0)
-    return push(self, frame)
-PassthroughTranslator.push = slow_push
-if __name__ == "__main__":
-    app.main()
-"""
+SLOW = before_each_frame(
+    'Path(f"worker{os.getpid()}").touch(); time.sleep(0.2 if Path("slow").exists() else 0)'
+)
 
 
 class Started:
     """A batch of four clips by two slow workers, in a process group of its own."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, background: Run) -> None:
         self.folder = folder
-        (folder / "slow.py").write_text(SLOW)
         (folder / "slow").touch()
-        self.process = subprocess.Popen(
-            [sys.executable, "slow.py", "batch", "clips", "-o", "out", *OPTIONS],
-            cwd=folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
+        self.process = background(
+            "batch", "clips", "-o", "out", *OPTIONS, change=SLOW, start_new_session=True
         )
 
     @property
@@ -134,23 +116,15 @@ class Started:
         return [int(path.name.removeprefix("worker")) for path in self.folder.glob("worker*")]
 
     def wait_for_workers(self) -> None:
-        for _ in range(1200):
-            if len(self.workers) == 2:
-                time.sleep(1)
-                return
-            time.sleep(0.05)
-        raise AssertionError("the workers did not begin")
+        until(lambda: len(self.workers) == 2)
+        time.sleep(1)
 
     def end(self) -> tuple[int, str, str]:
         out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err
 
     def wait_for_the_end_of_the_workers(self) -> None:
-        for _ in range(1200):
-            if not any(map(is_running, self.workers)):
-                return
-            time.sleep(0.05)
-        raise AssertionError("a worker was left behind")
+        until(lambda: not any(map(is_running, self.workers)))
 
 
 def is_running(number: int) -> bool:
@@ -162,10 +136,10 @@ def is_running(number: int) -> bool:
 
 
 @pytest.fixture
-def started(clips: Path, environment: dict[str, str], tmp_path: Path) -> Iterator[Started]:
+def started(clips: Path, background: Run, tmp_path: Path) -> Iterator[Started]:
     if not Path("/proc/self/stat").exists():
         pytest.skip("no /proc")
-    started = Started(tmp_path, environment)
+    started = Started(tmp_path, background)
     yield started
     if started.process.poll() is None:
         os.killpg(started.process.pid, signal.SIGKILL)

@@ -101,8 +101,8 @@ def background(tmp_path: Path, environment: dict[str, str]) -> Iterator[Callable
 
     yield background
     for process in started:
-        process.kill()
-        process.communicate()
+        with process:
+            process.kill()
 
 
 @pytest.fixture
@@ -112,6 +112,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resul
 
     def here(*arguments: object) -> Result:
         done = CliRunner().invoke(app, list(map(str, arguments)), prog_name="streamv2v")
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
         return Result(done.exit_code, done.stdout, done.stderr)
 
     return here

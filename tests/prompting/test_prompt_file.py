@@ -58,12 +58,16 @@ def test_a_change_is_taken_once_it_is_complete(run: Run) -> None:
 
 
 def test_the_file_is_looked_at_twice_a_second_at_most(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = []
-    original = run.prompts._state
-    monkeypatch.setattr(run.prompts, "_state", lambda: looks.append(run.now) or original())
+    looks, stat = [], os.stat
+
+    def note(path: Path) -> os.stat_result:
+        looks.append(path)
+        return stat(path)
+
+    monkeypatch.setattr("streamv2v_cli.prompting.watched_file.os.stat", note)
     for _ in range(64):
         run.ask(1 / 32)
-    assert len(looks) == 4
+    assert looks == [run.path] * 4
 
 
 def test_a_replaced_file_is_followed(run: Run, tmp_path: Path) -> None:

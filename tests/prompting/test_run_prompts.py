@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -109,9 +108,7 @@ def test_mistakes(
     assert "Traceback" not in result.err
 
 
-def test_a_prompt_file_is_followed_during_the_run(
-    tmp_path: Path, environment: dict[str, str], clip: Path
-) -> None:
+def test_a_prompt_file_is_followed_during_the_run(tmp_path: Path, background: Callable[..., Any]) -> None:
     """Frames come through a pipe that the test holds open until the change has been told."""
     prompt, events = tmp_path / "prompt.txt", tmp_path / "events"
     prompt.write_text("a cat")
@@ -119,13 +116,8 @@ def test_a_prompt_file_is_followed_during_the_run(
     command = ["run", "-", "--translator", "passthrough", "--prompt-file", prompt, "-o", "out.mkv"]
     command += ["--input-format", "rawvideo", "--input-size", f"{width}x{height}", "--input-rate", "25"]
     command += ["--input-pix-fmt", "rgb24", "--json", events, "--preset", "ultrafast", "--no-reset-on-cut"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamv2v_cli", *map(str, command)],
-        cwd=tmp_path,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    process = background(
+        *command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=False
     )
     assert process.stdin is not None
     replaced, deadline = False, time.monotonic() + 100

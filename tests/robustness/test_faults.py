@@ -8,8 +8,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,9 +16,10 @@ from typing import Any
 
 import av
 import pytest
-from helpers import ROOT
 from helpers.clips import look, make_clip
+from helpers.commands import before_each_frame
 from helpers.ran import Ran
+from helpers.waiting import until, until_written
 
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.picture.prepare import PictureReader
@@ -31,17 +30,6 @@ Restyle = Callable[..., Ran]
 FRAMES = 60
 RUNS = int(os.environ.get("STREAMV2V_SIGNAL_RUNS", "4"))
 """`make faults` asks for more."""
-SLOW = """
-import time
-from streamv2v_cli.transcode.passthrough import PassthroughTranslator
-from streamv2v_cli import app
-push = PassthroughTranslator.push
-def slow_push(self, frame):
-    time.sleep(0.01)
-    return push(self, frame)
-PassthroughTranslator.push = slow_push
-app.main()
-"""
 
 
 @pytest.fixture
@@ -53,47 +41,15 @@ def clip(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def nothing_is_left_running() -> Iterator[None]:
     yield
-    for _ in range(100):
-        left = [thread.name for thread in threading.enumerate() if thread.name.startswith("streamv2v-")]
-        if not left:
-            return
-        time.sleep(0.05)
-    raise AssertionError(left)
+    until(lambda: not any(thread.name.startswith("streamv2v-") for thread in threading.enumerate()))
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start(background: Callable[..., Any]) -> Callable[..., subprocess.Popen[str]]:
     """Start a run that takes 10 ms for each frame."""
-    (tmp_path / "slow.py").write_text(textwrap.dedent(SLOW))
     common = ["--translator", "passthrough", "--preset", "ultrafast", "-o", "out.mp4"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    started: list[subprocess.Popen[str]] = []
-
-    def start(source: Path, *arguments: str) -> subprocess.Popen[str]:
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "slow.py", "run", str(source), *common, *arguments],
-                cwd=tmp_path,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def await_frames(part: Path) -> None:
-    for _ in range(6000):
-        if part.exists() and part.stat().st_size > 500:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{part} did not appear")
+    slow = before_each_frame("time.sleep(0.01)")
+    return lambda source, *arguments: background("run", source, *common, *arguments, change=slow)
 
 
 @pytest.mark.parametrize("run", range(RUNS))
@@ -106,7 +62,7 @@ def test_a_signal_at_any_moment(
     source = make_clip(tmp_path / "long.mp4", pts=range(0, 512 * 300, 512), tones=(0.0,))
     process = start(source)
     if run % 4 < 3:
-        await_frames(tmp_path / "out.mp4.part")
+        until_written(tmp_path / "out.mp4.part", 500)
     time.sleep(chance.uniform(0, 2))
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
@@ -133,12 +89,12 @@ def test_a_killed_run_leaves_no_broken_file_under_the_final_name(
 ) -> None:
     source = make_clip(tmp_path / "long.mp4", pts=range(0, 512 * 300, 512), tones=(0.0,))
     process = start(source)
-    await_frames(tmp_path / "out.mp4.part")
+    until_written(tmp_path / "out.mp4.part", 500)
     process.kill()
     process.communicate(timeout=10)
     assert not (tmp_path / "out.mp4").exists()
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"slow.py", "long.mp4", "out.mp4.part"}
+    assert names == {"changed.py", "long.mp4", "out.mp4.part"}
     # Its rest is in nobody's way.
     again = start(source, "--frames", "3")
     assert again.wait(60) == 0
@@ -231,7 +187,7 @@ def test_an_output_that_becomes_read_only(
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("streamv2v_cli.files.take_name", refuse)
+    monkeypatch.setattr("streamv2v_cli.media.sink.destination.take_name", refuse)
     ran = restyle(clip)
     one_line(ran, "the disk is read-only")
     assert saved(ran) == list(range(FRAMES))
@@ -266,7 +222,7 @@ def test_an_output_that_is_removed_is_noticed_at_once(start: Callable[..., Any],
     folder = tmp_path / "gone"
     folder.mkdir()
     process = start(source, "-o", "gone/out.mkv", "--json", "events")
-    await_frames(folder / "out.mkv.part")
+    until_written(folder / "out.mkv.part", 500)
     shutil.rmtree(folder)
     out, err = process.communicate(timeout=120)
     events = [json.loads(line) for line in (tmp_path / "events").read_text().splitlines()]
@@ -299,34 +255,20 @@ def _noise(index: int) -> Any:
     return np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
 
 
-def test_workers_do_not_outlive_a_killed_batch(tmp_path: Path) -> None:
+def test_workers_do_not_outlive_a_killed_batch(background: Callable[..., Any], tmp_path: Path) -> None:
     """They end with the pipe to the process that started them, however that ends."""
     if not Path("/proc/self/cwd").exists():
         pytest.skip("no /proc")
     source = make_clip(tmp_path / "0.mp4", pts=range(0, 512 * 3000, 512))
     for number in range(1, 4):
         shutil.copy(source, tmp_path / f"{number}.mp4")
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     arguments = ["--translator", "passthrough", "-j", "2", "-o", "out", "-q", *(f"{n}.mp4" for n in range(4))]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamv2v_cli", "batch", *arguments],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    for _ in range(1200):
-        if len(list(tmp_path.glob("out/*.part"))) == 2:
-            break
-        time.sleep(0.05)
+    process = background("batch", *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until(lambda: len(list(tmp_path.glob("out/*.part"))) == 2)
     assert len(_working_in(tmp_path)) >= 3
     process.kill()
     process.wait(10)
-    for _ in range(400):
-        if not _working_in(tmp_path):
-            return
-        time.sleep(0.05)
-    raise AssertionError(_working_in(tmp_path))
+    until(lambda: not _working_in(tmp_path))
 
 
 def _working_in(folder: Path) -> list[str]:

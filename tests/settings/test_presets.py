@@ -76,11 +76,9 @@ def test_the_yaml_says_every_key():
 
 
 def test_presets_are_found_inside_an_installed_package(tmp_path, monkeypatch):
-    import streamv2v_cli.settings.resolve as configuration
-
     package = tmp_path / "site-packages" / "streamv2v_cli"
     (package / "configs").mkdir(parents=True)
     (package / "configs" / "only.yaml").write_text("# The only one there is\nseed: 9\n")
-    monkeypatch.setattr(configuration, "__file__", str(package / "configuration.py"))
+    monkeypatch.setattr("streamv2v_cli.settings.resolve.__file__", str(package / "settings" / "resolve.py"))
     assert preset_names() == ["only"]
     assert resolve(configs=["only"]).settings.seed == 9

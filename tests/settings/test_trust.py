@@ -10,6 +10,7 @@ import pytest
 from helpers.clips import make_clip
 
 from streamv2v_cli.errors import ConfigError
+from streamv2v_cli.media.provenance import read_comment
 from streamv2v_cli.settings.resolve import resolve
 from streamv2v_cli.settings.schema import Settings
 
@@ -35,7 +36,7 @@ def test_a_video_allows_nothing_and_names_no_files(tmp_path: Path, caplog: pytes
     comment = json.dumps({"program": "streamv2v", "settings": GIVEN})
     clip = make_clip(tmp_path / "stranger.mkv", pts=(0, 512), metadata={"comment": comment})
     with caplog.at_level(logging.WARNING, "streamv2v_cli"):
-        settings = resolve(configs=[str(clip)]).settings
+        settings = resolve(configs=[str(clip)], read_comment=read_comment).settings
     assert settings.seed == 7
     assert not settings.weights.allow_pickle
     assert settings.input.references == "none"

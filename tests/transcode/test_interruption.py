@@ -6,68 +6,29 @@ import random
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.clips import look, make_clip
+from helpers.commands import before_each_frame
+from helpers.waiting import until_written
 
 from streamv2v_cli.transcode.interruption import noticing_interrupt
 
-SLOW = """
-import sys, time
-from streamv2v_cli.transcode.passthrough import PassthroughTranslator
-from streamv2v_cli import app
-push = PassthroughTranslator.push
-def slow_push(self, frame):
-    {body}
-    return push(self, frame)
-PassthroughTranslator.push = slow_push
-app.main()
-"""
 FRAMES = 600
 
 
 @pytest.fixture
-def start(tmp_path: Path, environment: dict[str, str]) -> Callable[[str], subprocess.Popen[str]]:
-    """Start a run whose translator does `body` for each frame."""
+def start(background: Callable[..., Any], tmp_path: Path) -> Callable[[str], subprocess.Popen[str]]:
+    """Start a run whose translator runs a statement for each frame."""
     make_clip(tmp_path / "clip.mp4", pts=range(0, 512 * FRAMES, 512), tones=(0.0,))
-
-    def start(body: str) -> subprocess.Popen[str]:
-        script = tmp_path / "slow.py"
-        script.write_text(textwrap.dedent(SLOW).format(body=body))
-        arguments = [
-            "run",
-            "clip.mp4",
-            "--translator",
-            "passthrough",
-            "--preset",
-            "ultrafast",
-            "-o",
-            "out.mp4",
-        ]
-        return subprocess.Popen(
-            [sys.executable, str(script), *arguments],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return start
-
-
-def wait_for(path: Path, size: int = 1) -> None:
-    for _ in range(600):
-        if path.exists() and path.stat().st_size >= size:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{path} did not appear")
+    command = ("run", "clip.mp4", "--translator", "passthrough", "--preset", "ultrafast", "-o", "out.mp4")
+    return lambda statement: background(*command, change=before_each_frame(statement))
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -75,7 +36,7 @@ def test_a_signal_finishes_the_file(
     number: signal.Signals, code: int, start: Callable[[str], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = start("time.sleep(0.02)")
-    wait_for(tmp_path / "out.mp4.part", size=1000)
+    until_written(tmp_path / "out.mp4.part", 1000)
     time.sleep(random.uniform(0, 1))
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
@@ -91,7 +52,7 @@ def test_a_signal_finishes_the_file(
 
 def test_a_second_signal_ends_at_once(start: Callable[[str], subprocess.Popen[str]], tmp_path: Path) -> None:
     process = start("time.sleep(60) if frame.pts > 512 * 20 else None")
-    wait_for(tmp_path / "out.mp4.part", size=1)
+    until_written(tmp_path / "out.mp4.part")
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     time.sleep(0.3)
@@ -106,7 +67,7 @@ def test_a_killed_run_leaves_a_file_that_plays(
     start: Callable[[str], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = start("time.sleep(0.005)")
-    wait_for(tmp_path / "out.mp4.part", size=40_000)
+    until_written(tmp_path / "out.mp4.part", 40_000)
     process.kill()
     process.communicate(timeout=10)
     saved = look(tmp_path / "out.mp4.part")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -16,9 +15,10 @@ import av
 import numpy as np
 import pytest
 from helpers.clips import look, make_clip
+from helpers.commands import COMMAND, before_each_frame, changed_command
 from helpers.tools_needed import needs
+from helpers.waiting import until_written
 
-COMMAND = [sys.executable, "-m", "streamv2v_cli"]
 PASS = ["run", "--translator", "passthrough"]
 VARIABLE = (0, 512, 1500, 1600, 4000, 4100, 9000, 9512)
 WITH_TIMES = ["matroska", "nut", "mpegts", "mp4"]
@@ -123,18 +123,9 @@ def test_an_mp4_with_its_index_at_the_end_says_what_would_work(piped: Any, tmp_p
 
 
 def test_nothing_but_media_reaches_stdout(clip: Path, environment: dict[str, str], tmp_path: Path) -> None:
-    script = (
-        "import os\n"
-        "from streamv2v_cli.transcode.passthrough import PassthroughTranslator as P\n"
-        "push = P.push\n"
-        "def loud(self, frame):\n"
-        "    print('chatter'); os.write(1, b'racket')\n"
-        "    return push(self, frame)\n"
-        "P.push = loud\n"
-        "from streamv2v_cli import app; app.main()\n"
-    )
+    loud = before_each_frame("print('chatter'); os.write(1, b'racket')")
     done = subprocess.run(
-        [COMMAND[0], "-c", script, *PASS, str(clip), "-o", "-"],
+        [*changed_command(tmp_path, loud), *PASS, str(clip), "-o", "-"],
         env=environment,
         capture_output=True,
         timeout=60,
@@ -146,15 +137,10 @@ def test_nothing_but_media_reaches_stdout(clip: Path, environment: dict[str, str
     assert b"racket" in done.stderr
 
 
-def test_a_reader_that_goes_away_ends_the_run(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_reader_that_goes_away_ends_the_run(background: Any, tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     clip = make_clip(tmp_path / "in.mp4", pts=range(0, 512 * 800, 512), picture=lambda _: noise)
-    process = subprocess.Popen(
-        [*COMMAND, *PASS, str(clip), "-o", "-", "--format", "rawvideo"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    process = background(*PASS, clip, "-o", "-", "--format", "rawvideo", text=False)
     assert process.stdout is not None
     assert process.stderr is not None
     assert len(process.stdout.read(1000)) == 1000
@@ -164,26 +150,15 @@ def test_a_reader_that_goes_away_ends_the_run(environment: dict[str, str], tmp_p
 
 
 @pytest.mark.parametrize("started", [False, True], ids=["before-the-first-byte", "after-some-frames"])
-def test_ctrl_c_while_stdin_is_silent(
-    started: bool, clip: Path, environment: dict[str, str], tmp_path: Path
-) -> None:
-    process = subprocess.Popen(
-        [*COMMAND, *PASS, "-", "-o", "out.mkv", "--set", "output.preset=ultrafast"],
-        cwd=tmp_path,
-        env=environment,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+def test_ctrl_c_while_stdin_is_silent(started: bool, background: Any, tmp_path: Path) -> None:
+    process = background(
+        *(*PASS, "-", "-o", "out.mkv", "--set", "output.preset=ultrafast"), stdin=subprocess.PIPE, text=False
     )
     assert process.stdin is not None
     if started:
         long = make_clip(tmp_path / "long.nut", pts=range(0, 512 * 400, 512))
         os.write(process.stdin.fileno(), long.read_bytes()[:-2000])
-        for _ in range(400):
-            part = tmp_path / "out.mkv.part"
-            if part.exists() and part.stat().st_size > 2000:
-                break
-            time.sleep(0.05)
+        until_written(tmp_path / "out.mkv.part", 2000)
     time.sleep(2)  # until it has read all there is, and waits
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130  # a blocked read would wait for ever
@@ -297,11 +272,7 @@ def test_a_writer_that_is_killed_leaves_what_it_wrote(environment: dict[str, str
     ):
         assert first.stdout is not None
         first.stdout.close()  # so that only the second reads it
-        for _ in range(600):
-            part = tmp_path / "out.mkv.part"
-            if part.exists() and part.stat().st_size > 2000:
-                break
-            time.sleep(0.05)
+        until_written(tmp_path / "out.mkv.part", 2000)
         first.kill()
         out, err = second.communicate(timeout=120)
     assert (second.returncode, out) in [(0, b"out.mkv\n"), (3, b"out.mkv\n")], err

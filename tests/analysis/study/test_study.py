@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.chromium import Chromium, until
+from helpers.chromium import Chromium
 from helpers.clips import make_clip, mosaic
+from helpers.waiting import until
 
 QUESTIONS = ("consistency", "prompt", "overall")
 

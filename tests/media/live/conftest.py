@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,17 +15,6 @@ from helpers.proxy import Proxy
 from helpers.tools_needed import needs, needs_rtsp_server
 
 PASS = ["run", "--translator", "passthrough", "--preset", "ultrafast"]
-SLOW = """
-import sys, time
-from streamv2v_cli import app
-from streamv2v_cli.transcode.passthrough import PassthroughTranslator
-push = PassthroughTranslator.push
-def slow_push(self, frame):
-    time.sleep({seconds})
-    return push(self, frame)
-PassthroughTranslator.push = slow_push
-app.main()
-"""
 PATIENCE = 60
 Server = Callable[[str], tuple[str, "subprocess.Popen[bytes]"]]
 
@@ -87,30 +74,14 @@ class Running:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    """Start `streamv2v run` with the pass-through translator, which takes `seconds` for each frame, or a script."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    started: list[subprocess.Popen[str]] = []
+def start(background: Callable[..., Any], tmp_path: Path) -> Callable[..., Running]:
+    """Start `streamv2v run`, changed by `change`, with the pass-through translator."""
 
-    def start(*arguments: object, seconds: float = 0, script: str = "") -> Running:
-        changed = tmp_path / "slow.py"
-        changed.write_text(script or SLOW.format(seconds=seconds))
-        command = [str(changed)] if seconds or script else ["-m", "streamv2v_cli"]
-        process = subprocess.Popen(
-            [sys.executable, *command, *PASS, "--json", "events", *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        started.append(process)
+    def start(*arguments: object, change: str = "") -> Running:
+        process = background(*PASS, "--json", "events", *arguments, change=change)
         return Running(process, tmp_path / "events")
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,7 @@ BETWEEN = 25
 DELAYS = (0.5, 1, 2, 4, 8, 16, 30)
 NOTING = """
 import time
-from streamv2v_cli import app
-from streamv2v_cli.media import live
+from streamv2v_cli.media.live import source as live
 from streamv2v_cli.transcode.passthrough import PassthroughTranslator
 def note(kind, *values):
     with open("noted", "a") as file:
@@ -34,7 +33,6 @@ def open_and_note(self, *arguments, **options):
     opened(self, *arguments, **options)
 live.FileSource.__init__ = open_and_note
 PassthroughTranslator.start_segment = lambda self: note("segment")
-app.main()
 """
 
 
@@ -44,7 +42,7 @@ def test_a_camera_that_is_lost_again_and_again(
 ) -> None:
     address = f"rtsp://joe:hush@127.0.0.1:{proxy.port}/long"
     run = start(
-        address, "--reconnect", 20, "--timeout", 3, "-o", "out.mkv", "--no-reset-on-cut", script=NOTING
+        address, "--reconnect", 20, "--timeout", 3, "-o", "out.mkv", "--no-reset-on-cut", change=NOTING
     )
     memory = []
     for cut in range(CUTS):

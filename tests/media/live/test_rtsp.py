@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from helpers.clips import look
+from helpers.commands import before_each_frame
 from helpers.proxy import Proxy
 
 Start = Callable[..., Any]
@@ -145,7 +146,9 @@ def test_a_wrong_password(guarded_port: int, start: Start, tmp_path: Path) -> No
 
 
 def test_a_slow_translator_drops_the_oldest(proxy: Proxy, start: Start, tmp_path: Path) -> None:
-    run = start(url(proxy, "short"), "--reconnect", 0, "-o", "out.mp4", seconds=0.2)
+    run = start(
+        url(proxy, "short"), "--reconnect", 0, "-o", "out.mp4", change=before_each_frame("time.sleep(0.2)")
+    )
     code, _, err = run.end()
     assert code == 0, err
     summary, seen = run.summary, times(tmp_path / "out.mp4")

@@ -142,7 +142,7 @@ def test_a_really_full_disk(opened: FileSource, tmp_path: Path, monkeypatch: pyt
         part.symlink_to("/dev/full")
         return os.open(os.devnull, os.O_WRONLY)
 
-    monkeypatch.setattr("streamv2v_cli.files.create_anew", into_nothing)
+    monkeypatch.setattr("streamv2v_cli.media.sink.destination.create_anew", into_nothing)
     with pytest.raises(SinkError, match="the disk is full"):  # noqa: PT012 - any of these may notice it
         sink = make_sink(opened, tmp_path / "out.mkv")
         feed(sink, opened, 100)

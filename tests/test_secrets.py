@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streamv2v_cli.app import _report
+from streamv2v_cli.analysis.compare.video import Layout
 from streamv2v_cli.errors import SourceError
 from streamv2v_cli.logs import log_to_stderr
 
@@ -54,22 +54,36 @@ def test_no_secret_is_shown(
     assert result.code in ((0,) if "--dry-run" in arguments else (1, 2)), result.err
 
 
-def test_what_slips_through_is_hidden_at_the_edge(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_slips_through_is_hidden_at_the_edge(
+    command: Callable[..., None], invoke: Callable[..., Any]
+) -> None:
     url = f"rtsp://joe:{SECRET}@host/x"
-    cause = OSError(f"cannot open {url}")
-    error = SourceError(f"No way to {url}.", f"Try {url}?token={SECRET}.")
-    error.__cause__ = cause
-    assert _report(error, debug=True) == 1
-    log_to_stderr("info")
-    logging.getLogger("streamv2v_cli.test").warning("lost %s", url)
-    shown = capsys.readouterr().err
-    assert SECRET not in shown
-    assert shown.count("***") >= 4
+
+    def trial() -> None:
+        log_to_stderr("info")
+        logging.getLogger("streamv2v_cli.test").warning("lost %s", url)
+        raise SourceError(f"No way to {url}.", f"Try {url}?token={SECRET}.") from OSError(
+            f"cannot open {url}"
+        )
+
+    command(trial)
+    result = invoke("--debug", "trial")
+    assert result.exit_code == 1
+    assert SECRET not in result.output
+    assert result.stderr.count("***") >= 4
 
 
-def test_captions_of_a_comparison_show_no_token() -> None:
+def test_captions_of_a_comparison_show_no_token(
+    monkeypatch: pytest.MonkeyPatch, here: Callable[..., Any]
+) -> None:
     """They are drawn into the picture, where nothing masks them."""
-    from streamv2v_cli.commands.compare import _captions
+    captions: list[tuple[str, ...]] = []
 
-    urls = ["https://joe:hush@host/cam/clip.mp4?token=hush#hush", "b/c.mp4"]
-    assert _captions(urls, None, False) == ("clip.mp4", "c.mp4")
+    def note(videos: list[str], path: Path, layout: Layout, **_: Any) -> int:
+        captions.append(layout.labels)
+        return 0
+
+    monkeypatch.setattr("streamv2v_cli.analysis.compare.video.write_sheet", note)
+    url = "https://joe:hush@host/cam/clip.mp4?token=hush#hush"
+    assert here("compare", url, "b/c.mp4", "-o", "sheet.png").code == 0
+    assert captions == [("clip.mp4", "c.mp4")]

@@ -11,7 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 __all__ = ["count_flops", "matmul_peak"]
 
-_SIDE = {"cuda": 8192, "mps": 4096, "cpu": 2048}
+SIDES = {"cuda": 8192, "mps": 4096, "cpu": 2048}
+"""Kind of device -> rows and columns of the matrices that `matmul_peak` multiplies."""
 _TRIALS = 5
 
 
@@ -29,7 +30,7 @@ def count_flops(work: Callable[[], Any]) -> int:
 
 def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
     """Operations a second in the product of two large square matrices: the best of a few, after a first one."""
-    side = _SIDE.get(device.type, 2048)
+    side = SIDES.get(device.type, 2048)
     a = torch.randn(side, side, device=device).to(dtype)
     product = a @ a
     best = float("inf")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,7 @@ from streamv2v_cli.models.vae import vae_factor
 if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Settings
 
-__all__ = ["PREFIX", "random_model"]
+__all__ = ["PREFIX", "random_model", "random_weights"]
 
 PREFIX = "random:"
 _KNOWN = ("random:sd15",)
@@ -43,8 +44,8 @@ def random_model(settings: Settings) -> Model:
     dtype = pick_dtype(settings.compute.dtype, device)
     facts = read_facts(SD15_LAYOUT)
     with quiet():
-        unet = _filled(lambda: UNet2DConditionModel.from_config(dict(facts.unet)), device, dtype)
-        vae = _filled(AutoencoderTiny, device, dtype)
+        unet = random_weights(lambda: UNet2DConditionModel.from_config(dict(facts.unet)), device, dtype)
+        vae = random_weights(AutoencoderTiny, device, dtype)
         text_encoder = CLIPTextModel(CLIPTextConfig.from_dict(dict(facts.text_encoder)))
     nn.Module.to(text_encoder.eval().requires_grad_(False), device=device, dtype=dtype)
     return Model(
@@ -62,8 +63,14 @@ def random_model(settings: Settings) -> Model:
     )
 
 
-def _filled(make: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """A module with random weights of a size that keeps its activations finite, without the slow default ones."""
+def random_weights(make: Callable[[], nn.Module], device: torch.device, dtype: torch.dtype) -> Any:
+    """A module with random weights of a size that keeps its activations finite, without the slow default ones.
+
+    Args:
+        make: gives the module; it runs on the meta device, where weights take neither time nor memory.
+        device: of the weights.
+        dtype: of the weights.
+    """
     with torch.device("meta"):
         module = make()
     module = module.to(dtype).to_empty(device=device).eval().requires_grad_(False)

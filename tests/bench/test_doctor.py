@@ -80,7 +80,17 @@ def test_a_gpu_that_pytorch_cannot_use(findings, healthy, monkeypatch):
 
 
 def test_an_encoder_that_does_not_open(findings, healthy, monkeypatch):
-    monkeypatch.setattr("streamv2v_cli.media.sink.encoder._refusal", lambda plan: "it is on strike")
+    class Encoder:
+        flags = 0
+
+        @classmethod
+        def create(cls, codec, mode):
+            return cls()
+
+        def open(self):
+            raise ValueError("it is on strike")
+
+    monkeypatch.setattr("streamv2v_cli.media.sink.encoder.CodecContext", Encoder)
     problem = only_problem(findings)
     assert problem["text"] == "libx264, the default, does not open: it is on strike"
     assert not [finding for finding in findings()[1] if finding["text"].endswith("opens")]
@@ -119,7 +129,7 @@ def test_a_check_that_breaks_is_a_problem_and_stops_no_other(findings, healthy, 
     def breaks():
         raise error
 
-    monkeypatch.setattr(doctor, "_devices", breaks)
+    monkeypatch.setattr("torch.get_num_threads", breaks)
     problem = only_problem(findings)
     assert problem["topic"] == "device"
     assert "no libtorch.so" in problem["text"]

@@ -58,7 +58,7 @@ def test_operations_are_counted() -> None:
 
 
 def test_the_peak_is_plausible(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamv2v_cli.bench.arithmetic._SIDE", {"cpu": 128})
+    monkeypatch.setattr("streamv2v_cli.bench.arithmetic.SIDES", {"cpu": 128})
     assert 1e6 < matmul_peak(CPU, torch.float32) < 1e15
 
 
@@ -71,7 +71,7 @@ def chosen(**changes: Any) -> Settings:
 @pytest.fixture
 def tiny_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ticks, "load", lambda settings: tiny_model())
-    monkeypatch.setattr("streamv2v_cli.bench.arithmetic._SIDE", {"cpu": 128})
+    monkeypatch.setattr(ticks, "matmul_peak", lambda device, dtype: 1e12)
 
 
 @pytest.mark.parametrize("lookahead", [1, 2])
@@ -109,8 +109,12 @@ def test_ticks(lookahead: int) -> None:
 
 
 def test_random_weights_keep_the_numbers_finite() -> None:
-    unet = random_model._filled(lambda: tiny_unet().from_config(tiny_unet().config), CPU, torch.float32)
-    again = random_model._filled(lambda: tiny_unet().from_config(tiny_unet().config), CPU, torch.float32)
+    unet = random_model.random_weights(
+        lambda: tiny_unet().from_config(tiny_unet().config), CPU, torch.float32
+    )
+    again = random_model.random_weights(
+        lambda: tiny_unet().from_config(tiny_unet().config), CPU, torch.float32
+    )
     source = torch.Generator().manual_seed(0)
     given = torch.randn(1, 4, 8, 8, generator=source), 399, torch.randn(1, 77, 16, generator=source)
     with torch.no_grad():

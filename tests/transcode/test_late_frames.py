@@ -246,7 +246,7 @@ def test_a_processor_copies_at_once() -> None:
 
 
 @pytest.mark.needs_cuda
-def test_a_gpu_is_not_waited_for() -> None:
+def test_a_gpu_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the batch is full, only fetching pixels makes the host wait; the pictures are the same."""
     results = []
     for way in (DirectTransfers, CudaTransfers):
@@ -254,8 +254,8 @@ def test_a_gpu_is_not_waited_for() -> None:
         model.device = torch.device("cuda")
         for part in (model.unet, model.vae, model.text_encoder):
             part.to("cuda")
+        monkeypatch.setattr(translator, "make_transfers", way)
         subject = Translator(model, settings(steps=2))
-        subject._transfers = way(model.device)
         out: list[Frame] = []
         frames = clip(12)
         for number, frame in enumerate(frames):

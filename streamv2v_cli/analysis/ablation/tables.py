@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.metrics.clip import ClipScore
     from streamv2v_cli.models.model import Model
 
-__all__ = ["TABLES", "Cell", "Table", "Variant", "changed", "measure", "own_table", "table_of"]
+__all__ = ["TABLES", "Cell", "FrameClock", "Table", "Variant", "changed", "measure", "own_table", "table_of"]
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def measure(
             open_video(video, Trim(frames=frames)) as source,
             Progress(source.info.frame_count, enabled=progress) as display,
         ):
-            clock = _Clock(model.device)
+            clock = FrameClock(model.device)
             for before, after, cut in _restyled(frames_of(source), translator, settings, clock):
                 comparison.push(before, after, cut=cut)
                 if clip is not None:
@@ -232,7 +232,9 @@ def measure(
     return Cell(count, 1000 * clock.seconds / count, bank_bytes, clock.gpu_bytes, figures)
 
 
-def _restyled(frames: Iterator[Frame], translator: Any, settings: Settings, clock: _Clock) -> Iterator[Any]:
+def _restyled(
+    frames: Iterator[Frame], translator: Any, settings: Settings, clock: FrameClock
+) -> Iterator[Any]:
     """Pixels before, pixels after, and whether a scene begins, for each frame in order."""
     waiting: deque[tuple[Any, bool]] = deque()
     detector = CutDetector()
@@ -253,13 +255,16 @@ def _restyled(frames: Iterator[Frame], translator: Any, settings: Settings, cloc
         yield pixels, done.pixels, begins
 
 
-class _Clock:
+class FrameClock:
     """Adds up the time of calls that give frames, until their pixels are there.
 
     Attributes:
         seconds: what they took.
         gpu_bytes: most memory that was taken on the GPU during one of them, and not by what measures in between;
             None without a GPU.
+
+    Args:
+        device: that the frames are computed on.
     """
 
     def __init__(self, device: Any) -> None:
@@ -267,6 +272,7 @@ class _Clock:
         self.gpu_bytes = 0 if device.type == "cuda" else None
 
     def timed(self, call: Callable[[], list[Frame]]) -> list[Frame]:
+        """What `call` gives, once its pixels are there."""
         import torch
 
         if self.gpu_bytes is not None:

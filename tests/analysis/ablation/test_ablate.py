@@ -15,7 +15,7 @@ from helpers.tiny import make_tiny_pipeline
 from helpers.tiny_raft import hide_torchvision, install_tiny_raft, save_tiny_raft
 
 from streamv2v_cli.analysis.ablation.cache import CellFile
-from streamv2v_cli.analysis.ablation.tables import TABLES, Cell, _Clock, changed, table_of
+from streamv2v_cli.analysis.ablation.tables import TABLES, Cell, FrameClock, changed, table_of
 from streamv2v_cli.settings.schema import Settings
 
 FRAMES = 6
@@ -158,13 +158,13 @@ def test_memory_on_the_gpu_is_that_of_the_model_alone(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: most)
-    clock = _Clock(torch.device("cuda"))
+    clock = FrameClock(torch.device("cuda"))
     use(90)  # the warm-up
     for model, measuring in ((5, 100), (7, 100), (6, 100)):
         clock.timed(lambda size=model: use(size))
         use(measuring)
     assert clock.gpu_bytes == 7
-    clock = _Clock(torch.device("cpu"))
+    clock = FrameClock(torch.device("cpu"))
     clock.timed(list)
     assert clock.gpu_bytes is None
 

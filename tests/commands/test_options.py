@@ -81,7 +81,7 @@ def test_a_flag_sets_its_key_and_nothing_else(given, key, name):
     _, seen = given(name, SAMPLES[key])
     request = seen["request"]
     assert request.flags == {key: (name if name.startswith("--") else FLAGS[key].names[0], SAMPLES[key])}
-    resolved = request.resolve()
+    resolved = request.resolve(recommend=False)
     defaults = {name: item.default for name, item in keys().items()}
     changed = {name for name, value in values_of(resolved.settings).items() if value != defaults[name]}
     assert changed == {key}

@@ -120,11 +120,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resul
 
 
 @pytest.fixture
-def passthrough(streamv2v: Callable[..., Result]) -> Callable[..., Result]:
+def passthrough(here: Callable[..., Result]) -> Callable[..., Result]:
     """`streamv2v run --translator passthrough` with further arguments."""
-    return lambda *arguments: streamv2v(
-        "run", "--translator", "passthrough", "--preset", "ultrafast", *arguments
-    )
+    return lambda *arguments: here("run", "--translator", "passthrough", "--preset", "ultrafast", *arguments)
 
 
 @pytest.fixture

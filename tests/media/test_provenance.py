@@ -18,40 +18,40 @@ Run = Callable[..., Any]
     "extension",
     ["mp4", "mov", "mkv", "webm", "avi", "nut"],
 )
-def test_settings_are_read_back(extension: str, clip: Path, streamv2v: Run) -> None:
-    made = streamv2v(
+def test_settings_are_read_back(extension: str, clip: Path, here: Run) -> None:
+    made = here(
         *("run", clip, "--translator", "passthrough", "-o", f"out.{extension}", "--frames", 2),
         *("--prompt", 'a "größer" wolf', "--seed", 7, "--set", "bank.fuse.layers=[mid]", "--strength", 0.5),
     )
     assert made.code == 0, made.err
-    shown = streamv2v("config", "show", "--config", f"out.{extension}")
+    shown = here("config", "show", "--config", f"out.{extension}")
     settings = yaml.safe_load(shown.out)
     assert (settings["prompt"], settings["seed"]) == ('a "größer" wolf', 7)
     assert (settings["bank"]["fuse"]["layers"], settings["diffusion"]["strength"]) == (["mid"], 0.5)
     assert settings["translator"] == "passthrough"
-    origins = streamv2v("config", "show", f"out.{extension}", "--seed", 8, "--origin").out
+    origins = here("config", "show", f"out.{extension}", "--seed", 8, "--origin").out
     assert f"(video out.{extension})" in origins
     assert "8  (--seed)" in origins
 
 
 def test_a_run_made_again_is_equal_and_may_use_another_container(
-    clip: Path, streamv2v: Run, tmp_path: Path
+    clip: Path, here: Run, tmp_path: Path
 ) -> None:
-    made = streamv2v("run", clip, "--translator", "passthrough", "-o", "a.mp4", "--preset", "ultrafast")
+    made = here("run", clip, "--translator", "passthrough", "-o", "a.mp4", "--preset", "ultrafast")
     assert made.code == 0
-    assert streamv2v("run", clip, "--config", "a.mp4", "-o", "b.mp4").code == 0
+    assert here("run", clip, "--config", "a.mp4", "-o", "b.mp4").code == 0
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
-    plain = streamv2v("run", clip, "--translator", "passthrough", "-o", "c.mp4", "--frames", 2)
+    plain = here("run", clip, "--translator", "passthrough", "-o", "c.mp4", "--frames", 2)
     assert plain.code == 0
-    assert streamv2v("run", clip, "--config", "c.mp4", "-o", "d.webm", "--frames", 2).code == 0
+    assert here("run", clip, "--config", "c.mp4", "-o", "d.webm", "--frames", 2).code == 0
 
 
-def test_a_video_of_others_says_nothing(clip: Path, streamv2v: Run, tmp_path: Path) -> None:
-    result = streamv2v("config", "show", "--config", clip)
+def test_a_video_of_others_says_nothing(clip: Path, here: Run, tmp_path: Path) -> None:
+    result = here("config", "show", "--config", clip)
     assert (result.code, result.out) == (2, "")
     assert "does not say how it was made" in result.err
     (tmp_path / "text.mp4").write_text("seed: 3")
-    assert "cannot be opened" in streamv2v("config", "show", "text.mp4").err
+    assert "cannot be opened" in here("config", "show", "text.mp4").err
 
 
 def test_no_metadata_is_none_at_all(passthrough: Run, tmp_path: Path) -> None:

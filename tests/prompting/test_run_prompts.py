@@ -35,7 +35,7 @@ def script(tmp_path: Path) -> Path:
 
 
 def test_a_script_is_told_named_after_and_recorded(
-    clip: Path, script: Path, passthrough: Run, streamv2v: Run, tmp_path: Path
+    clip: Path, script: Path, passthrough: Run, here: Run, tmp_path: Path
 ) -> None:
     result = passthrough(clip, "--prompts", "p.yaml", "--json", "events", "-v")
     assert (result.code, result.out) == (0, "clip_groer-wolf.mp4\n")
@@ -50,7 +50,7 @@ def test_a_script_is_told_named_after_and_recorded(
     comment = json.loads(look(tmp_path / "clip_groer-wolf.mp4").metadata["comment"])
     assert comment["prompts"][1] == {"time": 0.2, "prompt": "pixel art", "transition": "slerp", "over": 0.4}
     assert comment["settings"]["diffusion"]["strength"] == 0.5
-    shown = streamv2v("config", "show", "--config", "clip_groer-wolf.mp4")
+    shown = here("config", "show", "--config", "clip_groer-wolf.mp4")
     assert "prompt: Größer wolf" in shown.out
 
 
@@ -68,8 +68,8 @@ def test_times_count_from_the_first_frame_that_is_taken(
         assert frames == [5, 18][: 1 + number]
 
 
-def test_a_dry_run_lists_the_entries(clip: Path, script: Path, streamv2v: Run) -> None:
-    result = streamv2v("run", clip, "--prompts", "p.yaml", "--dry-run")
+def test_a_dry_run_lists_the_entries(clip: Path, script: Path, here: Run) -> None:
+    result = here("run", clip, "--prompts", "p.yaml", "--dry-run")
     assert result.code == 0, result.err
     assert result.out.endswith(
         "--prompts p.yaml\n"
@@ -98,11 +98,11 @@ def test_a_dry_run_lists_the_entries(clip: Path, script: Path, streamv2v: Run) -
     ],
 )
 def test_mistakes(
-    clip: Path, script: Path, streamv2v: Run, tmp_path: Path, arguments: tuple[str, ...], words: str
+    clip: Path, script: Path, here: Run, tmp_path: Path, arguments: tuple[str, ...], words: str
 ) -> None:
     (tmp_path / "p.txt").write_text("comic")
     (tmp_path / "empty.txt").write_text("\n")
-    result = streamv2v("run", clip, *arguments)
+    result = here("run", clip, *arguments)
     assert (result.code, result.out) == (2, "")
     assert words in result.err
     assert "Traceback" not in result.err

@@ -36,8 +36,8 @@ def test_side_by_side_in_another_size_keeps_the_aspect(passthrough: Run, tmp_pat
     assert after.aspect == Fraction(2, 3) * Fraction(64, 48) / Fraction(33, 24)
 
 
-def test_side_by_side_in_a_batch(batch_folder: Path, streamv2v: Run, tmp_path: Path) -> None:
-    result = streamv2v(
+def test_side_by_side_in_a_batch(batch_folder: Path, here: Run, tmp_path: Path) -> None:
+    result = here(
         "batch",
         batch_folder,
         "--translator",
@@ -88,9 +88,9 @@ def test_hdr(mode: str, grey: int, tags: tuple[int, ...], passthrough: Run, tmp_
     assert abs(int(after.pixels[0][24, 32, 1]) - grey) <= 2
 
 
-def test_probe_and_the_plan_tell_what_is_done(streamv2v: Run, passthrough: Run, tmp_path: Path) -> None:
+def test_probe_and_the_plan_tell_what_is_done(here: Run, passthrough: Run, tmp_path: Path) -> None:
     source = hdr_clip(tmp_path / "in.mkv")
-    found = json.loads(streamv2v("probe", source, "--json").out)
+    found = json.loads(here("probe", source, "--json").out)
     assert (found["video"]["hdr"], found["video"]["interlaced"], found["video"]["transparent"]) == (
         "PQ",
         False,
@@ -100,7 +100,7 @@ def test_probe_and_the_plan_tell_what_is_done(streamv2v: Run, passthrough: Run, 
     said = "\n".join(found["preparation"])
     assert "HDR (PQ, up to 1000 cd/m2)" in said
     assert "10 bits" in said
-    assert "HDR (PQ" in streamv2v("probe", source).out
+    assert "HDR (PQ" in here("probe", source).out
     plan = passthrough(source, "--dry-run", "-o", "out.mp4").out
     assert "mapped to SDR BT.709" in plan
     assert "10 bits a colour" in plan

@@ -14,13 +14,13 @@ from helpers.clips import make_clip
 Run = Callable[..., Any]
 
 
-def probed(streamv2v: Run, *arguments: object) -> Any:
-    result = streamv2v("probe", *arguments, "--json")
+def probed(here: Run, *arguments: object) -> Any:
+    result = here("probe", *arguments, "--json")
     assert (result.code, result.err) == (0, ""), result.err
     return json.loads(result.out)
 
 
-def test_what_is_known_of_a_clip(streamv2v: Run, tmp_path: Path) -> None:
+def test_what_is_known_of_a_clip(here: Run, tmp_path: Path) -> None:
     chapters = [
         {"id": 1, "start": 0, "end": 480, "time_base": Fraction(1, 1000), "metadata": {"title": "One"}},
         {"id": 2, "start": 480, "end": 960, "time_base": Fraction(1, 1000), "metadata": {"title": "Two"}},
@@ -34,7 +34,7 @@ def test_what_is_known_of_a_clip(streamv2v: Run, tmp_path: Path) -> None:
         tags=(1, 1, 1, 1),
         metadata={"title": "A clip"},
     )
-    found = probed(streamv2v, clip)
+    found = probed(here, clip)
     assert found["container"].startswith("mov")
     assert abs(found["duration"] - 1.0) < 0.2
     assert found["start"] == 0
@@ -64,12 +64,12 @@ def test_what_is_known_of_a_clip(streamv2v: Run, tmp_path: Path) -> None:
     assert found["damage"] == []
 
 
-def test_what_is_assumed_is_said(streamv2v: Run, tmp_path: Path) -> None:
-    found = probed(streamv2v, make_clip(tmp_path / "small.mkv", pts=(0, 512, 1024)))
+def test_what_is_assumed_is_said(here: Run, tmp_path: Path) -> None:
+    found = probed(here, make_clip(tmp_path / "small.mkv", pts=(0, 512, 1024)))
     assert not found["video"]["colour"]["tagged"]
     assert any("BT.601 is assumed" in sentence for sentence in found["assumptions"])
     large = make_clip(tmp_path / "large.mkv", size=(64, 720), pts=(0, 512), picture=_tall)
-    assert any("BT.709 is assumed" in sentence for sentence in probed(streamv2v, large)["assumptions"])
+    assert any("BT.709 is assumed" in sentence for sentence in probed(here, large)["assumptions"])
 
 
 def _tall(_: int) -> Any:
@@ -78,38 +78,38 @@ def _tall(_: int) -> Any:
     return np.zeros((720, 64, 3), np.uint8)
 
 
-def test_a_variable_rate_is_seen(streamv2v: Run, tmp_path: Path) -> None:
+def test_a_variable_rate_is_seen(here: Run, tmp_path: Path) -> None:
     uneven = (0, 512, 1024, 3000, 3100, 4000)
-    assert probed(streamv2v, make_clip(tmp_path / "v.mp4", pts=uneven))["video"]["variable_rate"] is True
+    assert probed(here, make_clip(tmp_path / "v.mp4", pts=uneven))["video"]["variable_rate"] is True
     thirds = [round(index * 1000 / 30) for index in range(40)]
     even = make_clip(tmp_path / "c.mkv", pts=thirds, time_base=Fraction(1, 1000), rate=Fraction(30))
-    assert probed(streamv2v, even)["video"]["variable_rate"] is False
+    assert probed(here, even)["video"]["variable_rate"] is False
     one = make_clip(tmp_path / "one.mp4", pts=(0,))
-    assert probed(streamv2v, one)["video"]["variable_rate"] is None
+    assert probed(here, one)["video"]["variable_rate"] is None
 
 
-def test_a_scan_counts_and_finds_damage(streamv2v: Run, tmp_path: Path) -> None:
+def test_a_scan_counts_and_finds_damage(here: Run, tmp_path: Path) -> None:
     options = {"preset": "ultrafast", "g": "1"}
     clip = make_clip(tmp_path / "clip.mkv", pts=range(0, 512 * 100, 512), options=options)
-    assert probed(streamv2v, clip, "--scan")["video"]["frames_counted"] == 100
+    assert probed(here, clip, "--scan")["video"]["frames_counted"] == 100
     clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
-    result = streamv2v("probe", clip, "--scan", "--json")
+    result = here("probe", clip, "--scan", "--json")
     assert result.code == 3
     found = json.loads(result.out)
     assert 30 < found["video"]["frames_counted"] < 70
     assert "are missing" in found["damage"][0]
-    assert "damage     The input is damaged" in streamv2v("probe", clip, "--scan").out
+    assert "damage     The input is damaged" in here("probe", clip, "--scan").out
 
 
-def test_a_late_start_is_no_damage(streamv2v: Run, tmp_path: Path) -> None:
+def test_a_late_start_is_no_damage(here: Run, tmp_path: Path) -> None:
     for name in ("late.mkv", "late.mp4", "late.nut"):
         clip = make_clip(tmp_path / name, pts=range(25600, 25600 + 512 * 24, 512))
-        found = probed(streamv2v, clip, "--scan")
+        found = probed(here, clip, "--scan")
         assert (found["damage"], found["start"]) == ([], 2.0), name
 
 
-def test_as_text(streamv2v: Run, clip: Path) -> None:
-    result = streamv2v("probe", clip)
+def test_as_text(here: Run, clip: Path) -> None:
+    result = here("probe", clip)
     assert (result.code, result.err) == (0, "")
     rows = [line.split(maxsplit=1) for line in result.out.splitlines()]
     assert ["size", "64x48, upright"] in rows
@@ -118,15 +118,15 @@ def test_as_text(streamv2v: Run, clip: Path) -> None:
     assert ["stream", "#1 audio aac 48000 Hz stereo"] in rows
 
 
-def test_what_is_no_video(streamv2v: Run, tmp_path: Path) -> None:
-    result = streamv2v("probe", "missing.mp4")
+def test_what_is_no_video(here: Run, tmp_path: Path) -> None:
+    result = here("probe", "missing.mp4")
     assert (result.code, result.out) == (1, "")
     assert "no such file" in result.err
     (tmp_path / "text.mp4").write_text("hello")
-    assert streamv2v("probe", "text.mp4").code == 1
+    assert here("probe", "text.mp4").code == 1
 
 
-def test_an_input_that_says_nothing_itself(streamv2v: Run, tmp_path: Path) -> None:
+def test_an_input_that_says_nothing_itself(here: Run, tmp_path: Path) -> None:
     (tmp_path / "clip.raw").write_bytes(bytes(64 * 48 * 3 * 10))
     raw = [
         "--input-format",
@@ -138,20 +138,20 @@ def test_an_input_that_says_nothing_itself(streamv2v: Run, tmp_path: Path) -> No
         "--input-pix-fmt",
         "rgb24",
     ]
-    found = probed(streamv2v, "clip.raw", *raw, "--scan")
+    found = probed(here, "clip.raw", *raw, "--scan")
     assert (found["video"]["width"], found["video"]["rate"]) == (64, "10/1")
     assert found["video"]["frames_counted"] == 10
-    assert probed(streamv2v, "clip.raw", *raw)["video"]["variable_rate"] is False
-    result = streamv2v("probe", "clip.raw", "--input-size", "64x48")
+    assert probed(here, "clip.raw", *raw)["video"]["variable_rate"] is False
+    result = here("probe", "clip.raw", "--input-size", "64x48")
     assert (result.code, "--input-size has no meaning" in result.err) == (2, True)
 
 
-def test_a_mute_server_is_waited_for_as_long_as_asked(streamv2v: Run) -> None:
+def test_a_mute_server_is_waited_for_as_long_as_asked(here: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"rtsp://joe:hush@127.0.0.1:{mute.getsockname()[1]}/x"
-        result = streamv2v("probe", url, "--timeout", 1, "--rtsp-transport", "tcp")
+        result = here("probe", url, "--timeout", 1, "--rtsp-transport", "tcp")
     assert (result.code, result.out) == (1, "")
     assert result.err.endswith("cannot be opened: nothing came within 1 s.\n")
     assert "hush" not in result.err
-    result = streamv2v("probe", url, "--rtsp-transport", "carrier")
+    result = here("probe", url, "--rtsp-transport", "carrier")
     assert (result.code, "must be one of tcp" in result.err) == (2, True)

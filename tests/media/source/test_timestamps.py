@@ -1,113 +1,128 @@
-"""As many frames as before, each at its own time, in every container."""
+"""Timestamps of files that cannot be right, and clocks that jump."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
-from helpers.clips import TICK, look, make_clip
+from helpers.clips import make_clip
 
-VARIABLE = (0, 512, 1500, 1600, 4000, 4100, 9000, 9512)
-VARIABLE_DURATIONS = (512, 988, 100, 2400, 100, 4900, 512, 3333)
-B_FRAMES = {"preset": "ultrafast", "bf": "3", "crf": "10"}
-NO_B_FRAMES = {"preset": "ultrafast", "bf": "0", "crf": "10"}
-TIMELINES: dict[str, dict[str, Any]] = {
-    "constant": {"options": NO_B_FRAMES},
-    "b-frames": {"options": B_FRAMES},
-    "variable": {"pts": VARIABLE, "durations": VARIABLE_DURATIONS, "options": NO_B_FRAMES},
-    "variable-b-frames": {"pts": VARIABLE, "durations": VARIABLE_DURATIONS, "options": B_FRAMES},
-    "late-start": {"pts": tuple(range(13760, 13760 + 24 * 512, 512))},
-    "one-frame": {"pts": (0,)},
-}
+from streamv2v_cli.media.ffmpeg import time_of
+from streamv2v_cli.media.source.timestamps import Continuity, TimestampRepair
+
+TICK = Fraction(1, 100)
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm", ".nut", ".ts"])
-@pytest.mark.parametrize("timeline", TIMELINES)
-def test_frames_keep_their_times(
-    timeline: str, suffix: str, tmp_path: Path, rewrite: Callable[..., Any]
-) -> None:
-    source = make_clip(tmp_path / "in.mp4", **TIMELINES[timeline])
-    rewrite(source, tmp_path / f"out{suffix}")
-    before, after = look(source), look(tmp_path / f"out{suffix}")
-    assert after.numbers == before.numbers == list(range(len(before.times)))
-    # Transport streams and NUT know no negative decoding times, so all streams together may begin later there.
-    shift = after.times[0] - before.times[0] if suffix in (".ts", ".nut") else Fraction(0)
-    assert 0 <= shift < Fraction(1, 2)
-    errors = [abs(new - old - shift) for new, old in zip(after.times, before.times, strict=True)]
-    assert max(errors) <= after.tick
+@dataclass
+class Picture:
+    pts: int | None
+    duration: int = 4
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
-@pytest.mark.parametrize("timeline", ["constant", "b-frames", "variable", "variable-b-frames", "one-frame"])
-def test_the_last_frame_keeps_its_duration(
-    timeline: str, suffix: str, tmp_path: Path, rewrite: Callable[..., Any]
-) -> None:
-    keys = TIMELINES[timeline]
-    # With B-frames PyAV's own file has a wrong end; Matroska's header has the right one.
-    source = make_clip(tmp_path / "in.mkv", **keys)
-    rewrite(source, tmp_path / f"out{suffix}")
-    last = keys.get("pts", tuple(range(0, 512 * 24, 512)))[-1]
-    end = (last + keys.get("durations", (512,))[-1]) * TICK
-    assert look(tmp_path / f"out{suffix}").last_end == pytest.approx(float(end), abs=0.0015)
+def settle(times: list[int | None]) -> tuple[list[int | None], int]:
+    """What becomes of pictures that last 4 ticks, and how many were moved."""
+    repair = TimestampRepair(TICK, 4 * TICK, time_of)
+    return [picture.pts for picture in repair.settled(Picture(time) for time in times)], repair.moved
 
 
-@pytest.mark.parametrize("container", ["mp4", "mov", "mkv", "ts", "avi", "nut"])
-def test_sources_of_any_container(container: str, tmp_path: Path, rewrite: Callable[..., Any]) -> None:
-    codec = {"codec": "mpeg4", "options": {}, "time_base": Fraction(1, 25), "pts": range(20)}
-    source = make_clip(
-        tmp_path / f"in.{container}", **(codec if container == "avi" else {"pts": range(0, 10240, 512)})
-    )
-    before = look(source)
-    rewrite(source, tmp_path / "out.mp4")
-    after = look(tmp_path / "out.mp4")
-    assert after.numbers == list(range(20))
-    assert after.times == before.times
-    assert after.tick == before.tick or after.tick < Fraction(1, 10000)
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [
+        ([0, 4, 8, 12], [0, 4, 8, 12], 0),
+        ([0, 4, 900_000, 12, 16], [0, 4, 8, 12, 16], 1),
+        ([1000, 1004, 0, 1012, 1016], [1000, 1004, 1008, 1012, 1016], 1),
+        # A pause is one, and so is another recording.
+        ([0, 4, 900_000, 900_004], [0, 4, 900_000, 900_004], 0),
+        ([9000, 9004, 0, 4, 8], [9000, 9004, 0, 4, 8], 0),
+        # A slide show.
+        ([0, 6000, 12_000, 18_000], [0, 6000, 12_000, 18_000], 0),
+        # One is not asked about the last one, nor about one without a time.
+        ([0, 4, 900_000], [0, 4, 900_000], 0),
+        ([0, None, 8, 5, 12], [0, None, 8, 5, 12], 0),
+    ],
+)
+def test_a_stray_is_put_in_its_place(before: list[Any], after: list[Any], moved: int) -> None:
+    assert settle(before) == (after, moved)
 
 
-def test_avi_keeps_a_constant_rate(tmp_path: Path, rewrite: Callable[..., Any]) -> None:
-    source = make_clip(tmp_path / "in.mp4")
-    rewrite(source, tmp_path / "out.avi")
-    after = look(tmp_path / "out.avi")
-    assert after.numbers == list(range(24))
-    assert after.times == look(source).times
+@pytest.fixture
+def sound(tmp_path: Path) -> Iterator[list[Any]]:
+    """Packets of sound, 1536/48000 s each."""
+    path = make_clip(tmp_path / "in.mkv", tones=(0.0,), audio_codec="ac3")
+    with av.open(str(path)) as container:
+        yield [packet for packet in container.demux(audio=0) if packet.dts is not None]
 
 
-def test_timestamps_that_stand_still_or_are_missing_are_repaired(tmp_path: Path) -> None:
-    from streamv2v_cli.frame import Frame
-    from streamv2v_cli.media.source.file import FileSource
-
-    source = make_clip(tmp_path / "in.h264", format="h264", pts=tuple(range(0, 512 * 5, 512)))
-    with FileSource(source) as opened:
-        pts = [item.pts for item in opened if isinstance(item, Frame)]
-    assert len(pts) == 5
-    assert pts == sorted(set(pts))
+def test_a_stray_packet_of_sound(sound: list[Any]) -> None:
+    times = [packet.dts for packet in sound]
+    sound[5].dts = sound[5].pts = 500_000
+    repair = TimestampRepair(TICK, 4 * TICK, time_of)
+    given = list(repair.increasing(repair.settled(iter(sound))))
+    assert [packet.dts for packet in given] == [pytest.approx(time, abs=2) for time in times]
+    assert (repair.moved, repair.left_out) == (1, 0)
 
 
-def test_rounding_is_mentioned_where_it_matters(
-    tmp_path: Path, rewrite: Callable[..., Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    even, uneven = (
-        make_clip(tmp_path / "even.mp4"),
-        make_clip(tmp_path / "uneven.mp4", **TIMELINES["variable"]),
-    )
-    with caplog.at_level(logging.INFO, "streamv2v_cli.media.sink.file"):
-        rewrite(even, tmp_path / "even.mkv")
-        rewrite(uneven, tmp_path / "uneven.nut")
-        assert "rounds" not in caplog.text
-        rewrite(uneven, tmp_path / "uneven.mkv")
-    assert caplog.text.count("rounds the frames' times to 1 ms") == 1
+def test_sound_that_goes_back_is_left_out(sound: list[Any]) -> None:
+    times = [packet.dts for packet in sound]
+    repeated = [*sound[:12], *(_again(sound, 4, 8)), *sound[12:]]
+    repair = TimestampRepair(TICK, 4 * TICK, time_of)
+    given = list(repair.increasing(repair.settled(iter(repeated))))
+    assert [packet.dts for packet in given] == times
+    assert (repair.moved, repair.left_out) == (0, 4)
 
 
-@pytest.mark.parametrize("options", [B_FRAMES, NO_B_FRAMES], ids=["b-frames", "none"])
-def test_nut_holds_times_from_zero_as_they_are(
-    options: dict[str, str], tmp_path: Path, rewrite: Callable[..., Any]
-) -> None:
-    source = make_clip(tmp_path / "in.mkv", options=options, time_base=Fraction(1, 25), pts=range(24))
-    rewrite(source, tmp_path / "out.nut")
-    after = look(tmp_path / "out.nut")
-    assert [abs(time - Fraction(n, 25)) <= after.tick for n, time in enumerate(after.times)] == [True] * 24
+def _again(sound: list[Any], begin: int, end: int) -> list[Any]:
+    copies = []
+    for packet in sound[begin:end]:
+        copy = av.Packet(bytes(packet))
+        copy.stream, copy.time_base = packet.stream, packet.time_base
+        copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+        copies.append(copy)
+    return copies
+
+
+def test_sound_that_goes_back_by_a_tick_is_moved(sound: list[Any]) -> None:
+    sound[7].dts = sound[7].pts = sound[6].dts
+    repair = TimestampRepair(TICK, 4 * TICK, time_of)
+    given = [packet.dts for packet in repair.increasing(iter(sound))]
+    assert given[7] == given[6] + 1
+    assert (repair.moved, repair.left_out, len(given)) == (1, 0, len(sound))
+
+
+def packet(time: float) -> Any:
+    one = av.Packet(1)
+    one.pts = one.dts = round(time * 1000)
+    one.time_base = Fraction(1, 1000)
+    return one
+
+
+def continued(items: list[Any]) -> list[Any]:
+    continuity = Continuity(TICK, 4 * TICK, time_of)
+    return [item.pts for item in continuity(iter(items))]
+
+
+def test_what_is_continuous_stays() -> None:
+    items = [Picture(7), packet(0.1), Picture(11), Picture(None), Picture(900), packet(8), Picture(904)]
+    assert continued(items) == [7, 100, 11, None, 900, 8000, 904]
+
+
+@pytest.mark.parametrize("jump", [-500_000, 500_000])
+def test_a_jump_is_no_gap(jump: int, caplog: pytest.LogCaptureFixture) -> None:
+    before = [Picture(600_000), Picture(600_004)]
+    after = [Picture(600_008 + jump), Picture(600_012 + jump)]
+    assert continued(before + after) == [600_000, 600_004, 600_008, 600_012]
+    assert f"jumped by {jump / 100:.1f} s" in caplog.text
+
+
+def test_sound_belongs_to_the_clock_that_it_is_near_to() -> None:
+    items = [
+        *(Picture(0), packet(0.0), Picture(4), packet(9000.04), Picture(900_008)),
+        *(packet(9000.1), packet(0.1), packet(4711.0), Picture(900_012)),
+    ]
+    # The sound of the new clock that comes before its first picture is left out, and so is that of no clock.
+    assert continued(items) == [0, 0, 4, 8, 100, 100, 12]

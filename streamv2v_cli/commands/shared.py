@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.settings.values import rate_of
+from streamv2v_cli.settings.values import USUAL_RATE, rate_of
 
 if TYPE_CHECKING:
     from streamv2v_cli.settings.resolve import Resolved
@@ -68,8 +68,8 @@ InputRate = Annotated[
     typer.Option(
         "--input-rate",
         metavar="FPS",
-        help="Frames a second of raw video and of images (25 if not said), or what a camera is asked for, such "
-        "as 25 or 30000/1001.",
+        help=f"Frames a second of raw video and of images ({USUAL_RATE} if not said), or what a camera is asked for, "
+        "such as 25 or 30000/1001.",
         show_default=False,
         rich_help_panel=_INPUT,
     ),

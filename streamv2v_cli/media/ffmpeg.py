@@ -22,9 +22,12 @@ __all__ = [
     "MOST_PIXELS",
     "describe",
     "describe_connection",
+    "end_of",
     "hide_password",
     "is_cover",
     "last_message",
+    "rescale_packet",
+    "shift_packet",
     "time_of",
 ]
 
@@ -147,6 +150,32 @@ def time_of(packet: Packet[Any]) -> Fraction:
     """When a packet is shown or heard, in seconds; 0 for one without timestamps."""
     pts = packet.pts if packet.pts is not None else packet.dts
     return Fraction(0) if pts is None else pts * Fraction(packet.time_base)
+
+
+def end_of(packet: Packet[Any]) -> Fraction:
+    """When a packet is no longer shown or heard, in seconds."""
+    return time_of(packet) + (packet.duration or 0) * Fraction(packet.time_base)
+
+
+def shift_packet(packet: Packet[Any], seconds: Fraction) -> None:
+    """Move a packet in time, by the nearest number of its ticks."""
+    ticks = round(seconds / Fraction(packet.time_base))
+    if packet.dts is not None:
+        packet.dts += ticks
+    if packet.pts is not None:
+        packet.pts += ticks
+
+
+def rescale_packet(packet: Packet[Any], time_base: Fraction) -> None:
+    """Count the times of a packet in other ticks of so many seconds."""
+    scale = Fraction(packet.time_base) / time_base
+    if packet.dts is not None:
+        packet.dts = round(packet.dts * scale)
+    if packet.pts is not None:
+        packet.pts = round(packet.pts * scale)
+    if packet.duration is not None:
+        packet.duration = round(packet.duration * scale)
+    packet.time_base = time_base
 
 
 def is_cover(stream: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Frame rates as people write them."""
+"""Values as people write them, and the frame rate where nobody says one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ from fractions import Fraction
 
 from streamv2v_cli.errors import UsageError
 
-__all__ = ["IMAGE_EXTENSIONS", "NAMES", "WRITTEN_IMAGES", "colour_value", "rate_of", "seconds_of"]
+__all__ = [
+    "IMAGE_EXTENSIONS",
+    "NAMES",
+    "USUAL_RATE",
+    "WRITTEN_IMAGES",
+    "colour_value",
+    "rate_of",
+    "seconds_of",
+]
 
 _LARGEST = 1000
+USUAL_RATE = Fraction(25)
+"""Frames a second, where an input has no rate and nobody says one."""
 
 
 def rate_of(text: str) -> Fraction:

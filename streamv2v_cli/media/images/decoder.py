@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import av
 from av.codec.context import CodecContext
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from streamv2v_cli.media.ffmpeg import MOST_PIXELS
-from streamv2v_cli.media.images.exif import exif_orientation
+from streamv2v_cli.media.images.metadata import orientation_in
 from streamv2v_cli.media.picture.colour import BT470BG, FULL, RGB, RgbReader, colour_of
-from streamv2v_cli.media.picture.orientation import Orientation
+from streamv2v_cli.media.picture.orientation import UPRIGHT, Orientation
 
 __all__ = ["ImageDecoder"]
 
@@ -30,6 +31,7 @@ _SIGNATURES = (
 )
 _OPTIONS = {"exr": {"apply_trc": "iec61966_2_1"}}
 """The linear light of OpenEXR as sRGB."""
+_PNG_EXIF = b"eXIf"
 _NO_IMAGE = "it is no image that FFmpeg knows"
 
 
@@ -57,20 +59,32 @@ class ImageDecoder:
         self.codec = next((codec for start, codec in _SIGNATURES if data.startswith(start)), "")
         if not self.codec:
             raise ValueError(_NO_IMAGE)
+        frame = self._decoded(data)
+        orientation = orientation_in(data)
+        aspect = self._contexts[self.codec].sample_aspect_ratio
+        self.sample_aspect_ratio = 1 / aspect if aspect and orientation.transposed else aspect
+        return self._plain(_tagged(frame), orientation)
+
+    def _decoded(self, data: bytes) -> VideoFrame:
+        try:
+            return self._first_picture(data)
+        except av.error.InvalidDataError:
+            if self.codec != "png" or _PNG_EXIF not in data:
+                raise
+            # FFmpeg refuses the whole image for damaged Exif data; what it does not know, it skips.
+            return self._first_picture(data.replace(_PNG_EXIF, b"exIf", 1))
+
+    def _first_picture(self, data: bytes) -> VideoFrame:
         context = self._contexts.pop(self.codec, None) or self._new_context()
         packet = Packet(data)
         # The PNG decoder adds what is no keyframe to the picture before.
         packet.is_keyframe = True
-        frames = context.decode(packet)
+        frames: list[VideoFrame] = context.decode(packet)
         if not frames:
             raise ValueError("it holds no picture")
         # A decoder that failed is not used again.
         self._contexts[self.codec] = context
-        orientation = exif_orientation(data)
-        aspect = context.sample_aspect_ratio
-        turned = orientation is not None and orientation.transposed
-        self.sample_aspect_ratio = 1 / aspect if aspect and turned else aspect
-        return self._plain(_tagged(frames[0]), orientation)
+        return frames[0]
 
     def _new_context(self) -> Any:
         context = CodecContext.create(self.codec, "r")
@@ -79,14 +93,22 @@ class ImageDecoder:
         context.options = {"max_pixels": str(MOST_PIXELS), **_OPTIONS.get(self.codec, {})}
         return context
 
-    def _plain(self, frame: VideoFrame, orientation: Orientation | None) -> VideoFrame:
+    def _plain(self, frame: VideoFrame, orientation: Orientation) -> VideoFrame:
         """The picture upright; without its Exif data, at which PyAV fails."""
-        if orientation is None:
+        if orientation == UPRIGHT and _is_readable(frame):
             return frame
         if any(component.is_alpha for component in frame.format.components):
             return VideoFrame.from_ndarray(orientation.apply(frame.to_ndarray(format="rgba")), "rgba")
         pixels = self._read_rgb(frame, frame.width, frame.height)
         return VideoFrame.from_ndarray(orientation.apply(pixels), "rgb24")
+
+
+def _is_readable(frame: VideoFrame) -> bool:
+    """Whether PyAV knows all kinds of data that come with a frame; it does not know Exif."""
+    try:
+        return frame.side_data is not None
+    except ValueError:
+        return False
 
 
 def _tagged(frame: VideoFrame) -> VideoFrame:

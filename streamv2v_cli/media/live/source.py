@@ -15,15 +15,16 @@ from av.packet import Packet
 from streamv2v_cli.errors import MediaError
 from streamv2v_cli.frame import Closed, Connection, Discontinuity, Frame
 from streamv2v_cli.media.address import Address
-from streamv2v_cli.media.ffmpeg import time_of
+from streamv2v_cli.media.ffmpeg import shift_packet, time_of
 from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import SourceInfo
 from streamv2v_cli.media.live.queue import DropOldestQueue
-from streamv2v_cli.media.live.stitch import Timeline, shift_packet
+from streamv2v_cli.media.live.stitch import Timeline
 from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.media.source.inputs import InputOptions
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
+from streamv2v_cli.settings.values import USUAL_RATE
 
 __all__ = ["LiveSource", "open_source"]
 
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
 _TO_LEAVE = 1.0
 """Seconds that the reading thread is given to say goodbye to the other side."""
-_USUAL_RATE = 25
 _HALF_MILLISECOND = Fraction(1, 2000)
 
 
@@ -115,7 +115,7 @@ class LiveSource:
         self._current: FileSource | None = None
         self._first: FileSource | None = None
         self._timeline: Timeline
-        self._queue = DropOldestQueue(_USUAL_RATE)
+        self._queue = DropOldestQueue(round(USUAL_RATE))
         self._thread = threading.Thread(target=self._guarded, name="streamv2v-live", daemon=True)
         self._thread.start()
         try:
@@ -233,7 +233,7 @@ class LiveSource:
         self._first, info = source, source.info
         self.streams_to_copy, self.covers = source.streams_to_copy, source.covers
         self.info = replace(info, frame_count=self._frame_count(info), duration=None)
-        self._queue = DropOldestQueue(round(info.rate or _USUAL_RATE))
+        self._queue = DropOldestQueue(round(info.rate or USUAL_RATE))
         self._timeline = Timeline(self.info, source.streams_to_copy)
         self._opened.set()
         while source is not None:

@@ -11,13 +11,13 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.ffmpeg import time_of
+from streamv2v_cli.media.ffmpeg import shift_packet, time_of
 from streamv2v_cli.media.info import SourceInfo
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.source.file import FileSource
 
-__all__ = ["Timeline", "shift_packet"]
+__all__ = ["Timeline"]
 
 
 class Timeline:
@@ -103,15 +103,6 @@ class Timeline:
         self._heard[stream.index] = start
         packet.stream = stream
         return packet
-
-
-def shift_packet(packet: Packet[Any], seconds: Fraction) -> None:
-    """Move a packet in time."""
-    ticks = round(seconds / Fraction(packet.time_base))
-    if packet.dts is not None:
-        packet.dts += ticks
-    if packet.pts is not None:
-        packet.pts += ticks
 
 
 def _form(stream: Any) -> tuple[Any, ...]:

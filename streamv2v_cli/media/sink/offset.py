@@ -9,7 +9,7 @@ from typing import Any
 
 from av.packet import Packet
 
-from streamv2v_cli.media.ffmpeg import time_of
+from streamv2v_cli.media.ffmpeg import rescale_packet, shift_packet, time_of
 from streamv2v_cli.media.sink.containers import Container
 
 __all__ = ["OutputClock"]
@@ -82,24 +82,13 @@ class OutputClock:
 
     def _shifted(self, packet: Packet[Any]) -> Packet[Any]:
         if self.shift or self._container.not_below_zero == "pts":
-            _rescale(packet)  # a tick of the encoder's may be longer than the shift
-        ticks = round(self.shift / packet.time_base)
-        if packet.pts is not None:
-            packet.pts += ticks
-        if packet.dts is not None:
-            packet.dts += ticks
+            rescale_packet(
+                packet, packet.stream.time_base
+            )  # a tick of the encoder's may be longer than the shift
+        shift_packet(packet, self.shift)
         return packet
 
 
 def _time(packet: Packet[Any], kind: str) -> Fraction:
     time = packet.dts if kind == "dts" else packet.pts
     return time_of(packet) if time is None else time * Fraction(packet.time_base)
-
-
-def _rescale(packet: Packet[Any]) -> None:
-    """Count the times in ticks of the output's stream, which are finer than those that the encoder was given."""
-    scale = Fraction(packet.time_base) / packet.stream.time_base
-    for name in ("pts", "dts", "duration"):
-        if (value := getattr(packet, name)) is not None:
-            setattr(packet, name, round(value * scale))
-    packet.time_base = packet.stream.time_base

@@ -18,6 +18,7 @@ from streamv2v_cli.media.sink.destination import numbered_name
 from streamv2v_cli.media.sink.encoder import Picture, plan_encoder
 from streamv2v_cli.media.sink.plan import ImagePlan
 from streamv2v_cli.media.trim import Trim
+from streamv2v_cli.settings.values import USUAL_RATE
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.info import MediaSource
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Output
 
 __all__ = ["check_image_path", "plan_images"]
-
-_USUAL_RATE = Fraction(25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +164,7 @@ def _encoder(
         }
     )
     info = source.info
-    rate = info.rate or _USUAL_RATE
+    rate = info.rate or USUAL_RATE
     picture = Picture(
         *size,
         time_base=1 / rate,

@@ -29,6 +29,7 @@ from streamv2v_cli.media.sink.plan import OutputPlan
 from streamv2v_cli.media.sink.tracks import TrackPlan, plan_track
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.sizes import pair_size
+from streamv2v_cli.settings.values import USUAL_RATE
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.info import MediaSource, SourceInfo, StreamInfo
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["check_output_path", "default_output_path", "plan_output"]
 
 _SLUG_LENGTH = 40
-_DEFAULT_RATE = Fraction(25)
 _WITH_ASPECT = ("h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg")
 """Codecs that tell the pixel aspect ratio themselves, whatever the container."""
 _NEARLY_SQUARE = Fraction(1, 100)
@@ -166,7 +166,7 @@ def plan_output(
 
         assert isinstance(path, Path)
         return plan_images(source, path, full_size, output, explicit=explicit, trim=trim or Trim())
-    rate = info.rate or _DEFAULT_RATE
+    rate = info.rate or USUAL_RATE
     picture = Picture(
         *full_size,
         time_base=1 / rate if container.constant_rate else info.time_base,

@@ -13,7 +13,7 @@ import av
 from av.packet import Packet
 
 from streamv2v_cli.errors import SinkError
-from streamv2v_cli.media.ffmpeg import describe, time_of
+from streamv2v_cli.media.ffmpeg import describe, end_of, time_of
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.sink.plan import OutputPlan
@@ -43,7 +43,7 @@ class _Track:
         self.packets += 1
         self.first = time if self.first is None else min(self.first, time)
         self.last = max(self.last, time)
-        self.end = max(self.end, time + (packet.duration or 0) * Fraction(packet.time_base))
+        self.end = max(self.end, end_of(packet))
         self.digest.update(bytes(packet))
 
 

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 
 from streamv2v_cli.errors import SourceError
 from streamv2v_cli.media.address import Address
-from streamv2v_cli.media.ffmpeg import describe, describe_connection, is_cover, time_of
+from streamv2v_cli.media.ffmpeg import describe, describe_connection, end_of, is_cover, time_of
 from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import SourceInfo, Timed
 from streamv2v_cli.media.source.decoding import Acceleration, picture_decoder
@@ -261,8 +261,7 @@ class Demuxer:
                     if packet.size == 0 and packet.dts is None:
                         continue  # PyAV's request to flush the decoder, which _decode does itself
                     errors = 0
-                    end = time_of(packet) + (packet.duration or 0) * packet.time_base
-                    self._end_seen = max(self._end_seen, end)
+                    self._end_seen = max(self._end_seen, end_of(packet))
                     yield packet
                 return
             except av.error.FFmpegError as error:

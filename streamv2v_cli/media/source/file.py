@@ -15,7 +15,7 @@ from av.packet import Packet
 
 from streamv2v_cli.errors import SourceError
 from streamv2v_cli.frame import Connection, Frame
-from streamv2v_cli.media.ffmpeg import is_cover, time_of
+from streamv2v_cli.media.ffmpeg import end_of, is_cover, rescale_packet, shift_packet, time_of
 from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import SourceInfo, Timed
 from streamv2v_cli.media.picture.prepare import PictureReader
@@ -25,13 +25,13 @@ from streamv2v_cli.media.source.inputs import InputOptions, interruptibly
 from streamv2v_cli.media.source.resample import ConstantRate
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
+from streamv2v_cli.settings.values import USUAL_RATE
 
 __all__ = ["FileSource"]
 
 log = logging.getLogger(__name__)
 
 _COPIED = ("audio", "subtitle", "attachment")
-_USUAL_RATE = Fraction(25)
 _SHORT_OF_HEADER = 0.5
 """Seconds that a file may end before its header says, for frames that last and tracks that differ."""
 _SEARCH_BEYOND_END = 10
@@ -137,7 +137,7 @@ class FileSource:
         info = replace(info, start=self._first_time())
         self.first_number = self._first_number()
         if self._rate is not None or self._constant:
-            rate = self._rate or info.rate or _USUAL_RATE
+            rate = self._rate or info.rate or USUAL_RATE
             self._resampler = ConstantRate(rate, info.time_base)
             count = info.frame_count
             if count is not None and info.rate and trim.frames is None:
@@ -163,7 +163,7 @@ class FileSource:
                     continue
                 self._ahead.appendleft(item)
                 break
-            if _end_of(item) > start:
+            if end_of(item) > start:
                 kept.append(item)
         else:
             raise SourceError(
@@ -234,7 +234,7 @@ class FileSource:
         """A sentence on frames that were repeated or left out although nobody asked for it; empty if none were."""
         if self._rate is not None or self._resampler is None or not self._resampler.changed:
             return ""
-        rate = f"{float(self.info.rate or _USUAL_RATE):.5g}"
+        rate = f"{float(self.info.rate or USUAL_RATE):.5g}"
         return (
             "The frame rate of the input is not constant and the output holds only a constant one: "
             f"it was resampled to {rate} fps; --rate chooses another."
@@ -285,21 +285,19 @@ class FileSource:
         if packet.dts is None or (end is not None and start >= end):
             return
         if self._trim.start is not None:
-            _count_finely(packet)
+            # Ticks of a stream, as in AVI, may be as long as a packet.
+            parts = ceil(Fraction(packet.time_base) / _FINE)
+            rescale_packet(packet, Fraction(packet.time_base) / parts)
         unit = Fraction(packet.time_base)
         if self._trim.start is not None and start < self._offset:
-            if packet.stream.type != "subtitle" or _end_of(packet) <= self._offset or packet.pts is None:
+            if packet.stream.type != "subtitle" or end_of(packet) <= self._offset or packet.pts is None:
                 return
             late = int((self._offset - start) / unit)
             packet.duration = (packet.duration or 0) - late
             packet.pts = packet.dts = packet.pts + late
-        if end is not None and packet.stream.type == "subtitle" and _end_of(packet) > end:
+        if end is not None and packet.stream.type == "subtitle" and end_of(packet) > end:
             packet.duration = max(1, int((end - time_of(packet)) / unit))
-        if self._shift:
-            offset = round(self._offset / unit)
-            packet.dts -= offset
-            if packet.pts is not None:
-                packet.pts -= offset
+        shift_packet(packet, -self._offset)
         yield packet
 
     def _sound_up_to(self, end: Fraction) -> Iterator[Packet[Any]]:
@@ -327,17 +325,3 @@ class FileSource:
             log.warning(
                 "The input ends at %.2f s, %.2f s before its header says: it is truncated.", times[0], missing
             )
-
-
-def _count_finely(packet: Packet[Any]) -> None:
-    """Give a packet shorter ticks where those of its stream, as in AVI, are as long as itself."""
-    parts = ceil(Fraction(packet.time_base) / _FINE)
-    for name in ("pts", "dts", "duration"):
-        if (ticks := getattr(packet, name)) is not None:
-            setattr(packet, name, ticks * parts)
-    packet.time_base = Fraction(packet.time_base) / parts
-
-
-def _end_of(packet: Packet[Any]) -> Fraction:
-    """When a packet ends, in seconds."""
-    return time_of(packet) + (packet.duration or 0) * Fraction(packet.time_base)

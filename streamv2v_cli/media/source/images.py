@@ -27,12 +27,12 @@ from streamv2v_cli.media.source.inputs import InputOptions
 from streamv2v_cli.media.source.reader import Reader
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
+from streamv2v_cli.settings.values import USUAL_RATE
 
-__all__ = ["USUAL_RATE", "ImageReader", "reader_for"]
+__all__ = ["ImageReader", "reader_for"]
 
 log = logging.getLogger(__name__)
 
-USUAL_RATE = Fraction(25)
 _HALF_MILLISECOND = Fraction(1, 2000)
 
 
@@ -89,7 +89,7 @@ class ImageReader:
     Args:
         address: what the user called them.
         images: which they are.
-        rate: frames a second; None for 25.
+        rate: frames a second; None for `USUAL_RATE`.
         stops: an image that cannot be decoded is an error.
     """
 

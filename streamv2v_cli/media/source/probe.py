@@ -18,6 +18,7 @@ from streamv2v_cli.media.picture.colour import HD_LINES
 from streamv2v_cli.media.picture.orientation import UPRIGHT
 from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.media.source.inputs import InputOptions, interruptibly, open_input
+from streamv2v_cli.settings.values import USUAL_RATE
 
 __all__ = ["Probe", "probe_file"]
 
@@ -181,7 +182,9 @@ def _assumptions(info: SourceInfo) -> tuple[str, ...]:
             f"from {HD_LINES if side == 'up' else HD_LINES - 1} lines {side}."
         )
     if info.rate is None:
-        found.append("The frame rate is unknown: 25 frames a second are assumed where one is needed.")
+        found.append(
+            f"The frame rate is unknown: {USUAL_RATE} frames a second are assumed where one is needed."
+        )
     if info.orientation != UPRIGHT:
         found.append(f"The picture is stored otherwise: it is shown {info.orientation}.")
     return tuple(found)

@@ -10,6 +10,8 @@ from typing import Any
 
 from av.packet import Packet
 
+from streamv2v_cli.media.ffmpeg import shift_packet
+
 __all__ = ["Continuity", "TimestampRepair"]
 
 log = logging.getLogger(__name__)
@@ -111,7 +113,7 @@ class TimestampRepair:
                     self.left_out += 1
                     log.info("Left out a packet at %.3f s, which goes back.", float(self._time_of(item)))
                     continue
-                self._shift(item, stream.dts + least - item.dts)
+                shift_packet(item, (stream.dts + least - item.dts) * Fraction(item.time_base))
                 self.moved += 1
             stream.dts = item.dts
             yield item
@@ -134,14 +136,7 @@ class TimestampRepair:
         if not isinstance(item, Packet):
             item.pts = round(time / self._time_base)
             return
-        self._shift(item, round((time - self._time_of(item)) / Fraction(item.time_base)))
-
-    @staticmethod
-    def _shift(packet: Packet[Any], ticks: int) -> None:
-        if packet.dts is not None:
-            packet.dts += ticks
-        if packet.pts is not None:
-            packet.pts += ticks
+        shift_packet(item, time - self._time_of(item))
 
 
 log = logging.getLogger(__name__)
@@ -218,9 +213,6 @@ class Continuity:
             return True
         for shift in (self._shift, self._shift_before):
             if abs(self._time_of(packet) + shift - self._due) <= _JUMP:
-                ticks = round(shift / Fraction(packet.time_base))
-                packet.dts += ticks
-                if packet.pts is not None:
-                    packet.pts += ticks
+                shift_packet(packet, shift)
                 return True
         return False

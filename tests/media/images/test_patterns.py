@@ -203,9 +203,11 @@ def test_the_rate_is_for_images_and_raw_video(tmp_path: Path) -> None:
         frames_of(clip, rate=Fraction(25))
 
 
-def exif(orientation: int) -> bytes:
-    """A TIFF structure, big-endian, with the one tag."""
-    return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x112, 3, 1, orientation, 0, 0)
+def exif(orientation: int, order: str = ">") -> bytes:
+    """A TIFF structure with the one tag."""
+    start = b"MM\0*" if order == ">" else b"II*\0"
+    entry = struct.pack(f"{order}HHIHH", 0x112, 3, 1, orientation, 0)
+    return start + struct.pack(f"{order}IH", 8, 1) + entry + bytes(4)
 
 
 def in_jpeg(data: bytes, tags: bytes) -> bytes:
@@ -213,10 +215,42 @@ def in_jpeg(data: bytes, tags: bytes) -> bytes:
     return data[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
 
 
-def in_png(data: bytes, tags: bytes) -> bytes:
+def png_chunk(tags: bytes) -> bytes:
     body = b"eXIf" + tags
-    chunk = struct.pack(">I", len(tags)) + body + struct.pack(">I", zlib.crc32(body))
-    return data[:33] + chunk + data[33:]
+    return struct.pack(">I", len(tags)) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def in_png(data: bytes, tags: bytes) -> bytes:
+    return data[:33] + png_chunk(tags) + data[33:]
+
+
+def at_end_of_png(data: bytes, tags: bytes) -> bytes:
+    return data[:-12] + png_chunk(tags) + data[-12:]
+
+
+def in_webp(data: bytes, tags: bytes) -> bytes:
+    """In the extended form, which is the only one with Exif data; it begins with the size of the picture."""
+    width, height = (int.from_bytes(data[start : start + 2], "little") & 0x3FFF for start in (26, 28))
+    size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    extended = b"VP8X" + struct.pack("<I", 10) + b"\x08\0\0\0" + size
+    chunk = b"EXIF" + struct.pack("<I", len(tags)) + tags + bytes(len(tags) % 2)
+    body = b"WEBP" + extended + data[12:] + chunk
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def tiff(pixels: np.ndarray, orientation: int) -> bytes:
+    """A TIFF file with its samples after the tags; 16 bits each, which Pillow has no room for."""
+    height, width = pixels.shape[:2]
+    samples = (pixels.astype("<u2") * 257).tobytes()
+    values = {256: width, 257: height, 258: 16, 259: 1, 262: 2, 273: 0, 274: orientation, 277: 3}
+    values |= {278: height, 279: len(samples)}
+    begin = 8 + 2 + 12 * len(values) + 4
+    values[273] = begin + 6
+    entries = b"".join(
+        struct.pack("<HHII", tag, 3, 3, begin) if tag == 258 else struct.pack("<HHII", tag, 4, 1, value)
+        for tag, value in sorted(values.items())
+    )
+    return b"II*\0" + struct.pack("<IH", 8, len(values)) + entries + bytes(4) + b"\x10\0" * 3 + samples
 
 
 UPRIGHT_BY: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -236,14 +270,54 @@ UPRIGHT_BY: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 def test_photographs_stand_upright(orientation: int, tmp_path: Path) -> None:
     stored = mosaic(orientation)
     upright = UPRIGHT_BY[orientation](stored)
-    (tmp_path / "a.png").write_bytes(in_png(encoded(stored), exif(orientation)))
-    (tmp_path / "a.jpg").write_bytes(in_jpeg(encoded(stored, "jpg"), exif(orientation)))
-    for name, tolerance in (("a.png", 0), ("a.jpg", 6)):
+    big, little = exif(orientation), exif(orientation, "<")
+    photos = {
+        "a.png": (in_png(encoded(stored), big), 0),
+        "late.png": (at_end_of_png(encoded(stored), little), 0),
+        "a.jpg": (in_jpeg(encoded(stored, "jpg"), big), 6),
+        "little.jpg": (in_jpeg(encoded(stored, "jpg"), little), 6),
+        "a.webp": (in_webp(encoded(stored, "webp"), little), 60),
+        "a.tif": (tiff(stored, orientation), 1),
+    }
+    for name, (data, tolerance) in photos.items():
+        (tmp_path / name).write_bytes(data)
         with FileSource(tmp_path / name) as source:
             (frame,) = source
             assert isinstance(frame, Frame)
             assert source.info.size == upright.shape[1::-1]
-            assert np.abs(frame.pixels.astype(int) - upright).max() <= tolerance
+            assert np.abs(frame.pixels.astype(int) - upright).max() <= tolerance, name
+
+
+DAMAGED_EXIF = {
+    "cut off": exif(6)[:14],
+    "empty": b"",
+    "junk": b"neither II nor MM",
+    "tags far away": b"MM\0*\xff\xff\xff\xf0" + exif(6)[8:],
+    "too many tags": exif(6)[:8] + b"\xff\xff" + exif(6)[10:20],
+    "no such value": exif(9),
+    "the value a text": exif(6)[:12] + struct.pack(">HI", 2, 4) + b"six\0" + bytes(4),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED_EXIF)
+def test_damaged_exif_data_leave_the_picture_as_it_is_stored(
+    damage: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    stored, tags = mosaic(3), DAMAGED_EXIF[damage]
+    photos = {
+        "a.png": in_png(encoded(stored), tags),
+        "late.png": at_end_of_png(encoded(stored), tags),
+        "a.jpg": in_jpeg(encoded(stored, "jpg"), tags),
+        "a.webp": in_webp(encoded(stored, "webp"), tags),
+    }
+    for name, data in photos.items():
+        (tmp_path / name).write_bytes(data)
+        with FileSource(tmp_path / name) as source:
+            (frame,) = source
+            assert isinstance(frame, Frame)
+            assert frame.pixels.shape == stored.shape, name
+            assert source.damaged_packets == 0
+    assert not recwarn.list
 
 
 def test_different_sizes_are_scaled_and_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -239,6 +239,9 @@ class MediaSink(FrameSink, Protocol):
     def kept(self) -> str | None:
         """Where finished frames are after a failure; None if they are gone."""
 
+    def damage_text(self) -> str:
+        """What of the input could not be converted, as one sentence; empty if all could."""
+
 
 def damage_text(source: MediaSource) -> str:
     """What was wrong with the input, as one sentence; empty if nothing was."""

@@ -160,14 +160,14 @@ class Job:
                     log.warning("%s '%s'.", _what_is_kept(sink.frames_written, error), kept)
                 raise
         source = self.source
+        damage = [text for text in (damage_text(source), sink.damage_text()) if text]
         for message in filter(
-            None,
-            (damage_text(source), source.dropped_text(), repaired_text(source), source.resampled_text()),
+            None, (*damage, source.dropped_text(), repaired_text(source), source.resampled_text())
         ):
             log.warning("%s", message)
         if not quiet:
             print(summary_text(self.plan, statistics, self.settings, translator), file=sys.stderr)
-        exit_code = DAMAGED_INPUT if damage_text(self.source) else 0
+        exit_code = DAMAGED_INPUT if damage else 0
         if statistics.interrupted:
             exit_code = interruption.exit_code or exit_code
         saved = sink.frames_written > 0

@@ -121,16 +121,17 @@ def write_video(
         for note in plan.notes:
             log.warning("%s", note)
         display = stack.enter_context(Progress(leader.info.frame_count, enabled=progress))
+        sink = FileSink(replace(plan, overwrite=overwrite))
         with Interruption() as interruption:
             statistics = run_pipeline(
                 leader,
                 Juxtaposition(leader, others, grid),
-                FileSink(replace(plan, overwrite=overwrite)),
+                sink,
                 stop=interruption.event,
                 trim=trim.cuts_the_end,
                 watch=display.update,
             )
-        code = _tell_of_damage([leader, *others])
+        code = _tell_of_damage([leader, *others], sink.damage_text())
         return (interruption.exit_code or code) if statistics.interrupted else code
 
 
@@ -186,8 +187,10 @@ def write_sheet(
     return code
 
 
-def _tell_of_damage(sources: Sequence[FileSource]) -> int:
+def _tell_of_damage(sources: Sequence[FileSource], of_sound: str = "") -> int:
+    """Say what was damaged; `of_sound` is that of the first source. The exit code."""
     damages = [(source.info.name, text) for source in sources if (text := damage_text(source))]
+    damages += [(sources[0].info.name, of_sound)] if of_sound else []
     for name, text in damages:
         log.warning("%s: %s", name, text)
     return 3 if damages else 0

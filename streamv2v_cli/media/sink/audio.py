@@ -8,13 +8,14 @@ from fractions import Fraction
 from typing import Any
 
 import av
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.codec.codec import Codec
 from av.codec.context import CodecContext
 from av.packet import Packet
 
-from streamv2v_cli.media.ffmpeg import describe
+from streamv2v_cli.media.ffmpeg import describe, time_of
 
 __all__ = [
     "AudioConverter",
@@ -58,7 +59,7 @@ class AudioConverter:
 
     Attributes:
         stream: the output's.
-        damaged_packets: could not be decoded and became silence.
+        damaged_packets: could not be decoded, or held no sound, and became silence.
 
     Raises:
         ValueError, av.error.FFmpegError: the encoder or the output does not take it.
@@ -80,25 +81,32 @@ class AudioConverter:
 
     def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """The packets of the output that are complete after one more of the input."""
-        try:
-            frames = self._decoder.decode(packet)
-        except av.error.FFmpegError as error:
-            self.damaged_packets += 1
-            log.info("Skipped a damaged packet of sound: %s.", describe(error))
-            return []
-        return self._encoded(frames)
+        return self._encoded(self._decoded(packet))
 
     def flush(self) -> list[Packet[Any]]:
         """What is left at the end."""
-        try:
-            packets = self._encoded(self._decoder.decode(None))
-        except av.error.FFmpegError as error:
-            log.info("The decoder lost sound at the end: %s.", describe(error))
-            packets = []
+        packets = self._encoded(self._decoded(None))
         if self._begun:
             packets += self._resampled(None)
             packets += self._labelled(self._encoder.encode(None))
         return packets
+
+    def _decoded(self, packet: Packet[Any] | None) -> list[AudioFrame]:
+        """The frames of a packet, or for None those that were held back; silence for what is no sound."""
+        when = "at the end" if packet is None else f"at {float(time_of(packet)):.3f} s"
+        try:
+            frames: list[AudioFrame] = self._decoder.decode(packet)
+        except av.error.FFmpegError as error:
+            self._note_damage(f"the sound {when} cannot be decoded: {describe(error)}")
+            return []
+        whole = [frame if _is_finite(frame) else _silence(frame, frame.samples) for frame in frames]
+        if whole != frames:
+            self._note_damage(f"the sound {when} has samples that are no numbers")
+        return whole
+
+    def _note_damage(self, what: str) -> None:
+        self.damaged_packets += 1
+        log.info("Silence is put where %s.", what)
 
     def _encoded(self, frames: list[AudioFrame]) -> list[Packet[Any]]:
         return [
@@ -195,9 +203,18 @@ def _opens(encoder: Any, layout: str) -> bool:
     return True
 
 
+def _is_finite(frame: AudioFrame) -> bool:
+    """Whether there is no sample that encoders refuse, which would put all that follows out of step."""
+    samples = frame.to_ndarray()
+    return samples.dtype.kind != "f" or bool(np.isfinite(samples).all())
+
+
 def _silence(like: AudioFrame, samples: int) -> AudioFrame:
+    """Silence in the form of a frame, and at its time."""
     frame = AudioFrame(like.format.name, like.layout.name, samples)
-    frame.sample_rate = like.sample_rate
+    frame.sample_rate, frame.pts = like.sample_rate, like.pts
+    if like.time_base is not None:
+        frame.time_base = like.time_base
     zero = b"\x80" if like.format.name.startswith("u8") else b"\0"
     for plane in frame.planes:
         plane.update(zero * plane.buffer_size)

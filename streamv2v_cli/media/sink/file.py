@@ -19,7 +19,7 @@ from streamv2v_cli.media.ffmpeg import describe, describe_connection, hide_passw
 from streamv2v_cli.media.picture.colour import RgbWriter
 from streamv2v_cli.media.sink.encoder import configure
 from streamv2v_cli.media.sink.offset import OutputClock
-from streamv2v_cli.media.sink.tracks import open_track
+from streamv2v_cli.media.sink.tracks import damage_text, open_track
 from streamv2v_cli.media.sink.verify import Verifier
 
 if TYPE_CHECKING:
@@ -110,6 +110,10 @@ class FileSink:
         """Where finished frames are after a failure; None if they are gone."""
         return self.destination.kept
 
+    def damage_text(self) -> str:
+        """What of the other streams could not be converted, as one sentence; empty if all could."""
+        return damage_text(self._tracks.values())
+
     def write(self, frame: Frame) -> None:
         """Encode a frame at its own time.
 
@@ -138,11 +142,19 @@ class FileSink:
                 raise self._failure(FileNotFoundError())
 
     def copy(self, packet: Packet[Any]) -> None:
-        """Take in a packet of another stream; it is written when the video has reached its time."""
+        """Take in a packet of another stream; it is written when the video has reached its time.
+
+        Raises:
+            SinkError: it cannot be converted, though it is whole.
+        """
         track = self._tracks.get(packet.stream)
         if track is not None and packet.dts is not None:
             template = packet.stream
-            self._hold(template, track.take(packet))
+            try:
+                made = track.take(packet)
+            except av.error.FFmpegError as error:
+                raise self._failure(error) from error
+            self._hold(template, made)
 
     def _hold(self, template: Any, packets: list[Packet[Any]]) -> None:
         held = self._held[template]

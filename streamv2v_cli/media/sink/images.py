@@ -82,6 +82,10 @@ class ImageSink:
         self.frames_written += 1
         self._encode(picture)
 
+    def damage_text(self) -> str:
+        """Nothing: only frames are taken."""
+        return ""
+
     def copy(self, packet: Any) -> None:
         """Packets have no place among images."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import av
 from av.packet import Packet
 
-from streamv2v_cli.media.ffmpeg import describe
+from streamv2v_cli.media.ffmpeg import describe, time_of
 
 __all__ = ["TEXT_CODECS", "SubtitleConverter", "text_tick"]
 
@@ -39,6 +39,7 @@ class SubtitleConverter:
 
     Attributes:
         stream: the output's.
+        damaged_packets: could not be converted and are left out.
 
     Raises:
         ValueError, av.error.FFmpegError: the encoder or the output does not take it.
@@ -47,6 +48,7 @@ class SubtitleConverter:
     def __init__(self, output: Any, template: Any, codec: str) -> None:
         self._decoder = template.codec_context
         self._decoder.open(strict=False)
+        self.damaged_packets = 0
         self.stream = output.add_stream(codec)
         self._encoder = self.stream.codec_context
         self._encoder.subtitle_header = self._decoder.subtitle_header
@@ -61,7 +63,8 @@ class SubtitleConverter:
                 return []
             made = self._encoder.encode_subtitle(text)
         except av.error.FFmpegError as error:
-            log.info("Skipped a damaged subtitle: %s.", describe(error))
+            self.damaged_packets += 1
+            log.info("The text at %.3f s cannot be converted: %s.", float(time_of(packet)), describe(error))
             return []
         made.stream = self.stream
         made.time_base = packet.time_base

@@ -48,6 +48,10 @@ class TimeoutSink:
         """Nothing: what has been sent is not here."""
         return self._sink.kept
 
+    def damage_text(self) -> str:
+        """See `FileSink.damage_text`."""
+        return self._sink.damage_text()
+
     def write(self, frame: Frame) -> None:
         """See `FileSink.write`; a SinkError also if it takes too long."""
         self._do(lambda: self._sink.write(frame))

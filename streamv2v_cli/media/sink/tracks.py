@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
@@ -28,7 +29,7 @@ from streamv2v_cli.media.sink.containers import (
 )
 from streamv2v_cli.media.sink.subtitles import TEXT_CODECS, SubtitleConverter, text_tick
 
-__all__ = ["Track", "TrackPlan", "open_track", "plan_track"]
+__all__ = ["Track", "TrackPlan", "damage_text", "open_track", "plan_track"]
 
 _IN_TRANSPORT_STREAMS = {
     *("mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"),
@@ -55,6 +56,10 @@ _IN_QUICKTIME = {
 """Languages that FFmpeg writes to QuickTime only by the other one of their two codes in ISO 639-2."""
 _TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 """Container -> encoder for text that it cannot hold."""
+
+
+_PACKETS = {"audio": ("packet of sound", "packets of sound"), "subtitle": ("subtitle", "subtitles")}
+"""Kind of stream -> what one and several of its packets are called."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,15 @@ class TrackPlan:
 
 
 class Track(Protocol):
-    """Takes the packets of a stream of the input and gives those of its stream of the output."""
+    """Takes the packets of a stream of the input and gives those of its stream of the output.
+
+    Attributes:
+        stream: the output's.
+        damaged_packets: how many could not be converted.
+    """
 
     stream: Any
+    damaged_packets: int
 
     def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """The packets of the output that are complete after one more of the input."""
@@ -209,6 +220,15 @@ def open_track(output: Any, plan: TrackPlan, *, with_metadata: bool = True) -> T
     return track
 
 
+def damage_text(tracks: Iterable[Track]) -> str:
+    """What could not be converted, as one sentence; empty if all could."""
+    counts = Counter[str]()
+    for track in tracks:
+        counts[track.stream.type] += track.damaged_packets
+    lost = [f"{count} {_PACKETS[kind][count > 1]}" for kind, count in sorted(counts.items()) if count]
+    return f"The input is damaged: {' and '.join(lost)} could not be converted." if lost else ""
+
+
 def _metadata(metadata: dict[str, str], container: str, complete: bool) -> dict[str, str]:
     """What is written of a stream's metadata: all that remains true of it, or only its language."""
     kept = output_metadata(metadata, OF_THE_OLD_STREAM)
@@ -221,6 +241,8 @@ def _metadata(metadata: dict[str, str], container: str, complete: bool) -> dict[
 
 class _Copy:
     """Hands packets on as they are, but for AAC's headers where the container has one for all at the front."""
+
+    damaged_packets = 0
 
     def __init__(self, output: Any, template: Any) -> None:
         self.stream = output.add_stream_from_template(template)
@@ -240,6 +262,8 @@ class _Copy:
 
 class _Attachment:
     """A file within the container's header."""
+
+    damaged_packets = 0
 
     def __init__(self, output: Any, template: Any, picture: bytes | None = None) -> None:
         if picture is None:

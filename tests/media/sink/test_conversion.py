@@ -227,6 +227,66 @@ def test_converted_texts_are_cut(target: str, tmp_path: Path, rewrite: Callable[
     ]
 
 
+def damaged(source: Path, output: Path, kind: str, change: Callable[[bytes], bytes]) -> Path:
+    """A copy of a clip in which the second packet of a stream has other bytes."""
+    with av.open(str(source)) as opened, av.open(str(output), "w") as made:
+        streams = {stream: made.add_stream_from_template(stream, opaque=True) for stream in opened.streams}
+        seen = 0
+        for packet in opened.demux():
+            if not packet.size:
+                continue
+            copy: Any = packet
+            if packet.stream.type == kind:
+                seen += 1
+                if seen == 2:
+                    copy = av.Packet(change(bytes(packet)))
+                    copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+                    copy.time_base = packet.time_base
+            copy.stream = streams[packet.stream]
+            made.mux(copy)
+    assert seen > 1
+    return output
+
+
+FAST_RUN = ("--preset", "ultrafast", "--translator", "passthrough", "--crf", 40)
+
+
+def test_damaged_sound_that_is_converted_ends_with_code_3(
+    tmp_path: Path, streamv2v: Callable[..., Any]
+) -> None:
+    whole = make_clip(tmp_path / "whole.mkv", pts=LONG, tones=(0.0,), audio_codec="aac", sound=clicking)
+    source = damaged(whole, tmp_path / "in.mkv", "audio", lambda data: b"\xff" * len(data))
+    options = ("--codec", "libvpx", "--encoder-opt", "deadline=realtime", "--encoder-opt", "cpu-used=8")
+    result = streamv2v("run", source, "-o", "out.webm", "--translator", "passthrough", *options)
+    assert result.code == 3
+    assert "The input is damaged: 1 packet of sound could not be converted." in result.err
+    assert heard(tmp_path / "out.webm") == pytest.approx(heard(whole), abs=0.001)
+    copied = streamv2v("run", source, "-o", "out.mkv", *FAST_RUN)
+    assert (copied.code, "The input is damaged" in copied.err) == (0, False)
+
+
+def test_a_damaged_subtitle_that_is_converted_ends_with_code_3(
+    tmp_path: Path, streamv2v: Callable[..., Any]
+) -> None:
+    whole = with_texts(tmp_path, "srt", ".mkv")
+    source = damaged(whole, tmp_path / "in.mkv", "subtitle", lambda data: b"\xff\xfe" + data)
+    result = streamv2v("run", source, "-o", "out.mp4", *FAST_RUN)
+    assert result.code == 3
+    assert "The input is damaged: 1 subtitle could not be converted." in result.err
+    _, texts = texts_of(tmp_path / "out.mp4")
+    assert ["Grüße" in text for _, _, text in texts] == [True]
+
+
+def test_sound_that_encoders_refuse_becomes_silence(tmp_path: Path, streamv2v: Callable[..., Any]) -> None:
+    whole = make_clip(tmp_path / "whole.mkv", pts=LONG, tones=(0.0,), audio_codec="pcm_f32le", sound=clicking)
+    no_numbers = np.full(1024, np.nan, np.float32).tobytes()
+    source = damaged(whole, tmp_path / "in.mkv", "audio", lambda data: no_numbers[: len(data)])
+    result = streamv2v("run", source, "-o", "out.ts", *FAST_RUN)
+    assert result.code == 3
+    assert "The input is damaged: 1 packet of sound could not be converted." in result.err
+    assert heard(tmp_path / "out.ts") == pytest.approx(heard(whole), abs=0.001)
+
+
 def test_subtitles_can_be_left_out(tmp_path: Path, rewrite: Callable[..., Any]) -> None:
     source = with_texts(tmp_path, "srt", ".mkv")
     plan = rewrite(source, tmp_path / "out.mp4", subtitles="none")

@@ -74,7 +74,7 @@ class Url:
         """Raise a UsageError if nothing can be sent there."""
         if self.scheme not in _OUTPUTS:
             raise UsageError(
-                f"Nothing can be sent to '{self}': {_unsupported(self.scheme, _OUTPUTS)}.",
+                f"Nothing can be sent to '{self}': {_unsupported(self.scheme)}.",
                 f"Use one of {', '.join(f'{scheme}://' for scheme in _OUTPUTS)}, or a file.",
             )
 
@@ -162,15 +162,13 @@ class Address:
 def _of_url(url: Url, format: str | None) -> Address:
     if url.scheme not in _INPUTS:
         raise UsageError(
-            f"The input '{url}' cannot be read: {_unsupported(url.scheme, _INPUTS)}.",
+            f"The input '{url}' cannot be read: {_unsupported(url.scheme)}.",
             f"Use one of {', '.join(f'{scheme}://' for scheme in _INPUTS)}, or a file.",
         )
     return Address(str(url), url.text, url.scheme, format)
 
 
-def _unsupported(scheme: str, known: object) -> str:
-    if scheme == "srt":
-        return "this FFmpeg is built without SRT"
+def _unsupported(scheme: str) -> str:
     return f"the protocol {scheme}:// is not known" if scheme not in _INPUTS else f"{scheme}:// is only read"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -56,22 +57,45 @@ def describe(error: BaseException) -> str:
     return reason[:1].lower() + reason[1:]
 
 
+class _ErrorsLogged:
+    """FFmpeg reports errors, and each of them, while any thread is inside; its level is that of the whole process."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._before: tuple[int | None, bool] = None, True
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = av.logging.get_level(), av.logging.get_skip_repeated()
+                av.logging.set_level(av.logging.ERROR)
+                av.logging.set_skip_repeated(False)  # the second refusal of the same kind has the same reason
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                level, skips = self._before
+                av.logging.set_level(level)
+                av.logging.set_skip_repeated(skips)
+
+
+_errors_logged = _ErrorsLogged()
+
+
 @contextmanager
 def last_message() -> Iterator[list[str]]:
-    """Collect FFmpeg's error messages in the block, so that a refusal can be explained in FFmpeg's words."""
-    before, skips = av.logging.get_level(), av.logging.get_skip_repeated()
-    av.logging.set_level(av.logging.ERROR)
-    av.logging.set_skip_repeated(False)  # the second refusal of the same kind has the same reason
+    """Collect FFmpeg's error messages in the block, so that a refusal can be explained in FFmpeg's words.
+
+    Those of this thread only; FFmpeg's log is afterwards as it was, also where several threads do this at once.
+    """
     messages: list[str] = []
-    try:
-        with av.logging.Capture() as logs:
-            try:
-                yield messages
-            finally:
-                messages += [text.strip() for _, _, text in logs if text.strip()]
-    finally:
-        av.logging.set_level(before)
-        av.logging.set_skip_repeated(skips)
+    with _errors_logged, av.logging.Capture() as logs:
+        try:
+            yield messages
+        finally:
+            messages += [text.strip() for _, _, text in logs if text.strip()]
 
 
 _OF_A_CONNECTION = {

@@ -121,7 +121,7 @@ def stands(run: Any) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-o", "srt://127.0.0.1:1"], "this FFmpeg is built without SRT"),
+        (["-o", "srt://127.0.0.1:1"], "the protocol srt:// is not known"),
         (["-o", "http://127.0.0.1:1/x"], "http:// is only read"),
         (["-o", "foo://x"], "the protocol foo:// is not known"),
         (["-o", "rtmp://127.0.0.1:1/x", "--format", "mpegts"], "rtmp:// carries only flv"),

@@ -26,13 +26,12 @@ def open_video(name: str, trim: Trim | None = None) -> FileSource:
         UsageError: it is live: a camera or a stream cannot be read twice at the same pace.
         SourceError: it cannot be opened, has no video stream, or not one frame can be decoded.
     """
-    from streamv2v_cli.media.address import Address
-    from streamv2v_cli.media.source.file import FileSource
-    from streamv2v_cli.media.source.inputs import InputOptions
+    from streamv2v_cli.media.open import MediaInput, open_file
 
-    if InputOptions().is_live(Address.of(name, None)):
+    read = MediaInput.of(name)
+    if read.is_live:
         raise UsageError(f"'{name}' does not wait, and cannot be compared with anything.", "Record it first.")
-    return FileSource(name, trim=trim, copied=())
+    return open_file(read, trim=trim, copied=())
 
 
 def frames_of(source: FileSource) -> Iterator[Frame]:

@@ -117,9 +117,10 @@ def explain(
             )
         place = _point(point)
         if picture is not None:
+            from streamv2v_cli.media.open import MediaInput
             from streamv2v_cli.media.sink.plan_images import check_image_path
 
-            check_image_path(picture, source, overwrite=overwrite)
+            check_image_path(picture, MediaInput.of(source).files, overwrite=overwrite)
     with noticing_interrupt():
         if over_time:
             _over_time(resolved, source, picture, report, step, frames)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from streamv2v_cli.errors import StreamV2VError
-
 if TYPE_CHECKING:
+    from streamv2v_cli.media.open import MediaInput
     from streamv2v_cli.prompting.state import Prompts
     from streamv2v_cli.settings.resolve import Resolved
     from streamv2v_cli.settings.schema import Settings
@@ -15,14 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["unknown_styles", "unused_prompts", "unused_settings"]
 
 
-def unused_settings(resolved: Resolved, source: str | None = None) -> list[str]:
+def unused_settings(resolved: Resolved, source: MediaInput | None = None) -> list[str]:
     """One sentence for each option that was given by a flag or by `--set` and changes nothing.
 
     Presets and files may hold such options: they describe more than one run.
 
     Args:
         resolved: the settings and where they came from.
-        source: name of the input; None for files.
+        source: the input; None for files.
     """
     reasons = _reading_reasons(resolved.settings, source) + _reasons(resolved.settings)
     notes = []
@@ -84,11 +83,11 @@ def unused_prompts(resolved: Resolved, prompts: Prompts | None) -> list[str]:
     return notes
 
 
-def _reading_reasons(settings: Settings, source: str | None) -> list[tuple[str, str]]:
+def _reading_reasons(settings: Settings, source: MediaInput | None) -> list[tuple[str, str]]:
     """The same for how the input is read."""
     from streamv2v_cli.media.address import Address
 
-    address = Address.of(source or "")
+    address = Address.of("") if source is None else source.address
     reasons = []
     if address.kind not in ("rtsp", "rtsps"):
         reasons.append(("input.rtsp_transport", "the input is no RTSP stream"))
@@ -100,20 +99,11 @@ def _reading_reasons(settings: Settings, source: str | None) -> list[tuple[str, 
         reasons.append(("input.on_error", "a live input goes on whatever comes"))
     if address.kind in ("camera", "lavfi", "rtsp", "rtsps", "rtp"):
         reasons.append(("input.references", "the input is no file and no playlist"))
-    if address.is_file and _consists_of_images(source or ""):
+    if source is not None and source.images is not None:
         reasons.append(("input.deinterlace", "the input consists of images, which are not interlaced"))
         if settings.input.hwaccel not in ("none", "auto"):
             reasons.append(("input.hwaccel", "the input consists of images, which are decoded in software"))
     return reasons
-
-
-def _consists_of_images(source: str) -> bool:
-    from streamv2v_cli.media.images.patterns import find_images
-
-    try:
-        return find_images(source) is not None
-    except StreamV2VError:
-        return False
 
 
 def _reasons(settings: Settings) -> list[tuple[str, str]]:

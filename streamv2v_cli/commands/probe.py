@@ -11,7 +11,7 @@ from streamv2v_cli.commands.options import setting_option
 from streamv2v_cli.commands.shared import InputFormat, InputPixFmt, InputRate, InputSize, rate_of_input
 
 if TYPE_CHECKING:
-    from streamv2v_cli.media.source.probe import Probe
+    from streamv2v_cli.media.probe import Probe
 
 __all__ = ["probe"]
 
@@ -40,8 +40,8 @@ def probe(
     Example: streamv2v probe clip.mp4 --json | jq .video.rate
     """
     from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.media.probe import probe_file
     from streamv2v_cli.media.source.inputs import InputOptions
-    from streamv2v_cli.media.source.probe import probe_file
     from streamv2v_cli.settings.resolve import resolve
     from streamv2v_cli.transcode.interruption import noticing_interrupt
 

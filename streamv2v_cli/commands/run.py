@@ -133,7 +133,7 @@ def run(
     """
     from streamv2v_cli.commands.no_effect import unknown_styles, unused_prompts, unused_settings
     from streamv2v_cli.logs import log_to_stderr, masked
-    from streamv2v_cli.media.address import STDOUT, Url
+    from streamv2v_cli.media.address import STDOUT, Address, Url
     from streamv2v_cli.media.sink.destination import stdout_for_media
     from streamv2v_cli.media.sink.plan_video import default_output_path
     from streamv2v_cli.media.source.inputs import InputOptions
@@ -147,10 +147,8 @@ def run(
     log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
     resolved = request.resolve()
     prompts = open_prompts(prompt_script, prompt_file, resolved)
-    notes = [*unused_settings(resolved, source), *unused_prompts(resolved, prompts)]
-    resolved = with_prompts(resolved, prompts)
+    given, resolved = resolved, with_prompts(resolved, prompts)
     settings = resolved.settings
-    notes += unknown_styles(settings, prompts)
     if settings.translator == "diffusion" and not settings.prompt.strip():
         raise UsageError(
             "No prompt was given.",
@@ -164,7 +162,7 @@ def run(
     elif output:
         path = Url.of(output) or Path(output)
     else:
-        path = default_output_path(source, settings.prompt or settings.translator)
+        path = default_output_path(Address.of(source, input_format), settings.prompt or settings.translator)
     if verify and (path == STDOUT or isinstance(path, Url)):
         where = "written to the standard output" if path == STDOUT else f"sent to '{path}'"
         raise UsageError(f"What was {where} cannot be verified.", "Leave out --verify.")
@@ -183,7 +181,8 @@ def run(
                     print("\n".join([prompts.option, *(f"  {line}" for line in prompts.describe())]))
                 job.check_model()
                 return
-            for note in [*notes, *job.plan.notes]:
+            notes = [*unused_settings(given, job.input), *unused_prompts(given, prompts)]
+            for note in [*notes, *unknown_styles(settings, prompts), *job.plan.notes]:
                 logging.getLogger(__name__).warning("%s", note)
             translator = make_translator(settings, live=job.source.is_live)
             if prompts is not None:

@@ -105,17 +105,17 @@ def _make_sheet(
 ) -> None:
     from streamv2v_cli.analysis.styles_sheet import make_sheet
     from streamv2v_cli.frame import Frame
+    from streamv2v_cli.media.open import MediaInput, open_file
     from streamv2v_cli.media.sink.plan_images import check_image_path
-    from streamv2v_cli.media.source.file import FileSource
     from streamv2v_cli.media.source.inputs import InputOptions
     from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.transcode.interruption import noticing_interrupt
 
-    target = check_image_path(path, source, overwrite=overwrite)
-    trim, reading = Trim.parse(start, None, None, 1), resolved.settings.input
+    read = MediaInput.of(source, InputOptions(reading=resolved.settings.input))
+    target = check_image_path(path, read.files, overwrite=overwrite)
+    trim = Trim.parse(start, None, None, 1)
     with noticing_interrupt():
-        options = InputOptions(reading=reading)
-        with FileSource(source, trim=trim, copied=(), options=options, settings=reading) as reader:
+        with open_file(read, trim=trim, copied=()) as reader:
             frame = next(item for item in reader if isinstance(item, Frame))
         make_sheet(frame, book, resolved.settings, target, columns, overwrite=overwrite)
     print(path)

@@ -70,6 +70,11 @@ class Url:
             last = self.scheme
         return re.sub(r"[^\w.-]+", "_", last)
 
+    @property
+    def kind(self) -> str:
+        """The same, as an `Address` has it."""
+        return self.scheme
+
     def check_output(self) -> None:
         """Raise a UsageError if nothing can be sent there."""
         if self.scheme not in _OUTPUTS:
@@ -119,6 +124,16 @@ class Address:
         kind = "sdp" if name.lower().endswith(".sdp") or format == "sdp" else "file"
         # The prefix keeps a name such as `a:b.mp4` from being taken for a protocol.
         return Address(name, f"file:{name}", kind, format)
+
+    @property
+    def url(self) -> Url | None:
+        """The URL that it is; None for what is none."""
+        return Url(self.target) if self.kind in _INPUTS else None
+
+    @property
+    def host(self) -> str | None:
+        """The machine that it leads to; None if there is none in it."""
+        return self.url.host if self.url else None
 
     @property
     def is_live(self) -> bool:

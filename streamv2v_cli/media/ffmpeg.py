@@ -140,28 +140,23 @@ def describe_connection(
     if isinstance(error, av.error.ExitError) or seconds >= timeout:
         return f"nothing came within {timeout:g} s"
     code = getattr(error, "errno", None)
-    if getattr(address, "kind", "") == "camera":
+    if address.kind == "camera":
         return _CAMERA.get(code or 0) or describe(error)
-    if code == errno.EIO and (host := _unknown_host(address)):
-        return f"the host {host!r} is not known"
+    if code == errno.EIO and address.host and _is_unknown(address.host):
+        return f"the host {address.host!r} is not known"
     for kind, meaning in _HTTP.items():
         if isinstance(error, kind):
             return meaning
     return _OF_A_CONNECTION.get(code or 0) or masked(describe(error))
 
 
-def _unknown_host(address: Address | Url) -> str | None:
-    """The host of an address if its name leads nowhere."""
-    from streamv2v_cli.media.address import Url
-
-    url = address if isinstance(address, Url) else Url.of(address.target)
-    if url is None or not url.host:
-        return None
+def _is_unknown(host: str) -> bool:
+    """Whether the name of a host leads nowhere."""
     try:
-        socket.getaddrinfo(url.host, None)
+        socket.getaddrinfo(host, None)
     except (OSError, UnicodeError):
-        return url.host
-    return None
+        return True
+    return False
 
 
 def hide_password(error: BaseException) -> BaseException:

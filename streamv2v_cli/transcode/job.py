@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -27,7 +26,8 @@ from streamv2v_cli.transcode.report import plan_text, summary_text
 if TYPE_CHECKING:
     from streamv2v_cli.diffusion.protocol import FrameTranslator
     from streamv2v_cli.media.address import Url
-    from streamv2v_cli.media.info import MediaSink, MediaSource, SourceInfo
+    from streamv2v_cli.media.info import MediaSource, SourceInfo
+    from streamv2v_cli.media.open import MediaInput
     from streamv2v_cli.media.sink.plan import OutputPlan
     from streamv2v_cli.media.source.inputs import InputOptions
     from streamv2v_cli.media.trim import Trim
@@ -62,12 +62,14 @@ class Job:
 
     Attributes:
         source: the input, opened.
+        input: what that is.
         plan: the output.
         settings: the whole configuration.
         trim: the part of the input that is taken.
     """
 
     source: MediaSource
+    input: MediaInput
     plan: OutputPlan
     settings: Settings
     trim: Trim
@@ -132,9 +134,10 @@ class Job:
         Raises:
             StreamV2VError: it failed; what was finished is under the temporary name.
         """
+        from streamv2v_cli.media.open import open_sink
         from streamv2v_cli.transcode.scenes import CutDetector
 
-        sink = _open_sink(self.plan.with_comment(_comment(self.settings, prompts)), verify)
+        sink = open_sink(self.plan.with_comment(_comment(self.settings, prompts)), verify=verify)
         display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
         events = events or EventLog(None)
         events.start(self._start_event())
@@ -173,7 +176,7 @@ class Job:
         saved = sink.frames_written > 0
         events.finish(
             statistics,
-            output=self.plan.path if saved else None,
+            output=self.plan.target.path if saved else None,
             exit_code=exit_code,
             frames_skipped=translator.frames_skipped,
         )
@@ -184,7 +187,7 @@ class Job:
         return StartEvent(
             version=__version__,
             input=self.source.info.name,
-            output=str(self.plan.path),
+            output=str(self.plan.target.path),
             width=picture.width,
             height=picture.height,
             frames=self.source.info.frame_count,
@@ -229,17 +232,16 @@ def open_job(
     Raises:
         UsageError, SourceError, SinkError, ModelNotFoundError: something is wrong, in one sentence.
     """
-    from streamv2v_cli.media.address import Url
-    from streamv2v_cli.media.live.source import open_source
-    from streamv2v_cli.media.sink.containers import container_for
+    from streamv2v_cli.media.open import MediaInput, open_source
     from streamv2v_cli.media.sink.plan_video import check_output_path, plan_output
+    from streamv2v_cli.media.sink.target import Target
     from streamv2v_cli.media.source.inputs import InputOptions
     from streamv2v_cli.media.trim import Trim
 
     settings, trim = resolved.settings, trim or Trim()
-    options = replace(options or InputOptions(), reading=settings.input)
-    options.check(source)
-    path = check_output_path(output, source, overwrite=overwrite, format=settings.output.format)
+    target = Target.of(output, settings.output.format)
+    read = MediaInput.of(source, replace(options or InputOptions(), reading=settings.input))
+    target = check_output_path(target, read.files, overwrite=overwrite)
     if settings.translator == "diffusion":
         from streamv2v_cli.models.choices import find_model
 
@@ -247,54 +249,26 @@ def open_job(
     wanted = {"audio": settings.output.audio, "subtitle": settings.output.subtitles, "attachment": "copy"}
     copied = [kind for kind, choice in wanted.items() if choice == "copy"]
     explicit = {key for key, origin in resolved.origins.items() if origin not in ("default", "model")}
-    constant = container_for(path, settings.output.format).constant_rate
     part = trim
-    if isinstance(path, Url) and trim.start is None:
+    if target.url is not None and trim.start is None:
         # Who is sent a stream expects its clock to begin with it.
         part = replace(trim, start=Fraction(0))
     with closing(
         open_source(
-            source,
+            read,
             trim=part,
             copied=copied,
-            options=options,
             rate=rate_of(settings.output.rate) if settings.output.rate else None,
-            constant=constant,
-            settings=settings.input,
+            constant=target.container.constant_rate,
         )
     ) as opened:
         for remark in opened.info.remarks:
             log.info("%s", remark)
         size = _output_size(settings, opened.info)
         plan = plan_output(
-            opened, path, size, settings.output, explicit=explicit, trim=trim, descriptor=descriptor
+            opened, target, size, settings.output, explicit=explicit, trim=trim, descriptor=descriptor
         )
-        yield Job(opened, replace(plan, overwrite=overwrite), settings, trim)
-
-
-def _open_sink(plan: OutputPlan, verify: bool) -> MediaSink:
-    """Create the output; while a server does not answer, Ctrl-C and SIGTERM end the process at once.
-
-    FFmpeg lets no other thread run then, so that Python's own handlers would wait as well.
-    """
-    from streamv2v_cli.media.address import Url
-    from streamv2v_cli.media.sink.file import FileSink
-    from streamv2v_cli.media.sink.plan import ImagePlan
-    from streamv2v_cli.media.sink.timeout import TimeoutSink
-
-    if isinstance(plan, ImagePlan):
-        from streamv2v_cli.media.sink.images import ImageSink
-
-        return ImageSink(plan, verify=verify)
-    if not isinstance(plan.path, Url):
-        return FileSink(plan, verify=verify)
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
-    try:
-        return TimeoutSink(FileSink(plan, verify=verify))
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        yield Job(opened, read, replace(plan, overwrite=overwrite), settings, trim)
 
 
 def make_translator(settings: Settings, *, live: bool = False) -> FrameTranslator:

@@ -34,7 +34,7 @@ def plan_text(
     for stream in info.streams:
         lines.append(f"          {stream}: {fates.get(stream.index, 'left out')}")
     picture = plan.encoder.picture
-    lines += [f"output    {plan.name}", f"          {plan.container.name}: {plan.encoder}"]
+    lines += [f"output    {plan.target.name}", f"          {plan.container.name}: {plan.encoder}"]
     if picture.sample_aspect_ratio != 1:
         lines.append(f"          sample aspect ratio {picture.sample_aspect_ratio}")
     lines += [f"          note: {note}" for note in (*plan.notes, *info.remarks)]
@@ -97,8 +97,9 @@ def summary_text(
         lines.append(f"{dropped} of {statistics.frames_in} frames came too fast and were dropped")
     if count := statistics.reconnections:
         lines.append(f"{count} reconnection{'' if count == 1 else 's'}")
-    if frames > 1 and plan.container.name == "image2":
-        lines.append(f"{plan.path}: {frames} images")
-    elif frames and plan.file is not None and plan.file.is_file():
-        lines.append(f"{plan.file}: {bytes_text(plan.file.stat().st_size)}")
+    file = plan.target.file
+    if frames > 1 and plan.images is not None:
+        lines.append(f"{plan.images.path}: {frames} images")
+    elif frames and file is not None and file.is_file():
+        lines.append(f"{file}: {bytes_text(file.stat().st_size)}")
     return "\n".join(lines)

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from streamv2v_cli.commands.no_effect import unused_prompts, unused_settings
+from streamv2v_cli.media.address import Address
+from streamv2v_cli.media.open import MediaInput
 from streamv2v_cli.prompting.script_reader import read_script
 from streamv2v_cli.settings.resolve import resolve
 
@@ -63,7 +65,7 @@ def test_presets_may_say_more_than_a_run_uses() -> None:
 )
 def test_what_has_no_meaning_for_an_input_is_named(source: str, sets: list[str], unused: list[str]) -> None:
     given = ["input.reconnect=1", "input.timeout=1", "input.rtsp_transport=udp"]
-    found = unused_settings(resolve(sets=[*given, *sets]), source)
+    found = unused_settings(resolve(sets=[*given, *sets]), MediaInput(Address.of(source)))
     assert sorted(note.split(" has")[0].removeprefix("input.") for note in found) == unused
 
 
@@ -72,10 +74,10 @@ def test_images_are_not_interlaced(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").touch()
     resolved = resolve(sets=["input.deinterlace=on"])
     for name in (".", "1.png", "%d.png", "*.png"):
-        (note,) = unused_settings(resolved, str(tmp_path / name))
+        (note,) = unused_settings(resolved, MediaInput.of(tmp_path / name))
         assert note.startswith("input.deinterlace has no effect: the input consists of images")
-    for name in ("clip.mp4", "none", "none/%d.png"):
-        assert unused_settings(resolved, str(tmp_path / name)) == []
+    for name in ("clip.mp4", "none"):
+        assert unused_settings(resolved, MediaInput.of(tmp_path / name)) == []
     assert unused_settings(resolved) == []
 
 
@@ -108,7 +110,7 @@ def test_what_prompts_over_time_say_in_vain(
 def test_images_are_decoded_in_software(tmp_path: Path) -> None:
     (tmp_path / "1.png").touch()
     for choice, count in (("none", 0), ("auto", 0), ("cuda", 1)):
-        found = unused_settings(resolve(sets=[f"input.hwaccel={choice}"]), str(tmp_path))
+        found = unused_settings(resolve(sets=[f"input.hwaccel={choice}"]), MediaInput.of(tmp_path))
         assert [note for note in found if note.startswith("input.hwaccel has no effect")] == found
         assert len(found) == count
-    assert unused_settings(resolve(sets=["input.hwaccel=cuda"]), "clip.mp4") == []
+    assert unused_settings(resolve(sets=["input.hwaccel=cuda"]), MediaInput.of("clip.mp4")) == []

@@ -222,9 +222,7 @@ def test_a_script_gives_what_the_single_prompts_give(
     assert same("b") == [False] * 6 + [True] * 2
 
 
-@pytest.mark.parametrize(
-    "change", [{"strength": 0.9}, {"blend": PromptBlend("red", "red", 0.5, "linear")}]
-)
+@pytest.mark.parametrize("change", [{"strength": 0.9}, {"blend": PromptBlend("red", "red", 0.5, "linear")}])
 def test_a_change_ends_the_repetition_of_similar_frames(
     model: Any, settings: Any, frames: Any, change: dict[str, Any]
 ) -> None:

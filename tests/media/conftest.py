@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.media import file_source, target_of
 
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.sink.containers import container_for
 from streamv2v_cli.media.sink.file import FileSink
 from streamv2v_cli.media.sink.plan import OutputPlan
-from streamv2v_cli.media.sink.plan_video import check_output_path, plan_output
-from streamv2v_cli.media.source.file import FileSource
+from streamv2v_cli.media.sink.plan_video import plan_output
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Output
 
@@ -34,11 +33,12 @@ def rewrite() -> Callable[..., OutputPlan]:
         **settings: Any,
     ) -> OutputPlan:
         trim = trim or Trim(frames=frames)
-        constant = container_for(output).constant_rate
-        with FileSource(source, trim=trim, constant=constant) as opened:
+        target = target_of(output, source)
+        constant = target.container.constant_rate
+        with file_source(source, trim=trim, constant=constant) as opened:
             plan = plan_output(
                 opened,
-                check_output_path(output, source, overwrite=False),
+                target,
                 size or opened.info.size,
                 Output(**{**FAST, **settings}),
                 explicit=explicit,

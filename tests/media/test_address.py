@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.media import target_of
 
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.logs import masked
 from streamv2v_cli.media.address import Address, Url
 from streamv2v_cli.media.sink.containers import container_for
-from streamv2v_cli.media.sink.plan_video import check_output_path, default_output_path
+from streamv2v_cli.media.sink.plan_video import default_output_path
 
 
 @pytest.mark.parametrize(
@@ -84,13 +85,13 @@ def test_passwords_are_hidden(text: str, shown: str) -> None:
     ],
 )
 def test_outputs_are_called_after_them(source: str, name: str) -> None:
-    assert default_output_path(source, "ink") == Path(name)
+    assert default_output_path(Address.of(source), "ink") == Path(name)
 
 
 def test_a_url_is_no_file_to_be_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     url = Url("rtsp://host/x")
-    assert check_output_path(url, "clip.mp4", overwrite=False) is url
+    assert target_of(url, "clip.mp4").path is url
     assert not list(tmp_path.iterdir())
 
 

@@ -12,16 +12,16 @@ import av
 import numpy as np
 import pytest
 from helpers.clips import make_clip
+from helpers.media import file_source
 from helpers.patches import FULL, LIMITED, PATCHES, TAGS, plain_frame, planes_at_centre, yuv_of
 
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.source.file import FileSource
 
 GREYS = (0, 16, 100, 128, 200, 235, 255)
 
 
 def pictures_of(path: Path) -> list[np.ndarray]:
-    with FileSource(path) as source:
+    with file_source(path) as source:
         return [item.pixels for item in source if isinstance(item, Frame)]
 
 
@@ -160,5 +160,5 @@ def test_changes_on_the_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
 def test_a_matrix_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
     ycgco = 8
     source = make_clip(tmp_path / "in.mp4", pts=(0, 512), tags=(ycgco, LIMITED, 1, 1), rate=Fraction(25))
-    with FileSource(source) as opened:
+    with file_source(source) as opened:
         assert any("YCgCo" in note and "BT.601" in note for note in opened.info.notes)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from helpers.clips import TICK, look, make_clip
+from helpers.media import file_source
 
 VARIABLE = (0, 512, 1500, 1600, 4000, 4100, 9000, 9512)
 VARIABLE_DURATIONS = (512, 988, 100, 2400, 100, 4900, 512, 3333)
@@ -79,10 +80,9 @@ def test_avi_keeps_a_constant_rate(tmp_path: Path, rewrite: Callable[..., Any]) 
 
 def test_timestamps_that_stand_still_or_are_missing_are_repaired(tmp_path: Path) -> None:
     from streamv2v_cli.frame import Frame
-    from streamv2v_cli.media.source.file import FileSource
 
     source = make_clip(tmp_path / "in.h264", format="h264", pts=tuple(range(0, 512 * 5, 512)))
-    with FileSource(source) as opened:
+    with file_source(source) as opened:
         pts = [item.pts for item in opened if isinstance(item, Frame)]
     assert len(pts) == 5
     assert pts == sorted(set(pts))

@@ -17,14 +17,14 @@ import av
 import numpy as np
 import pytest
 from helpers.clips import TICK, look, make_clip, number_of, numbered
+from helpers.media import file_source, target_of
 
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.address import STDOUT
 from streamv2v_cli.media.sink.audio import without_header
-from streamv2v_cli.media.sink.containers import container_for
 from streamv2v_cli.media.sink.file import FileSink
-from streamv2v_cli.media.sink.plan_video import check_output_path, plan_output
-from streamv2v_cli.media.source.file import FileSource
+from streamv2v_cli.media.sink.plan_video import plan_output
+from streamv2v_cli.media.sink.target import Target
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Output
 
@@ -154,7 +154,6 @@ def case(
     source, kind = inputs[request.param], target.removeprefix("pipe-")
     piped = kind != target
     output = tmp_path / f"out.{'video' if piped else kind}"
-    path = STDOUT if piped else check_output_path(output, source, overwrite=False)
     encoding = {"codec": "libvpx", "crf": 4, "bitrate": None, "preset": None} if kind == "webm" else {}
     fast = (
         {"encoder_opt": ("deadline=realtime", "cpu-used=8")}
@@ -162,12 +161,13 @@ def case(
         else {"preset": "veryfast", "crf": 12}
     )
     settings = Output(**{**fast, **encoding, "format": kind if piped else "auto"})
+    goes_to = Target.of(STDOUT, kind) if piped else target_of(output, source)
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT) if piped else None
-    constant = container_for(path, settings.format).constant_rate
-    with caplog.at_level(logging.WARNING), FileSource(source, constant=constant) as opened:
+    constant = goes_to.container.constant_rate
+    with caplog.at_level(logging.WARNING), file_source(source, constant=constant) as opened:
         size = opened.info.size
         explicit = ("output.codec",) if encoding else ()
-        plan = plan_output(opened, path, size, settings, descriptor=descriptor, explicit=explicit)
+        plan = plan_output(opened, goes_to, size, settings, descriptor=descriptor, explicit=explicit)
         sink = FileSink(plan, verify=not piped)
         for item in opened:
             if isinstance(item, Frame):

@@ -9,13 +9,13 @@ from pathlib import Path
 import av
 import pytest
 from helpers.clips import make_clip
+from helpers.media import file_source
 
 from streamv2v_cli.errors import ConfigError, SourceError
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.address import Address
-from streamv2v_cli.media.source.file import FileSource
+from streamv2v_cli.media.probe import probe_file
 from streamv2v_cli.media.source.inputs import InputOptions, open_input
-from streamv2v_cli.media.source.probe import probe_file
 from streamv2v_cli.media.source.stdin import StdinReader
 from streamv2v_cli.settings.resolve import resolve
 from streamv2v_cli.settings.schema import Input
@@ -39,7 +39,7 @@ def secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def frames_of(name: str, references: str) -> int:
     options = InputOptions(reading=Input(references=references, timeout=2))
-    with FileSource(name, options=options) as source:
+    with file_source(name, options=options) as source:
         return sum(isinstance(item, Frame) for item in source)
 
 

@@ -11,11 +11,11 @@ import av
 import numpy as np
 import pytest
 from helpers.clips import TICK, Seen, look, make_clip, number_of
+from helpers.media import file_source
 
 from streamv2v_cli.errors import SourceError, UsageError
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.source.decoding import picture_decoder
-from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.values import seconds_of
 
@@ -61,7 +61,7 @@ def test_every_container_is_cut_at_the_frame(first: int, suffix: str, tmp_path: 
         keys = {"codec": "mpeg4", "options": {}, "time_base": Fraction(1, 25), "pts": range(200)}
     path = make_clip(tmp_path / f"in{suffix}", **keys)
     trim = Trim.parse(start=str(first / 25), duration="0.4")
-    with FileSource(path, trim=trim) as source:
+    with file_source(path, trim=trim) as source:
         frames = [item for item in source if isinstance(item, Frame)]
         assert source.damaged_packets == 0
     assert [number_of(frame.pixels) for frame in frames] == list(range(first, first + 10))
@@ -89,7 +89,7 @@ def test_a_late_start_is_found_without_decoding_everything(
             return frames
 
     monkeypatch.setattr("streamv2v_cli.media.source.demuxer.picture_decoder", Counting)
-    with FileSource(path, trim=Trim.parse(start="36", end="36.2")) as source:
+    with file_source(path, trim=Trim.parse(start="36", end="36.2")) as source:
         numbers = [number_of(item.pixels) for item in source if isinstance(item, Frame)]
     assert numbers == list(range(900, 905))
     assert 5 <= len(decoded) < 120
@@ -104,7 +104,7 @@ def test_times_are_rounded_to_milliseconds_without_losing_a_frame(tmp_path: Path
     )
     parts = []
     for start, end in ((None, "0.334"), ("0.334", "1.368"), ("1.368", None)):  # 10 and 41 frames of 33.37 ms
-        with FileSource(path, trim=Trim.parse(start=start, end=end)) as source:
+        with file_source(path, trim=Trim.parse(start=start, end=end)) as source:
             frames = [item for item in source if isinstance(item, Frame)]
         assert frames[0].pts is not None
         assert frames[0].pts >= 0
@@ -178,7 +178,7 @@ def test_subtitles_and_chapters_are_cut(tmp_path: Path, rewrite: Callable[..., A
 def test_nothing_there(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "in.mp4")
     with pytest.raises(SourceError, match="no frame at or after --start 5 s"):
-        FileSource(path, trim=Trim.parse(start="5"))
+        file_source(path, trim=Trim.parse(start="5"))
 
 
 def test_sound_with_long_ticks_stays_in_step(tmp_path: Path, rewrite: Callable[..., Any]) -> None:

@@ -185,14 +185,14 @@ NAMES = st.one_of(
 def test_any_name_of_an_input(name: str, prompt: str) -> None:
     assert masked(masked(name)) == masked(name)
     try:
-        Address.of(name)
+        address = Address.of(name)
         Numbered.parse(name)
     except UsageError:
         return
     if url := Url.of(name):
         assert url.stem == Path(url.stem).name or url.stem in ("", ".", "..")
     if "\0" not in name:
-        output = default_output_path(name, prompt)
+        output = default_output_path(address, prompt)
         assert output.parent == Path()
         assert output.name.isprintable() or not name.isprintable()
 

@@ -59,16 +59,18 @@ def check_output(output: str, videos: Sequence[str], *, overwrite: bool) -> Path
     """
     from streamv2v_cli.media.address import Url
     from streamv2v_cli.media.images.patterns import Numbered
+    from streamv2v_cli.media.open import MediaInput
     from streamv2v_cli.media.sink.plan_video import check_output_path
+    from streamv2v_cli.media.sink.target import Target
 
     path = Path(output)
     if output in ("-", "pipe:", "pipe:1") or Url.of(output) or Numbered.parse(path.name):
         raise UsageError(
             f"A comparison is written to one file, not to '{output}'.", "Name a video or a picture."
         )
-    for video in videos:
-        checked = check_output_path(path, video, overwrite=overwrite)
-    assert isinstance(checked, Path)
+    read = [file for video in videos for file in MediaInput.of(video).files]
+    checked = check_output_path(Target.of(path), read, overwrite=overwrite).file
+    assert checked is not None
     if not checked.parent.is_dir():
         raise UsageError(f"The folder '{checked.parent}' does not exist.", "Create it first.")
     return checked
@@ -104,20 +106,22 @@ def write_video(
         SourceError: an input cannot be read.
         SinkError: the output cannot be written.
     """
+    from streamv2v_cli.media.open import MediaInput, open_file
     from streamv2v_cli.media.sink.file import FileSink
     from streamv2v_cli.media.sink.plan_video import plan_output
-    from streamv2v_cli.media.source.file import FileSource
+    from streamv2v_cli.media.sink.target import Target
     from streamv2v_cli.media.trim import Trim
 
     trim = Trim(frames=frames)
     with ExitStack() as stack:
-        leader = stack.enter_context(FileSource(videos[0], trim=trim, copied=("audio",)))
+        leader = stack.enter_context(open_file(MediaInput.of(videos[0]), trim=trim, copied=("audio",)))
         others = [stack.enter_context(open_video(name)) for name in videos[1:]]
         grid = grid_of(cell_size(leader, layout.height), layout.labels, len(videos), layout.columns)
         # Pictures of the output are grids with square pixels, whatever those of the first video are.
         width, height = grid.size
         info = replace(leader.info, width=width, height=height, sample_aspect_ratio=Fraction(1))
-        plan = plan_output(leader, path, grid.size, output, info=info, explicit=explicit, trim=trim)
+        target = Target.of(path, output.format)
+        plan = plan_output(leader, target, grid.size, output, info=info, explicit=explicit, trim=trim)
         for note in plan.notes:
             log.warning("%s", note)
         display = stack.enter_context(Progress(leader.info.frame_count, enabled=progress))

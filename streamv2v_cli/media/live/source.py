@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -21,12 +21,10 @@ from streamv2v_cli.media.info import SourceInfo
 from streamv2v_cli.media.live.queue import DropOldestQueue
 from streamv2v_cli.media.live.stitch import Timeline
 from streamv2v_cli.media.source.file import FileSource
-from streamv2v_cli.media.source.inputs import InputOptions
 from streamv2v_cli.media.trim import Trim
-from streamv2v_cli.settings.schema import Input
 from streamv2v_cli.settings.values import USUAL_RATE
 
-__all__ = ["LiveSource", "open_source"]
+__all__ = ["LiveSource"]
 
 log = logging.getLogger(__name__)
 
@@ -36,28 +34,6 @@ _TO_LEAVE = 1.0
 _HALF_MILLISECOND = Fraction(1, 2000)
 
 
-def open_source(
-    name: str,
-    *,
-    trim: Trim,
-    copied: Collection[str],
-    options: InputOptions,
-    rate: Fraction | None = None,
-    constant: bool = False,
-    settings: Input | None = None,
-) -> FileSource | LiveSource:
-    """Open an input by its name, as a live one or as one that waits; the arguments are those of `FileSource`.
-
-    Raises:
-        UsageError: `options` contradict the input.
-        SourceError: it cannot be opened, has no video stream, or not one frame can be decoded.
-    """
-    kind = LiveSource if options.is_live(Address.of(name, options.format)) else FileSource
-    return kind(
-        name, trim=trim, copied=copied, options=options, rate=rate, constant=constant, settings=settings
-    )
-
-
 class LiveSource:
     """A camera or a stream, as frames and packets whose times begin with 0 and never go back.
 
@@ -65,9 +41,10 @@ class LiveSource:
     time that passed meanwhile passes in the timestamps as well, and a `Discontinuity` comes before the next frame.
 
     Args:
-        name: a URL, a camera, or whatever else `FileSource` takes.
+        address: where it comes from.
+        connect: opens it, and gives the part of it that is asked for.
         trim: the part that is wanted, counted from the first frame.
-        copied, options, rate, constant, settings: as for `FileSource`.
+        attempts: how often it is tried to open it again.
 
     Attributes:
         info: of the first connection; later ones are made to fit.
@@ -85,25 +62,14 @@ class LiveSource:
 
     def __init__(
         self,
-        name: str,
+        address: Address,
+        connect: Callable[[Trim], FileSource],
         *,
         trim: Trim,
-        copied: Collection[str],
-        options: InputOptions,
-        rate: Fraction | None = None,
-        constant: bool = False,
-        settings: Input | None = None,
+        attempts: int = 0,
     ) -> None:
-        self._address = Address.of(name, options.format)
-        self._name, self._trim = name, trim
-        self._arguments: dict[str, Any] = {
-            "copied": copied,
-            "options": options,
-            "rate": rate,
-            "constant": constant,
-            "settings": settings,
-        }
-        self._attempts = options.reading.reconnect if self._address.can_return else 0
+        self._address, self._connect, self._trim = address, connect, trim
+        self._attempts = attempts if address.can_return else 0
         self._end = None if trim.end is None else trim.end - (trim.start or 0)
         self.connections: list[Connection] = []
         self.lost = ""
@@ -225,9 +191,7 @@ class LiveSource:
 
     def _read(self) -> None:
         started = time.monotonic()
-        source: FileSource | None = FileSource(
-            self._name, trim=Trim(start=self._trim.start or Fraction(0)), **self._arguments
-        )
+        source: FileSource | None = self._connect(Trim(start=self._trim.start or Fraction(0)))
         assert source is not None
         log.info("The first frame came after %.2f s.", time.monotonic() - started)
         self._first, info = source, source.info
@@ -302,7 +266,7 @@ class LiveSource:
                 return None
             delay = min(2 * delay, _LONGEST_DELAY)
             try:
-                source = FileSource(self._name, trim=Trim(start=Fraction(0)), **self._arguments)
+                source = self._connect(Trim(start=Fraction(0)))
             except MediaError as error:
                 reason = error.message.rstrip(".")
                 log.info("Attempt %d: %s.", attempt, reason)

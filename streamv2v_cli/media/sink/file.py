@@ -92,7 +92,7 @@ class FileSink:
             if isinstance(error, BrokenPipeError) and address is None:
                 raise BrokenPipeError(errno.EPIPE, describe(error)) from error
             reason = describe_connection(hide_password(error), address) if address else describe(error)
-            where = plan.name if plan.descriptor is not None else f"The output '{plan.name}'"
+            where = plan.target.name if plan.descriptor is not None else f"The output '{plan.target.name}'"
             raise SinkError(f"{where[0].upper()}{where[1:]} cannot be written: {reason}.") from error
 
     def _add_video(self) -> Any:

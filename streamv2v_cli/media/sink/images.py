@@ -19,10 +19,12 @@ from streamv2v_cli.media.ffmpeg import describe
 from streamv2v_cli.media.images.decoder import ImageDecoder
 from streamv2v_cli.media.images.metadata import with_comment
 from streamv2v_cli.media.picture.colour import RgbReader, RgbWriter
+from streamv2v_cli.media.sink.destination import ImageDestination
 from streamv2v_cli.media.sink.encoder import configure
 
 if TYPE_CHECKING:
-    from streamv2v_cli.media.sink.plan import ImagePlan
+    from streamv2v_cli.media.sink.encoder import EncoderPlan
+    from streamv2v_cli.media.sink.plan import ImageFiles, OutputPlan
 
 __all__ = ["ImageSink"]
 
@@ -38,20 +40,21 @@ class ImageSink:
     """Encodes each frame into a file of its own, which takes its name when it is complete.
 
     Args:
-        plan: the images.
+        plan: the output.
+        images: the files of it.
         verify: decode each file before it takes its name.
 
     Raises:
         SinkError: the folder cannot be made.
     """
 
-    def __init__(self, plan: ImagePlan, *, verify: bool = False) -> None:
-        self.destination = plan.images
+    def __init__(self, plan: OutputPlan, images: ImageFiles, *, verify: bool = False) -> None:
+        self.destination = ImageDestination(images.path, images.first_number, overwrite=plan.overwrite)
         self.frames_written = 0
-        self._plan = plan
+        self._keeps_numbers = images.keeps_numbers
         self._picture = plan.encoder.picture
         self._convert = RgbWriter(plan.encoder.pix_fmt, plan.encoder.colour)
-        self._check = _Check(plan) if verify else None
+        self._check = _Check(plan.encoder) if verify else None
         self._comment = (plan.metadata or {}).get("comment", "")
         self._waiting: deque[tuple[Path, np.ndarray]] = deque()
         self._first_time = self._last_time = Fraction(0)
@@ -123,9 +126,9 @@ class ImageSink:
         else:
             distance = time - self._last_time
             self._distance = self._distance or distance
-            self._uneven |= not self._plan.keeps_numbers and abs(distance - self._distance) > _EVEN
+            self._uneven |= not self._keeps_numbers and abs(distance - self._distance) > _EVEN
         self._last_time = time
-        if self._plan.keeps_numbers:
+        if self._keeps_numbers:
             return round((time - self._first_time) * self._picture.rate)
         return self.frames_written
 
@@ -156,8 +159,7 @@ class ImageSink:
 class _Check:
     """Reads an image back and compares it with what was written."""
 
-    def __init__(self, plan: ImagePlan) -> None:
-        encoder = plan.encoder
+    def __init__(self, encoder: EncoderPlan) -> None:
         self._exact = encoder.codec in _EXACT and encoder.pix_fmt in ("rgb24", "bgr24")
         self._decode, self._read_rgb = ImageDecoder(), RgbReader()
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.media.address import STDIN, STDOUT
-from streamv2v_cli.media.images.patterns import Numbered, find_images
+from streamv2v_cli.media.images.patterns import Numbered
 from streamv2v_cli.media.picture.colour import BT470BG, FULL, LIMITED, Colour
 from streamv2v_cli.media.sink.containers import FORMATS, IMAGES, output_metadata
 from streamv2v_cli.media.sink.destination import numbered_name
 from streamv2v_cli.media.sink.encoder import Picture, plan_encoder
-from streamv2v_cli.media.sink.plan import ImagePlan
+from streamv2v_cli.media.sink.plan import ImageFiles, OutputPlan
+from streamv2v_cli.media.sink.target import Target
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.values import USUAL_RATE
 
@@ -53,13 +53,18 @@ _KINDS = {
 }
 
 
-def check_image_path(path: Path, source: str, *, overwrite: bool) -> Path:
+def check_image_path(path: Path | None, read: Iterable[str | int], *, overwrite: bool) -> Path:
     """The absolute path of an image, or of the pattern of several.
+
+    Args:
+        path: as it was given; None for what is no file.
+        read: the files that are read.
+        overwrite: existing images may be replaced.
 
     Raises:
         UsageError: the images are the input, or exist and may not be overwritten, or their folder cannot be had.
     """
-    if path == STDOUT:
+    if path is None:
         raise UsageError("Images cannot go to the standard output.", "Give file names: -o out/%05d.png")
     if path.suffix.lower() not in _KINDS:
         raise UsageError(f"'{path}' is no image that can be written.", f"Use one of {', '.join(_KINDS)}.")
@@ -74,7 +79,7 @@ def check_image_path(path: Path, source: str, *, overwrite: bool) -> Path:
         raise UsageError(f"The folder '{above}' does not exist.", "Create it first.")
     if not os.access(above, os.W_OK):
         raise UsageError(f"The folder '{above}' cannot be written to.", "Give other names with -o.")
-    if any(_is_output(file, target, pattern) for file in _inputs(source)):
+    if any(_is_output(file, target, pattern) for file in read):
         raise UsageError(f"The output '{path}' is the input.", "Give another folder or name with -o.")
     existing = _existing(target, pattern)
     if existing and not overwrite:
@@ -83,13 +88,10 @@ def check_image_path(path: Path, source: str, *, overwrite: bool) -> Path:
     return target
 
 
-def _inputs(source: str) -> Iterator[str]:
-    if source not in STDIN and (images := find_images(source)):
-        yield from images.paths
-
-
-def _is_output(file: str, target: Path, pattern: Numbered | None) -> bool:
+def _is_output(file: str | int, target: Path, pattern: Numbered | None) -> bool:
     """Whether an image of the input could be written over."""
+    if isinstance(file, int):
+        return False
     folder, name = os.path.split(os.path.abspath(file))
     same_name = name == target.name if pattern is None else pattern.number(name) is not None
     return same_name and os.path.realpath(folder) == str(target.parent)
@@ -103,31 +105,31 @@ def _existing(target: Path, pattern: Numbered | None) -> list[str]:
 
 def plan_images(
     source: MediaSource,
-    path: Path,
+    target: Target,
     size: tuple[int, int],
     output: Output,
     *,
     explicit: Collection[str],
     trim: Trim,
-) -> ImagePlan:
+) -> OutputPlan:
     """Settle the encoder and the numbers of images; see `plan_output`.
 
     Raises:
         UsageError: what was asked for has no meaning for images, or there are more frames than names.
         SinkError: the encoder does not open.
     """
+    path = target.file
+    assert path is not None
     pattern = Numbered.parse(path.name)
     _check_count(source, path, pattern, trim)
     keeps_numbers = pattern is not None and source.images is not None and output.rate is None
     first = source.first_number if keeps_numbers else None
-    return ImagePlan(
-        path,
-        FORMATS[IMAGES],
+    return OutputPlan(
+        target,
         _encoder(source, path, size, output, explicit),
         metadata=output_metadata(source.info.metadata) if output.metadata == "copy" else None,
         notes=(*source.info.notes, *_notes(source, path, pattern, output)),
-        first_number=1 if first is None else first,
-        keeps_numbers=keeps_numbers,
+        images=ImageFiles(path, 1 if first is None else first, keeps_numbers),
     )
 
 

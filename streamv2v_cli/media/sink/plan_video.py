@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,19 +14,21 @@ from typing import TYPE_CHECKING
 from av.codec.codec import Codec
 
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.media.address import STDIN, STDOUT, Address, Url
+from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import is_cover
 from streamv2v_cli.media.info import TIMECODE
 from streamv2v_cli.media.sink.containers import (
+    CONTAINERS,
     IMAGES,
     OF_THE_OLD_STREAM,
     Container,
-    container_for,
     output_metadata,
     trimmed_chapters,
 )
 from streamv2v_cli.media.sink.encoder import EncoderPlan, Picture, plan_encoder
 from streamv2v_cli.media.sink.plan import OutputPlan
+from streamv2v_cli.media.sink.plan_images import check_image_path, plan_images
+from streamv2v_cli.media.sink.target import Target
 from streamv2v_cli.media.sink.tracks import TrackPlan, plan_track
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.sizes import pair_size
@@ -43,12 +46,12 @@ _WITH_ASPECT = ("h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "mjpeg")
 _NEARLY_SQUARE = Fraction(1, 100)
 
 
-def default_output_path(source: str | Path, prompt: str) -> Path:
+def default_output_path(source: Address, prompt: str) -> Path:
     """The stem of the input, `_` and the prompt in short: `clip_pencil-sketch.mp4` in the current folder.
 
     The extension of the input is kept if it is one that we write.
     """
-    source = _named(str(source))
+    named = _named(source)
     ascii_text = unicodedata.normalize("NFKD", prompt).encode("ascii", "ignore").decode()
     words = re.findall(r"[a-z0-9]+", ascii_text.lower())
     slug = ""
@@ -56,48 +59,45 @@ def default_output_path(source: str | Path, prompt: str) -> Path:
         if len(slug) + len(word) >= _SLUG_LENGTH:
             break
         slug = f"{slug}-{word}" if slug else word
-    try:
-        container_for(source)
-        suffix = source.suffix
-    except UsageError:
-        suffix = ".mp4"
-    return Path(f"{source.stem}_{slug or 'streamv2v'}{suffix}")
+    suffix = named.suffix if named.suffix.lower() in CONTAINERS else ".mp4"
+    return Path(f"{named.stem}_{slug or 'streamv2v'}{suffix}")
 
 
-def _named(source: str) -> Path:
+def _named(source: Address) -> Path:
     """What names an output after an input: its path, the folder of several images, or what stands for a file."""
-    if source in STDIN:
-        return Path("stdin")
-    if url := Url.of(source):
-        return Path(url.stem)
-    kind = Address.of(source).kind
-    if kind == "lavfi":
-        return Path("lavfi")
-    if kind == "camera":
-        return Path(re.sub(r"[^\w.-]+", "_", source.removeprefix("/dev/")))
-    path = Path(source)
+    if source.kind in ("stdin", "lavfi"):
+        return Path(source.kind)
+    if source.url is not None:
+        return Path(source.url.stem)
+    if source.kind == "camera":
+        return Path(re.sub(r"[^\w.-]+", "_", source.name.removeprefix("/dev/")))
+    path = Path(source.name)
     several = not path.exists() and re.search(r"[%*?\[]", path.name)
     if not several and not path.is_dir():
         return path
     return Path(path.parent if several else path).resolve()
 
 
-def check_output_path(
-    path: Path | Url, source: str | Path, *, overwrite: bool, format: str = "auto"
-) -> Path | Url:
-    """The path that is really written, absolute and with links followed; `STDOUT` and a URL as they are.
+def check_output_path(target: Target, read: Iterable[str | int], *, overwrite: bool) -> Target:
+    """The target that is really written, absolute and with links followed; the standard output and a URL as they are.
+
+    Args:
+        target: as it was given.
+        read: the files that are read, by name or by descriptor.
+        overwrite: what exists may be replaced.
 
     Raises:
         UsageError: it is the input, a folder, in no existing folder, a link that leads nowhere, or exists and may
             not be overwritten.
     """
-    if container_for(path, format).name == IMAGES:
-        from streamv2v_cli.media.sink.plan_images import check_image_path
+    if target.container.name == IMAGES:
+        return replace(target, path=check_image_path(target.file, read, overwrite=overwrite))
+    if target.file is None:
+        return target
+    return replace(target, path=_checked(target.file, read, overwrite=overwrite))
 
-        assert isinstance(path, Path)
-        return check_image_path(path, str(source), overwrite=overwrite)
-    if path == STDOUT or isinstance(path, Url):
-        return path
+
+def _checked(path: Path, read: Iterable[str | int], *, overwrite: bool) -> Path:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UsageError(
             f"The output '{path}' is a device or a pipe, which no file replaces.",
@@ -110,7 +110,7 @@ def check_output_path(
             "Remove the link, or give the name that it leads to.",
         )
     for candidate in (target, target.with_name(target.name + ".part")):
-        if candidate.exists() and _is_same(candidate, source):
+        if candidate.exists() and any(_is_same(candidate, file) for file in read):
             raise UsageError(f"The output '{path}' is the input.", "Give another name with -o.")
     if target.is_dir():
         raise UsageError(f"The output '{path}' is a folder.", "Give a file name with -o.")
@@ -125,16 +125,17 @@ def check_output_path(
     return target
 
 
-def _is_same(path: Path, source: str | Path) -> bool:
-    """Whether an existing file is the one that is read."""
-    if str(source) in STDIN:
-        return os.path.samestat(path.stat(), os.fstat(0))
-    return Path(source).exists() and path.samefile(source)
+def _is_same(path: Path, file: str | int) -> bool:
+    """Whether an existing file is one that is read."""
+    try:
+        return os.path.samestat(path.stat(), os.stat(file))
+    except FileNotFoundError:
+        return False
 
 
 def plan_output(
     source: MediaSource,
-    path: Path | Url,
+    target: Target,
     size: tuple[int, int],
     output: Output,
     *,
@@ -147,25 +148,22 @@ def plan_output(
 
     Args:
         source: the input, opened.
-        path: where the output goes, checked by `check_output_path`.
+        target: where the output goes, checked by `check_output_path`.
         size: (width, height) of the results that will be written; side by side with the source or alone.
         output: what the settings say.
         info: of the pictures, where they are not those of the input.
         explicit: dotted keys that the user set.
         trim: the part of the input that is taken; None for all.
-        descriptor: leads to the standard output, where `path` stands for that.
+        descriptor: leads to the standard output, where `target` stands for that.
 
     Raises:
         UsageError: what was asked for is unknown or contradicts itself.
         SinkError: the encoder does not open.
     """
-    info, container = info or source.info, container_for(path, output.format)
+    info, container = info or source.info, target.container
     full_size = pair_size(size) if output.side_by_side else size
     if container.name == IMAGES:
-        from streamv2v_cli.media.sink.plan_images import plan_images
-
-        assert isinstance(path, Path)
-        return plan_images(source, path, full_size, output, explicit=explicit, trim=trim or Trim())
+        return plan_images(source, target, full_size, output, explicit=explicit, trim=trim or Trim())
     rate = info.rate or USUAL_RATE
     picture = Picture(
         *full_size,
@@ -174,11 +172,9 @@ def plan_output(
         sample_aspect_ratio=info.sample_aspect_ratio * Fraction(info.width, info.height) / Fraction(*size),
         colour=info.colour,
     )
-    remote = isinstance(path, Url)
-    encoder = plan_encoder(output, container, picture, explicit, live=remote)
+    encoder = plan_encoder(output, container, picture, explicit, live=target.url is not None)
     trim = trim or Trim()
-    seekable = path != STDOUT and not remote
-    tracks, track_notes = _plan_tracks(source, container, output, seekable, trim)
+    tracks, track_notes = _plan_tracks(source, container, output, target.file is not None, trim)
     notes = [*encoder.notes, *track_notes]
     if source.rate_assumed and info.frame_count != 1:
         notes.append(
@@ -194,8 +190,7 @@ def plan_output(
         )
     with_metadata = output.metadata == "copy"
     return OutputPlan(
-        path,
-        container,
+        target,
         encoder,
         tracks,
         tuple(trimmed_chapters(info.chapters, trim, rate)) if container.has_chapters else (),

@@ -60,11 +60,6 @@ class Deinterlacer:
         self._splitter = VideoReformatter()
         self.restart()
 
-    @property
-    def wanted(self) -> bool:
-        """Whether every frame is to be deinterlaced, also those that are not marked as interlaced."""
-        return self._mode == "on"
-
     def restart(self) -> None:
         """Forget the frame that is held back: what comes next is from elsewhere."""
         self._graph: Any = None

@@ -54,19 +54,16 @@ class Demuxer:
         reading: a thread is inside FFmpeg, which must not be closed under it.
 
     Args:
-        name: a file, one of `STDIN`, a URL or a camera.
-        options: what the input does not say itself.
+        address: where the input comes from.
+        options: what it does not say itself.
         copied: which kinds of streams `streams_to_copy` has.
-        deinterlacer: what decoded frames go through.
     """
 
-    def __init__(
-        self, name: str, options: InputOptions, copied: Collection[str], deinterlacer: Deinterlacer
-    ) -> None:
-        self.address = Address.of(name, options.format)
-        self._name, self._options, self._copied = self.address.name, options, copied
-        self._deinterlacer = deinterlacer
-        self._reader = stdin_reader(name)
+    def __init__(self, address: Address, options: InputOptions, copied: Collection[str]) -> None:
+        self.address = address
+        self._name, self._options, self._copied = address.name, options, copied
+        self._deinterlacer = Deinterlacer(options.reading.deinterlace)
+        self._reader = stdin_reader(address)
         self._live = options.is_live(self.address)
         self.acceleration = Acceleration(options.reading.hwaccel, self._name)
         can_seek = self.address.can_seek or self.address.kind == "stdin"
@@ -117,6 +114,7 @@ class Demuxer:
             settings,
             is_deinterlaced=self._deinterlacer.active,
         )
+        self._deinterlacer.announced = True
         if sentence := self.acceleration.describe():
             log.info("%s", sentence)
         return replace(info, decoded_on=self.acceleration.in_use)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 from av.packet import Packet
@@ -19,19 +18,19 @@ from streamv2v_cli.media.ffmpeg import end_of, is_cover, rescale_packet, shift_p
 from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import SourceInfo, Timed
 from streamv2v_cli.media.picture.prepare import PictureReader
-from streamv2v_cli.media.source.deinterlace import Deinterlacer
-from streamv2v_cli.media.source.images import reader_for
-from streamv2v_cli.media.source.inputs import InputOptions, interruptibly
+from streamv2v_cli.media.source.inputs import interruptibly
+from streamv2v_cli.media.source.reader import Reader
 from streamv2v_cli.media.source.resample import ConstantRate
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
 from streamv2v_cli.settings.values import USUAL_RATE
 
-__all__ = ["FileSource"]
+__all__ = ["COPIED", "FileSource"]
 
 log = logging.getLogger(__name__)
 
-_COPIED = ("audio", "subtitle", "attachment")
+COPIED = ("audio", "subtitle", "attachment")
+"""Kinds of streams that are copied."""
 _SHORT_OF_HEADER = 0.5
 """Seconds that a file may end before its header says, for frames that last and tracks that differ."""
 _SEARCH_BEYOND_END = 10
@@ -56,16 +55,13 @@ class FileSource:
         covers: index of a stream -> cover art.
 
     Args:
-        path: the file, `-` for the standard input, a URL or a camera.
+        reader: of the input, not open yet.
+        settings: how the pictures are prepared.
         trim: the part of it that is wanted.
-        copied: which kinds of streams are copied: of `audio`, `subtitle` and `attachment`.
-        options: what the input does not say itself.
         rate: resample to so many frames a second; None keeps each frame at its own time.
         constant: resample to a constant rate also without `rate`, then to the input's own one.
-        settings: how the pictures are prepared; None for the defaults.
 
     Raises:
-        UsageError: `options` contradict the input.
         SourceError: it cannot be opened, has no video stream, or not one frame can be decoded.
     """
 
@@ -75,26 +71,20 @@ class FileSource:
 
     def __init__(
         self,
-        path: str | Path,
+        reader: Reader,
+        settings: Input,
         *,
-        trim: Trim | None = None,
-        copied: Collection[str] = _COPIED,
-        options: InputOptions | None = None,
+        trim: Trim,
         rate: Fraction | None = None,
         constant: bool = False,
-        settings: Input | None = None,
     ) -> None:
-        self._name = str(path)
-        self._trim = trim or Trim()
+        self._demuxer, self._settings, self._trim = reader, settings, trim
         self._rate, self._constant = rate, constant
         self.seconds_missing = 0.0
         self._ahead: deque[Timed | Packet[Any]] = deque()
         self._resampler: ConstantRate | None = None
         self._ended = False
-        self._settings = settings or Input()
-        self._deinterlacer = Deinterlacer(self._settings.deinterlace)
-        self._demuxer = reader_for(self._name, options or InputOptions(), copied, self._deinterlacer)
-        self._name = self._demuxer.address.name
+        self._name = reader.address.name
         try:
             if self._demuxer.address.is_file:
                 self._prepare()
@@ -126,7 +116,6 @@ class FileSource:
                 f"Not one frame of the video in '{self._name}' can be decoded.", demuxer.remedy()
             )
         info = demuxer.describe(first.picture, trim, self._settings)
-        self._deinterlacer.announced = True
         begin = first.pts * info.time_base
         self._end = None if trim.end is None else begin + trim.end
         self._shift = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,58 +13,23 @@ import av
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
-from streamv2v_cli.errors import SourceError, UsageError
+from streamv2v_cli.errors import SourceError
 from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import describe
 from streamv2v_cli.media.images.decoder import ImageDecoder
-from streamv2v_cli.media.images.patterns import Images, find_images
+from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import SourceInfo, Timed
 from streamv2v_cli.media.picture.orientation import UPRIGHT
 from streamv2v_cli.media.picture.preparation import prepare
-from streamv2v_cli.media.source.deinterlace import Deinterlacer
-from streamv2v_cli.media.source.demuxer import Demuxer
-from streamv2v_cli.media.source.inputs import InputOptions
-from streamv2v_cli.media.source.reader import Reader
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
 from streamv2v_cli.settings.values import USUAL_RATE
 
-__all__ = ["ImageReader", "reader_for"]
+__all__ = ["ImageReader"]
 
 log = logging.getLogger(__name__)
 
 _HALF_MILLISECOND = Fraction(1, 2000)
-
-
-def reader_for(
-    name: str, options: InputOptions, copied: Collection[str], deinterlacer: Deinterlacer
-) -> Reader:
-    """What reads an input: a container, or images.
-
-    Args:
-        name: what the user called it.
-        options: what the input does not say itself.
-        copied: which kinds of streams are copied.
-        deinterlacer: of a container's pictures.
-
-    Raises:
-        SourceError: images are meant, and there are none, or not all.
-        UsageError: the options do not belong to the input.
-    """
-    address = Address.of(name, options.format)
-    images = find_images(name, options.format) if address.is_file else None
-    if images is not None:
-        for note in images.notes:
-            log.warning("%s", note)
-        if deinterlacer.wanted:
-            log.warning("--deinterlace on has no effect: images are taken as they are.")
-        return ImageReader(address, images, options.rate, stops=options.reading.on_error == "stop")
-    if options.rate is not None and options.format != "rawvideo" and address.kind != "camera":
-        raise UsageError(
-            "--input-rate has no meaning for an input that says it itself.",
-            "It is for images and for --input-format rawvideo; --rate resamples.",
-        )
-    return Demuxer(name, options, copied, deinterlacer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +52,7 @@ class ImageReader:
         damaged_packets: images left out so far.
 
     Args:
-        address: what the user called them.
+        address: where they come from.
         images: which they are.
         rate: frames a second; None for `USUAL_RATE`.
         stops: an image that cannot be decoded is an error.

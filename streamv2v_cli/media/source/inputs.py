@@ -20,7 +20,7 @@ from av.format import ContainerFormat
 from av.video.format import VideoFormat
 
 from streamv2v_cli.errors import SourceError, UsageError
-from streamv2v_cli.media.address import STDIN, Address
+from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import describe, describe_connection, hide_password
 from streamv2v_cli.media.protocols import refused_reference, restrictions
 from streamv2v_cli.media.source.decoding import accelerated
@@ -69,8 +69,8 @@ class InputOptions:
     pix_fmt: str | None = None
     reading: Input = field(default_factory=Input)
 
-    def check(self, name: str = "") -> None:
-        """Raise a UsageError if something is missing, unknown or has no meaning for the input of that name."""
+    def check(self, address: Address) -> None:
+        """Raise a UsageError if something is missing, unknown or has no meaning for the input there."""
         given = {
             "--input-size WIDTHxHEIGHT": self.size,
             "--input-rate FPS": self.rate,
@@ -78,7 +78,7 @@ class InputOptions:
         }
         if self.format is not None:
             _check_format(self.format)
-        is_camera = Address.of(name, self.format).kind == "camera"
+        is_camera = address.kind == "camera"
         if self.format != _RAW and not is_camera:
             del given["--input-rate FPS"]  # images take it as well; whether the input is some is seen later
             useless = next((option.split()[0] for option, value in given.items() if value is not None), None)
@@ -128,13 +128,13 @@ def _check_format(name: str) -> None:
         raise UsageError(f"There is no input format {name!r} in this FFmpeg.", remedy) from None
 
 
-def stdin_reader(name: str) -> StdinReader | None:
-    """A reader if `name` means the standard input and that is a pipe; None for everything that can seek.
+def stdin_reader(address: Address) -> StdinReader | None:
+    """A reader if the address is the standard input and that is a pipe; None for everything that can seek.
 
     Raises:
         UsageError: it is a terminal.
     """
-    if name not in STDIN:
+    if address.kind != "stdin":
         return None
     if sys.stdin is None or os.isatty(0):
         raise UsageError(

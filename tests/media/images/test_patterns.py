@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from av.codec.context import CodecContext
 from helpers.clips import make_clip, mosaic, number_of, numbered
+from helpers.media import file_source
 
 from streamv2v_cli.errors import SourceError, StreamV2VError, UsageError
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.images.patterns import Numbered, find_images, natural_key
-from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.media.source.inputs import InputOptions
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
@@ -65,7 +65,7 @@ def write_images(folder: Path, names: list[str], kind: str = "png") -> Path:
 
 
 def frames_of(name: object, trim: Trim | None = None, **options: object) -> list[Frame]:
-    with FileSource(str(name), trim=trim, options=InputOptions(**options)) as source:  # type: ignore[arg-type]
+    with file_source(str(name), trim=trim, options=InputOptions(**options)) as source:  # type: ignore[arg-type]
         return [item for item in source if isinstance(item, Frame)]
 
 
@@ -157,7 +157,7 @@ def test_images_are_not_deinterlaced_and_that_is_said(
     folder = write_images(tmp_path / "frames", ["1.png", "2.png"])
     for mode, said in (("on", 1), ("auto", 0), ("off", 0)):
         caplog.clear()
-        with FileSource(folder, settings=Input(deinterlace=mode)) as source:  # type: ignore[arg-type]
+        with file_source(folder, settings=Input(deinterlace=mode)) as source:  # type: ignore[arg-type]
             assert numbers([item for item in source if isinstance(item, Frame)]) == [0, 1]
         assert caplog.text.count("--deinterlace on has no effect") == said
 
@@ -172,7 +172,7 @@ def test_a_file_wins_over_a_pattern(tmp_path: Path) -> None:
 
 def test_a_single_image_is_one_frame(tmp_path: Path) -> None:
     write_images(tmp_path, ["photo.jpg"], "jpg")
-    with FileSource(tmp_path / "photo.jpg") as source:
+    with file_source(tmp_path / "photo.jpg") as source:
         assert (source.info.frame_count, source.info.size) == (1, (64, 48))
         assert len(list(source)) == 1
 
@@ -180,7 +180,7 @@ def test_a_single_image_is_one_frame(tmp_path: Path) -> None:
 def test_rate_and_trim(tmp_path: Path) -> None:
     write_images(tmp_path / "frames", [f"{number}.png" for number in range(1, 301)])
     name, rate = tmp_path / "frames" / "%d.png", Fraction(30000, 1001)
-    with FileSource(name, options=InputOptions(rate=rate)) as source:
+    with file_source(name, options=InputOptions(rate=rate)) as source:
         assert (source.info.rate, source.info.frame_count, source.first_number) == (rate, 300, 1)
     for trim, expected in (
         (Trim(start=Fraction(8), end=Fraction(9)), range(200, 225)),
@@ -189,7 +189,7 @@ def test_rate_and_trim(tmp_path: Path) -> None:
         (Trim(frames=2), range(2)),
         (Trim(start=Fraction("11.9"), end=Fraction(20)), range(298, 300)),
     ):
-        with FileSource(name, trim=trim) as source:
+        with file_source(name, trim=trim) as source:
             assert source.info.frame_count == len(expected)
             assert source.first_number == expected[0] + 1
             assert numbers([item for item in source if isinstance(item, Frame)]) == list(expected)
@@ -281,7 +281,7 @@ def test_photographs_stand_upright(orientation: int, tmp_path: Path) -> None:
     }
     for name, (data, tolerance) in photos.items():
         (tmp_path / name).write_bytes(data)
-        with FileSource(tmp_path / name) as source:
+        with file_source(tmp_path / name) as source:
             (frame,) = source
             assert isinstance(frame, Frame)
             assert source.info.size == upright.shape[1::-1]
@@ -312,7 +312,7 @@ def test_damaged_exif_data_leave_the_picture_as_it_is_stored(
     }
     for name, data in photos.items():
         (tmp_path / name).write_bytes(data)
-        with FileSource(tmp_path / name) as source:
+        with file_source(tmp_path / name) as source:
             (frame,) = source
             assert isinstance(frame, Frame)
             assert frame.pixels.shape == stored.shape, name
@@ -336,7 +336,7 @@ def test_a_damaged_image_is_counted_and_leaves_its_time_empty(
     folder = write_images(tmp_path / "frames", [f"{number}.png" for number in range(6)])
     (folder / "2.png").write_bytes(b"no image")
     (folder / "4.png").write_bytes((folder / "4.png").read_bytes()[:60])
-    with FileSource(folder) as source:
+    with file_source(folder) as source:
         frames = [item for item in source if isinstance(item, Frame)]
         assert source.damaged_packets == 2
     assert [(frame.pts, number_of(frame.pixels)) for frame in frames] == [(0, 0), (1, 1), (3, 3), (5, 5)]
@@ -372,7 +372,7 @@ def test_the_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> N
     (tmp_path / "frames").mkdir()
     for number in range(200):
         (tmp_path / "frames" / f"{number}.png").write_bytes(data)
-    with FileSource(tmp_path / "frames") as source:
+    with file_source(tmp_path / "frames") as source:
         iterator = iter(source)
         for _ in range(20):
             next(iterator)

@@ -8,6 +8,7 @@ from itertools import islice
 
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.live.source import LiveSource
+from streamv2v_cli.media.open import MediaInput, open_source
 from streamv2v_cli.media.source.inputs import InputOptions
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
@@ -15,12 +16,10 @@ from streamv2v_cli.settings.schema import Input
 
 def test_the_clock_begins_with_the_first_frame_that_is_taken() -> None:
     """While a model loads, frames come and go."""
-    with LiveSource(
-        "lavfi:testsrc2=size=32x32:rate=25,realtime",
-        trim=Trim(end=Fraction(1, 2)),
-        copied=(),
-        options=InputOptions(reading=Input(live="on")),
-    ) as source:
+    options = InputOptions(reading=Input(live="on"))
+    read = MediaInput.of("lavfi:testsrc2=size=32x32:rate=25,realtime", options)
+    with open_source(read, trim=Trim(end=Fraction(1, 2)), copied=()) as source:
+        assert isinstance(source, LiveSource)
         for _ in range(600):
             if source.frames_dropped >= 10:
                 break

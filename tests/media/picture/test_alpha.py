@@ -11,9 +11,9 @@ import av
 import numpy as np
 import pytest
 from helpers.clips import make_clip
+from helpers.media import file_source
 
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.settings.schema import Input
 
 COLOURS = {"black": (0, 0, 0), "orange": (255, 165, 0), "20c0ff": (0x20, 0xC0, 0xFF)}
@@ -46,7 +46,7 @@ def veiled_clip(
 
 
 def frames_of(path: Path, background: str) -> list[Frame]:
-    with FileSource(path, settings=Input(background=background)) as source:
+    with file_source(path, settings=Input(background=background)) as source:
         return [item for item in source if isinstance(item, Frame)]
 
 
@@ -122,7 +122,7 @@ def test_vp9_with_alpha_can_be_entered_in_the_middle(tmp_path: Path) -> None:
         g="25",
         **{"auto-alt-ref": "0"},
     )
-    with FileSource(source, trim=Trim.parse("3.2", None, None, 3), settings=Input()) as opened:
+    with file_source(source, trim=Trim.parse("3.2", None, None, 3), settings=Input()) as opened:
         frames = [item for item in opened if isinstance(item, Frame)]
     assert [frame.pts for frame in frames] == [0, 40, 80]
     for index, frame in enumerate(frames, 80):

@@ -12,10 +12,10 @@ import av
 import numpy as np
 import pytest
 from helpers.clips import look, make_clip
+from helpers.media import file_source
 from helpers.patches import FULL, LIMITED, TAGS, in_steps, plain_frame, rgb_of, yuv_of
 
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.settings.schema import Input
 
 PQ, HLG, BT2020, BT709, SDR = 16, 18, 9, 1, 1
@@ -107,7 +107,7 @@ def patches(path: Path, curve: int, pix_fmt: str = "yuv444p10le") -> Path:
 
 
 def pictures_of(path: Path, **settings: Any) -> list[np.ndarray]:
-    with FileSource(path, settings=Input(**settings)) as source:
+    with file_source(path, settings=Input(**settings)) as source:
         return [item.pixels for item in source if isinstance(item, Frame)]
 
 
@@ -149,7 +149,7 @@ def test_the_output_is_tagged_as_what_it_is(curve: int, tmp_path: Path, rewrite:
 
 def test_kept_colours_keep_their_numbers_and_tags(tmp_path: Path) -> None:
     source = patches(tmp_path / "in.mkv", PQ)
-    with FileSource(source, settings=Input(hdr="keep")) as opened:
+    with file_source(source, settings=Input(hdr="keep")) as opened:
         assert (opened.info.colour.primaries, opened.info.colour.transfer) == (BT2020, PQ)
         assert not opened.info.notes
     for pixels, lights in zip(pictures_of(source, hdr="keep"), LIGHTS, strict=True):
@@ -211,7 +211,7 @@ def test_the_metadata_say_how_bright_it_gets(
         source, tmp_path / "out.mp4", codec="libx265", preset="ultrafast", explicit=("output.codec",)
     )
     assert any(f"up to {peak:g} cd/m2" in note for note in plan.notes)
-    with FileSource(source) as opened:
+    with file_source(source) as opened:
         assert any("are assumed" in remark for remark in opened.info.remarks) == (peak == 1000)
     with av.open(str(tmp_path / "out.mp4")) as container:
         for frame in container.decode(video=0):

@@ -11,15 +11,15 @@ import av
 import numpy as np
 import pytest
 from helpers.clips import LOSSLESS, look, make_clip, numbered
+from helpers.media import file_source
 from helpers.patches import FULL, LIMITED, PATCHES, TAGS, plain_frame, planes_at_centre, rgb_of, yuv_of
 
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.source.file import FileSource
 
 
 def pictures_of(path: Path) -> list[np.ndarray]:
-    with FileSource(path) as source:
+    with file_source(path) as source:
         return [item.pixels for item in source if isinstance(item, Frame)]
 
 

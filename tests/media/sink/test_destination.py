@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from helpers.clips import look, make_clip
+from helpers.media import file_source, target_of
 
 from streamv2v_cli.errors import SinkError, UsageError
 from streamv2v_cli.frame import Frame
+from streamv2v_cli.media.open import open_sink
 from streamv2v_cli.media.sink.file import FileSink
 from streamv2v_cli.media.sink.images import ImageSink
-from streamv2v_cli.media.sink.plan_video import check_output_path, plan_output
-from streamv2v_cli.media.source.file import FileSource
+from streamv2v_cli.media.sink.plan_video import plan_output
 from streamv2v_cli.settings.schema import Output
 
 
@@ -30,12 +31,12 @@ def clip(tmp_path: Path) -> Path:
 @contextmanager
 def writing(clip: Path, output: Path, *, overwrite: bool = False) -> Iterator[FileSink | ImageSink]:
     """A sink that has taken the frames of a clip and is not finished."""
-    with FileSource(clip) as source:
-        path = check_output_path(output, clip, overwrite=overwrite)
+    with file_source(clip) as source:
+        target = target_of(output, clip, overwrite=overwrite)
         images = output.suffix == ".png"
         settings = Output() if images else Output(preset="ultrafast")
-        plan = replace(plan_output(source, path, source.info.size, settings), overwrite=overwrite)
-        sink: Any = ImageSink(plan) if images else FileSink(plan)  # type: ignore[arg-type]
+        plan = replace(plan_output(source, target, source.info.size, settings), overwrite=overwrite)
+        sink: Any = open_sink(plan)
         for item in source:
             if isinstance(item, Frame):
                 sink.write(item)
@@ -127,7 +128,7 @@ def test_the_input_by_another_name_is_still_the_input(
     link(clip, tmp_path / name)
     for overwrite in (False, True):
         with pytest.raises(UsageError, match="is the input"):
-            check_output_path(tmp_path / "other.mp4", clip, overwrite=overwrite)
+            target_of(tmp_path / "other.mp4", clip, overwrite=overwrite)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -136,5 +137,5 @@ def test_a_link_that_leads_nowhere_is_no_output(clip: Path, tmp_path: Path, over
     (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
     for name in ("out.mp4", "loop.mp4"):
         with pytest.raises(UsageError, match="does not exist"):
-            check_output_path(tmp_path / name, clip, overwrite=overwrite)
+            target_of(tmp_path / name, clip, overwrite=overwrite)
     assert not (tmp_path / "elsewhere.mp4").exists()

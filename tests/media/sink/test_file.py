@@ -12,11 +12,14 @@ from typing import Any
 import av
 import pytest
 from helpers.clips import look, make_clip
+from helpers.media import file_source, target_of
 
 from streamv2v_cli.errors import SinkError, UsageError
 from streamv2v_cli.frame import Frame
+from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.sink.file import FileSink
-from streamv2v_cli.media.sink.plan_video import check_output_path, default_output_path, plan_output
+from streamv2v_cli.media.sink.plan_video import default_output_path, plan_output
+from streamv2v_cli.media.sink.target import Target
 from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.settings.schema import Output
 
@@ -26,13 +29,17 @@ ODD_WORDS = "Ölgemälde, im Stil von 'van Gogh' / ../x"
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[FileSource]:
     source = make_clip(tmp_path / "in.mp4", pts=range(0, 512 * 100, 512), tones=(0.0,))
-    with FileSource(source) as opened:
+    with file_source(source) as opened:
         yield opened
 
 
 def make_sink(source: FileSource, path: Path, *, overwrite: bool = False) -> FileSink:
     output = Output(preset="veryfast", crf=12)
-    return FileSink(replace(plan_output(source, path, source.info.size, output), overwrite=overwrite))
+    return FileSink(
+        replace(
+            plan_output(source, Target.of(path, output.format), source.info.size, output), overwrite=overwrite
+        )
+    )
 
 
 def feed(sink: FileSink, source: FileSource, frames: int) -> None:
@@ -137,16 +144,16 @@ def test_an_output_must_be_a_free_name_in_a_folder(tmp_path: Path) -> None:
     existing = tmp_path / "there.mp4"
     existing.touch()
     with pytest.raises(UsageError, match="exists") as error:
-        check_output_path(existing, source, overwrite=False)
+        target_of(existing, source, overwrite=False)
     assert error.value.exit_code == 2
-    assert check_output_path(existing, source, overwrite=True) == existing
+    assert target_of(existing, source, overwrite=True).file == existing
     with pytest.raises(UsageError, match="does not exist"):
-        check_output_path(tmp_path / "no" / "out.mp4", source, overwrite=True)
+        target_of(tmp_path / "no" / "out.mp4", source, overwrite=True)
     with pytest.raises(UsageError, match=r"no extension .* \.mkv"):
-        check_output_path(tmp_path / "out", source, overwrite=True)
+        target_of(tmp_path / "out", source, overwrite=True)
     (tmp_path / "folder.mp4").mkdir()
     with pytest.raises(UsageError, match="is a folder"):
-        check_output_path(tmp_path / "folder.mp4", source, overwrite=True)
+        target_of(tmp_path / "folder.mp4", source, overwrite=True)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
@@ -156,10 +163,10 @@ def test_a_device_is_never_replaced_by_a_file(tmp_path: Path) -> None:
     (tmp_path / "link.mp4").symlink_to(tmp_path / "pipe.mp4")
     for name in ("pipe.mp4", "link.mp4"):
         with pytest.raises(UsageError, match="is a device or a pipe") as error:
-            check_output_path(tmp_path / name, source, overwrite=True)
+            target_of(tmp_path / name, source, overwrite=True)
         assert f"-o - > {tmp_path / name}" in error.value.remedy
     with pytest.raises(UsageError, match="is a device or a pipe"):
-        check_output_path(Path("/dev/null"), source, overwrite=True, format="matroska")
+        target_of(Path("/dev/null"), source, overwrite=True, format="matroska")
 
 
 def test_the_input_is_never_overwritten(tmp_path: Path) -> None:
@@ -169,10 +176,10 @@ def test_the_input_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "folder").symlink_to(tmp_path, target_is_directory=True)
     for name in ("in.mp4", "soft.mp4", "hard.mp4", "folder/in.mp4"):
         with pytest.raises(UsageError, match="is the input"):
-            check_output_path(tmp_path / name, source, overwrite=True)
+            target_of(tmp_path / name, source, overwrite=True)
     part = source.rename(tmp_path / "out.mp4.part")
     with pytest.raises(UsageError, match="is the input"):
-        check_output_path(tmp_path / "out.mp4", part, overwrite=True)
+        target_of(tmp_path / "out.mp4", part, overwrite=True)
 
 
 @pytest.mark.parametrize(
@@ -191,4 +198,4 @@ def test_the_input_is_never_overwritten(tmp_path: Path) -> None:
     ],
 )
 def test_default_names(source: str, prompt: str, name: str) -> None:
-    assert default_output_path(source, prompt) == Path(name)
+    assert default_output_path(Address.of(source), prompt) == Path(name)

@@ -10,9 +10,9 @@ from typing import Any
 import av
 import pytest
 from helpers.clips import TICK, look, make_clip
+from helpers.media import file_source
 
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.media.trim import Trim
 
 MILLISECOND = Fraction(1, 1000)
@@ -92,7 +92,7 @@ def test_only_some_frames_come_with_only_their_sound(tmp_path: Path, rewrite: Ca
 
 def test_a_source_of_some_frames_gives_only_their_sound(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "in.mp4", pts=range(0, 512 * 100, 512), tones=(0.0,))
-    with FileSource(path, trim=Trim(frames=30)) as source:
+    with file_source(path, trim=Trim(frames=30)) as source:
         items = list(source)
     starts = [item.pts * item.time_base for item in items if not isinstance(item, Frame)]
     last_frame = max(index for index, item in enumerate(items) if isinstance(item, Frame))

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from helpers.clips import look, make_clip, number_of
+from helpers.media import file_source
 
 from streamv2v_cli.errors import SourceError
 from streamv2v_cli.frame import Frame
@@ -20,7 +21,7 @@ EVERY_FRAME_ALONE = {"preset": "ultrafast", "g": "1", "crf": "10"}
 
 
 def read_all(path: Path) -> tuple[FileSource, list[Frame]]:
-    with FileSource(path) as source:
+    with file_source(path) as source:
         return source, [item for item in source if isinstance(item, Frame)]
 
 
@@ -85,7 +86,7 @@ def test_what_is_no_video_is_one_sentence(tmp_path: Path) -> None:
     }
     for name, words in cases.items():
         with pytest.raises(SourceError, match=words) as error:
-            FileSource(tmp_path / name)
+            file_source(tmp_path / name)
         assert "\n" not in str(error.value)
         assert error.value.exit_code == 1
 

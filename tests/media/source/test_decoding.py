@@ -18,17 +18,17 @@ import av
 import numpy as np
 import pytest
 from helpers.clips import make_clip, mosaic, number_of, numbered
+from helpers.media import file_source
 from typer.testing import CliRunner
 
 from streamv2v_cli.app import app
 from streamv2v_cli.errors import DeviceError, SourceError
 from streamv2v_cli.frame import Discontinuity, Frame
 from streamv2v_cli.media.address import Address
-from streamv2v_cli.media.live.source import LiveSource
+from streamv2v_cli.media.open import MediaInput, open_source
 from streamv2v_cli.media.picture.colour import FULL, LIMITED
 from streamv2v_cli.media.source import decoding as hwaccel
 from streamv2v_cli.media.source.decoding import picture_decoder
-from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.media.source.inputs import InputOptions
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
@@ -121,7 +121,7 @@ def read(path: Path, wanted: str = "none", trim: Trim | None = None, **settings:
     """The source, closed, and its frames."""
     reading = Input(hwaccel=wanted, **settings)
     options = InputOptions(reading=reading)
-    with FileSource(path, trim=trim, options=options, settings=reading) as source:
+    with file_source(path, trim=trim, options=options, settings=reading) as source:
         return source, [item for item in source if isinstance(item, Frame)]
 
 
@@ -344,7 +344,7 @@ def test_a_named_device_is_never_left_in_silence(frames: int, machine: Machine, 
     # What FFmpeg says later may have to do with anything.
     reason = f": {Device.COMPLAINT}" if frames == 0 else ""
     message = f"is h264 yuv420p, which --hwaccel cuda does not decode{reason}\\."
-    with pytest.raises(SourceError, match=message), FileSource(path, options=options) as source:
+    with pytest.raises(SourceError, match=message), file_source(path, options=options) as source:
         seen += [number_of(item.pixels) for item in source if isinstance(item, Frame)]
     assert len(seen) <= frames
 
@@ -356,7 +356,7 @@ def test_a_live_source_is_decoded_on_a_device_also_when_it_is_back(
     path = make_clip(tmp_path / "live.mkv")
     reading = Input(live="on", hwaccel="cuda")
     options = InputOptions(reading=reading)
-    with LiveSource(str(path), trim=Trim(), copied=(), options=options, settings=reading) as source:
+    with open_source(MediaInput.of(path, options), copied=()) as source:
         assert source.info.decoded_on == "cuda"
         items = iter(source)
         while not isinstance(next(items), Discontinuity):

@@ -13,10 +13,10 @@ import av.filter
 import numpy as np
 import pytest
 from helpers.clips import HEIGHT, TICK, Clip, look, make_clip, number_of, numbered
+from helpers.media import file_source
 
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.source.deinterlace import Deinterlacer
-from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
 
@@ -74,7 +74,7 @@ def interlaced_clip(path: Path, *, order: str = "tff", **changes: Any) -> Path:
 
 
 def frames_of(path: Path, *, trim: Trim | None = None, **settings: Any) -> list[Frame]:
-    with FileSource(path, trim=trim, settings=Input(**settings)) as source:
+    with file_source(path, trim=trim, settings=Input(**settings)) as source:
         return [item for item in source if isinstance(item, Frame)]
 
 

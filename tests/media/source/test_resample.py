@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from helpers.clips import TICK, look, make_clip, number_of
+from helpers.media import file_source
 
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.info import Timed
-from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.media.source.resample import ConstantRate
 from streamv2v_cli.media.trim import Trim
 
@@ -49,7 +49,7 @@ def test_whole_multiples(rate: int, numbers: list[int]) -> None:
 
 def test_frames_of_a_source_are_resampled_after_trimming(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "in.mp4", pts=range(0, 512 * 50, 512))
-    with FileSource(path, rate=Fraction(10), trim=Trim.parse(start="1", frames=6)) as source:
+    with file_source(path, rate=Fraction(10), trim=Trim.parse(start="1", frames=6)) as source:
         frames = [item for item in source if isinstance(item, Frame)]
         assert (source.info.rate, source.resampled_text()) == (10, "")
     assert [frame.time for frame in frames] == pytest.approx([n / 10 for n in range(6)])
@@ -61,7 +61,7 @@ def test_the_length_stays_with_any_rate(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "in.mkv", pts=VARIABLE, durations=durations)
     end = look(path).times[-1] + 3333 * TICK
     for rate in (7, 24, 60):
-        with FileSource(path, rate=Fraction(rate)) as source:
+        with file_source(path, rate=Fraction(rate)) as source:
             frames = [item for item in source if isinstance(item, Frame)]
         times = [frame.pts * frame.time_base for frame in frames if frame.pts is not None]
         assert times == [Fraction(n, rate) for n in range(len(times))]

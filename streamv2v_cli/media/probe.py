@@ -14,6 +14,7 @@ from streamv2v_cli.errors import UsageError
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.info import SourceInfo
+from streamv2v_cli.media.open import MediaInput, open_file
 from streamv2v_cli.media.picture.colour import HD_LINES
 from streamv2v_cli.media.picture.orientation import UPRIGHT
 from streamv2v_cli.media.source.file import FileSource
@@ -111,10 +112,9 @@ def probe_file(name: str, *, scan: bool = False, options: InputOptions | None = 
         UsageError: it is live and shall be scanned, or `options` contradict it.
         SourceError: it cannot be opened, has no video stream, or not one frame can be decoded.
     """
-    options = options or InputOptions()
-    options.check(name)
-    with FileSource(name, options=options) as source:
-        address = Address.of(name, options.format)
+    read = MediaInput.of(name, options)
+    address, options = read.address, read.options
+    with open_file(read) as source:
         if scan and address.is_live:
             raise UsageError(
                 f"The input '{address.name}' is live and has no end to count to.", "Leave out --scan."

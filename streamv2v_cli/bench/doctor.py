@@ -183,7 +183,8 @@ def _refusal(name: str) -> str | None:
 
     from streamv2v_cli.media.picture.colour import Colour
     from streamv2v_cli.media.sink.containers import CONTAINERS
-    from streamv2v_cli.media.sink.encoder import Picture, plan_encoder
+    from streamv2v_cli.media.sink.encoder import Picture
+    from streamv2v_cli.media.sink.plan_encoder import plan_encoder
     from streamv2v_cli.settings.schema import Output
 
     picture = Picture(256, 256, Fraction(1, 25), Fraction(25), Fraction(1), Colour(1, 1, 1, 1))

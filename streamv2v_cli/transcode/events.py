@@ -306,5 +306,5 @@ def _is_same(one: str, other: str) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
 
 
-def _rounded(value: float | None) -> Any:
+def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)

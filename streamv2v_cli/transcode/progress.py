@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streamv2v_cli.reports.text import bytes_text, duration_text, resident_bytes
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
     from streamv2v_cli.transcode.pipeline import Statistics
 
 __all__ = ["Progress"]
@@ -28,14 +30,13 @@ class Progress:
     def __init__(self, total: int | None, *, enabled: bool = True) -> None:
         self._total = total
         self._enabled = enabled
-        self._bar: Any = None
-        self._task: Any = None
+        self._bar: Bar | None = None
         self._next_line = time.monotonic() + LINE_INTERVAL
 
     def __enter__(self) -> Progress:
         if self._enabled and sys.stderr.isatty():
             self._bar = _rich_bar()
-            self._task = self._bar.add_task("", total=self._total, state="waiting for the first frame")
+            self._bar.add_task("", total=self._total, state="waiting for the first frame")
             self._bar.start()
         return self
 
@@ -48,8 +49,9 @@ class Progress:
         if self._bar is not None:
             # An estimate that turns out too small must not show more than 100 %.
             total = None if self._total is None else max(self._total, statistics.frames_out)
+            (task,) = self._bar.task_ids
             self._bar.update(
-                self._task, completed=statistics.frames_out, total=total, state=self._state(statistics)
+                task, completed=statistics.frames_out, total=total, state=self._state(statistics)
             )
             self._bar.refresh()
         elif self._enabled and time.monotonic() >= self._next_line:
@@ -76,7 +78,7 @@ class Progress:
         return ", ".join(parts)
 
 
-def _rich_bar() -> Any:
+def _rich_bar() -> Bar:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Any
+from typing import Any, TypeAlias
 
 from av.packet import Packet
 
-from streamv2v_cli.frame import Closed, Frame
+from streamv2v_cli.frame import Closed, Discontinuity, Frame
 
-__all__ = ["DropOldestQueue"]
+__all__ = ["DropOldestQueue", "Item"]
+
+Item: TypeAlias = "Frame | Packet[Any] | Discontinuity"
+"""What comes from a source."""
 
 _FEWEST, _MOST_BYTES, _MOST_PACKETS = 2, 128 << 20, 4096
 _CAUGHT_UP = 25
@@ -34,7 +37,7 @@ class DropOldestQueue:
 
     def __init__(self, a_second: int) -> None:
         self._a_second = max(_FEWEST, a_second)
-        self._items: deque[Any] = deque()
+        self._items: deque[Item] = deque()
         self._frames = self._packets = 0
         self._patience = 2 * self._a_second
         self._behind = self._begun = self._ended = False
@@ -42,7 +45,7 @@ class DropOldestQueue:
         self._changed = threading.Condition()
         self.frames_dropped = self.dropped_before = self.packets_dropped = 0
 
-    def put(self, item: Any) -> None:
+    def put(self, item: Item) -> None:
         """Add an item; nothing happens after the end."""
         with self._changed:
             if self._ended:
@@ -71,7 +74,7 @@ class DropOldestQueue:
     def _drop_oldest(self, kind: type) -> None:
         del self._items[next(i for i, item in enumerate(self._items) if isinstance(item, kind))]
 
-    def get(self) -> Any:
+    def get(self) -> Item:
         """Wait for the next item and take it.
 
         Raises:

@@ -18,7 +18,7 @@ from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import shift_packet, time_of
 from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import SourceInfo
-from streamv2v_cli.media.live.queue import DropOldestQueue
+from streamv2v_cli.media.live.queue import DropOldestQueue, Item
 from streamv2v_cli.media.live.stitch import Timeline
 from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.media.trim import Trim
@@ -126,7 +126,7 @@ class LiveSource:
         if self._failure is not None:
             raise self._failure
 
-    def _from_the_first_taken(self) -> Iterator[Any]:
+    def _from_the_first_taken(self) -> Iterator[Item]:
         """What waits, with times counted from the first frame of it: a model may have loaded meanwhile."""
         early: list[Packet[Any]] = []
         while True:

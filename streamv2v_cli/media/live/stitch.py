@@ -15,6 +15,8 @@ from streamv2v_cli.media.ffmpeg import shift_packet, time_of
 from streamv2v_cli.media.info import SourceInfo
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from streamv2v_cli.media.source.file import FileSource
 
 __all__ = ["Timeline"]
@@ -86,7 +88,7 @@ class Timeline:
         self._last_pts, self._due, self._arrival = pts, pts + duration, time.monotonic()
         return Frame(self._scaled(frame.pixels), pts, self._tick, duration)
 
-    def _scaled(self, pixels: Any) -> Any:
+    def _scaled(self, pixels: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
         if (width, height) == self._info.size:
             return pixels

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.media.images.patterns import Numbered
 from streamv2v_cli.media.picture.colour import BT470BG, FULL, LIMITED, Colour
-from streamv2v_cli.media.sink.containers import FORMATS, IMAGES, output_metadata
+from streamv2v_cli.media.sink.containers import FORMATS, IMAGES
 from streamv2v_cli.media.sink.destination import numbered_name
-from streamv2v_cli.media.sink.encoder import Picture, plan_encoder
+from streamv2v_cli.media.sink.encoder import Picture
+from streamv2v_cli.media.sink.metadata import output_metadata
 from streamv2v_cli.media.sink.plan import ImageFiles, OutputPlan
+from streamv2v_cli.media.sink.plan_encoder import plan_encoder
 from streamv2v_cli.media.sink.target import Target
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.values import USUAL_RATE

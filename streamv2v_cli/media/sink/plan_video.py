@@ -20,13 +20,12 @@ from streamv2v_cli.media.info import TIMECODE
 from streamv2v_cli.media.sink.containers import (
     CONTAINERS,
     IMAGES,
-    OF_THE_OLD_STREAM,
     Container,
-    output_metadata,
-    trimmed_chapters,
 )
-from streamv2v_cli.media.sink.encoder import EncoderPlan, Picture, plan_encoder
+from streamv2v_cli.media.sink.encoder import EncoderPlan, Picture
+from streamv2v_cli.media.sink.metadata import OF_THE_OLD_STREAM, output_metadata, trimmed_chapters
 from streamv2v_cli.media.sink.plan import OutputPlan
+from streamv2v_cli.media.sink.plan_encoder import plan_encoder
 from streamv2v_cli.media.sink.plan_images import check_image_path, plan_images
 from streamv2v_cli.media.sink.target import Target
 from streamv2v_cli.media.sink.tracks import TrackPlan, plan_track

@@ -21,12 +21,11 @@ from streamv2v_cli.media.sink.audio import (
     without_header,
 )
 from streamv2v_cli.media.sink.containers import (
-    OF_THE_OLD_STREAM,
     Container,
     NullFile,
     NullPipe,
-    output_metadata,
 )
+from streamv2v_cli.media.sink.metadata import OF_THE_OLD_STREAM, output_metadata
 from streamv2v_cli.media.sink.subtitles import TEXT_CODECS, SubtitleConverter, text_tick
 
 __all__ = ["Track", "TrackPlan", "damage_text", "open_track", "plan_track"]

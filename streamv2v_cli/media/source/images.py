@@ -152,7 +152,7 @@ class ImageReader:
             if picture is not None:
                 yield Timed(picture, index, 1)
 
-    def _picture(self, path: str) -> Any:
+    def _picture(self, path: str) -> VideoFrame | None:
         try:
             picture = self._decode(Path(path).read_bytes())
         except (av.error.FFmpegError, OSError, ValueError) as error:

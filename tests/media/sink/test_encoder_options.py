@@ -12,7 +12,7 @@ import pytest
 from helpers.clips import look, make_clip
 
 from streamv2v_cli.errors import ConfigError, UsageError
-from streamv2v_cli.media.sink import encoder
+from streamv2v_cli.media.sink import plan_encoder
 from streamv2v_cli.settings.resolve import resolve
 from streamv2v_cli.settings.schema import Output
 
@@ -132,7 +132,7 @@ def test_auto_takes_the_first_encoder_that_really_opens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Of these, PyAV has the second and not the first; neither opens without its hardware.
-    monkeypatch.setattr(encoder, "HARDWARE", ("h264_no_such", "h264_v4l2m2m", *candidates))
+    monkeypatch.setattr(plan_encoder, "HARDWARE", ("h264_no_such", "h264_v4l2m2m", *candidates))
     clip = make_clip(tmp_path / "in.mp4", pts=(0, 512))
     plan = rewrite(clip, tmp_path / "out.mp4", codec="auto", preset=None, explicit=ASKED)
     assert plan.encoder.codec == chosen

@@ -17,8 +17,8 @@ from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.probe import probe_file
 from streamv2v_cli.media.source.inputs import InputOptions, open_input
 from streamv2v_cli.media.source.stdin import StdinReader
-from streamv2v_cli.settings.resolve import resolve
 from streamv2v_cli.settings.schema import Input
+from streamv2v_cli.transcode.configure import resolve
 
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"
 CONCAT = "ffconcat version 1.0\nfile {}\n"

@@ -19,6 +19,7 @@ from streamv2v_cli.analysis.compare.grid import (
 )
 from streamv2v_cli.analysis.pairing import frames_of, open_video
 from streamv2v_cli.errors import UsageError
+from streamv2v_cli.files import check_writable
 from streamv2v_cli.media.info import damage_text
 from streamv2v_cli.transcode.interruption import Interruption
 from streamv2v_cli.transcode.pipeline import run_pipeline
@@ -71,8 +72,7 @@ def check_output(output: str, videos: Sequence[str], *, overwrite: bool) -> Path
     read = [file for video in videos for file in MediaInput.of(video).files]
     checked = check_output_path(Target.of(path), read, overwrite=overwrite).file
     assert checked is not None
-    if not checked.parent.is_dir():
-        raise UsageError(f"The folder '{checked.parent}' does not exist.", "Create it first.")
+    check_writable(checked.parent, "Give another name with -o.")  # for a sheet it is not made, as for images
     return checked
 
 

@@ -1,0 +1,31 @@
+"""What all groups of options have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = [
+    "Section",
+    "none_by_name",
+    "one_or_more",
+]
+
+
+class Section(BaseModel):
+    """A group of options: immutable, and strict about unknown keys; numbers are finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+def none_by_name(value: Any) -> Any:
+    """Let `none` and an empty value say that an optional value is not there."""
+    return None if isinstance(value, str) and value.strip().lower() in ("", "none", "null") else value
+
+
+def one_or_more(value: Any) -> Any:
+    """Let a lone item stand for a list of one, and `none` or an empty value for an empty list."""
+    if isinstance(value, str):
+        return () if none_by_name(value) is None else (value,)
+    return (value,) if isinstance(value, dict) else value

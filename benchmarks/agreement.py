@@ -14,6 +14,7 @@ import json
 import math
 import sys
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -34,28 +35,27 @@ LEAST_PSNR = 35.0
 def compare(options: argparse.Namespace, models: list[Any], kind: str, accel: str) -> dict[str, Any]:
     """Figures of one bank under one acceleration."""
     start = time.perf_counter()
-    plain, fast = (
-        Translator(model, settings_for(options, kind, name))
-        for model, name in zip(models, ("none", accel), strict=True)
-    )
-    decoded: dict[int, torch.Tensor] = {}
-    for translator in (plain, fast):
-        _keep_decoded(translator, decoded)
-    figures = []
-    for number, picture in enumerate(moving_pictures(options.size, options.size, options.frames)):
-        if plain.engine is not None and fast.engine is not None:
-            take_over(fast.engine, plain.engine)
-        if number == options.frames // 2:
-            for translator in (plain, fast):
-                translator.set_prompt("another prompt")
-        frame = Frame(picture, pts=number)
-        finished = [bool(translator.push(frame)) for translator in (plain, fast)]
-        if all(finished):
-            figures.append(psnr(decoded[id(plain)], decoded[id(fast)]))
-    assert fast.engine is not None
-    start_up = fast.engine.runner.start_up_seconds
-    for translator in (plain, fast):
-        translator.close()
+    with ExitStack() as stack:
+        plain, fast = (
+            stack.enter_context(closing(Translator(model, settings_for(options, kind, name))))
+            for model, name in zip(models, ("none", accel), strict=True)
+        )
+        decoded: dict[int, torch.Tensor] = {}
+        for translator in (plain, fast):
+            _keep_decoded(translator, decoded)
+        figures = []
+        for number, picture in enumerate(moving_pictures(options.size, options.size, options.frames)):
+            if plain.engine is not None and fast.engine is not None:
+                take_over(fast.engine, plain.engine)
+            if number == options.frames // 2:
+                for translator in (plain, fast):
+                    translator.set_prompt("another prompt")
+            frame = Frame(picture, pts=number)
+            finished = [bool(translator.push(frame)) for translator in (plain, fast)]
+            if all(finished):
+                figures.append(psnr(decoded[id(plain)], decoded[id(fast)]))
+        assert fast.engine is not None
+        start_up = fast.engine.runner.start_up_seconds
     return {
         "bank": kind,
         "accel": accel,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Run a command and exit with its code; an interruption before it can be understood ends without a word."""
-    try:
-        from streamv2v_cli.app import main as run
-    except KeyboardInterrupt:
-        os._exit(130)
+    """Run a command and exit with its code; where Ctrl-C has nothing to save, it ends the process without a word."""
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    from streamv2v_cli.app import main as run
+
     run()
 
 

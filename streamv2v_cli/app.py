@@ -24,6 +24,7 @@ from typer.main import get_command, get_group
 from streamv2v_cli import __version__
 from streamv2v_cli.errors import StreamV2VError
 from streamv2v_cli.logs import masked
+from streamv2v_cli.transcode.interruption import noticing_interrupt
 
 __all__ = ["app", "main"]
 
@@ -106,7 +107,8 @@ class _Root(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with noticing_interrupt():
+                return super().invoke(ctx)
         except (typer.Exit, typer.Abort):
             raise
         except typer.TyperException as error:

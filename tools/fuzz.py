@@ -59,7 +59,8 @@ def fuzz_media(data: bytes, suffix: str = "bin", options: InputOptions | None = 
     from streamv2v_cli.errors import StreamV2VError
     from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.settings.resolve import resolve
-    from streamv2v_cli.transcode.job import make_translator, open_job
+    from streamv2v_cli.transcode.job import open_job
+    from streamv2v_cli.transcode.translators import make_translator
 
     path, output = _scratch(suffix), _scratch("mkv")
     path.write_bytes(data)
@@ -70,7 +71,8 @@ def fuzz_media(data: bytes, suffix: str = "bin", options: InputOptions | None = 
         open_job(str(path), output, resolved, overwrite=True, trim=Trim(frames=30), options=options) as job,
     ):
         if job.source.info.width * job.source.info.height <= 1 << 20:
-            job.perform(make_translator(resolved.settings), quiet=True, progress=False)
+            with contextlib.closing(make_translator(resolved.settings)) as translator:
+                job.perform(translator, quiet=True, progress=False)
     for left in (output, Path(f"{output}.part")):
         left.unlink(missing_ok=True)
 

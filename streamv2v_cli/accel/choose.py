@@ -1,4 +1,4 @@
-"""Which way of running the tick fits the device."""
+"""Which way of running the tick fits the device, and what runs it so."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import importlib.util
 
 import torch
 
+from streamv2v_cli.accel.counts import PlainReason
+from streamv2v_cli.accel.graph_runner import CudaGraphRunner
+from streamv2v_cli.accel.runners import CapturableRunner, CompiledRunner, PlainRunner, TickRunner, Work
 from streamv2v_cli.errors import DeviceError
 
-__all__ = ["choose_accel"]
+__all__ = ["choose_accel", "make_runner"]
 
 
 def choose_accel(name: str, device: torch.device) -> str:
@@ -38,6 +41,22 @@ def choose_accel(name: str, device: torch.device) -> str:
     if name in ("compile", "max"):
         _check_compiler(name, device)
     return name
+
+
+def make_runner(name: str, work: Work, device: torch.device, *, optional: bool = False) -> TickRunner:
+    """The way of running ticks called `name`, one of `choose_accel`; an `optional` one may turn out not to work."""
+    if name == "none":
+        return PlainRunner(work)
+    if name == "compile":
+        return CompiledRunner(work)
+    from streamv2v_cli.accel.cuda_graphs import CudaRecorder
+
+    if optional and CudaRecorder.failed:
+        return PlainRunner(work, PlainReason.CAPTURE_FAILED)
+    inner: CapturableRunner = PlainRunner(work)
+    if name == "max":
+        inner = CompiledRunner(work, mode="max-autotune-no-cudagraphs")
+    return CudaGraphRunner(CudaRecorder(device), inner, optional=optional)
 
 
 def _check_compiler(name: str, device: torch.device) -> None:

@@ -7,7 +7,6 @@ What cannot lie in a buffer, the number of rows that do something, is the tick's
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -16,23 +15,19 @@ from typing import Protocol
 
 import torch
 
-from streamv2v_cli.errors import DeviceError, reason_of
+from streamv2v_cli.accel.counts import MOST_COMPILED, PlainReason
+from streamv2v_cli.errors import DeviceError
 
 __all__ = [
+    "CapturableRunner",
     "CompiledRunner",
-    "CudaGraphRunner",
     "PlainRunner",
-    "Recorder",
-    "Recording",
     "TickRunner",
     "TickVariant",
-    "make_runner",
+    "Work",
 ]
 
 _log = logging.getLogger(__name__)
-
-_MOST_COMPILED = 4
-_MOST_RECORDED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +60,11 @@ class TickRunner(Protocol):
 
     Attributes:
         name: `none`, `graphs`, `compile` or `max`.
+        plain_reason: why the last tick did not run, or not wholly, in that way; None if it did.
     """
 
     name: str
+    plain_reason: PlainReason | None
 
     @property
     def start_up_seconds(self) -> float:
@@ -88,13 +85,19 @@ class CapturableRunner(TickRunner, Protocol):
 
 
 class PlainRunner:
-    """Runs the work as it is written."""
+    """Runs the work as it is written.
+
+    Args:
+        work: a tick.
+        reason: why another way that was chosen is not taken; None if this one was chosen.
+    """
 
     name = "none"
     start_up_seconds = 0.0
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, reason: PlainReason | None = None) -> None:
         self._work = work
+        self.plain_reason = reason
 
     def __call__(self, variant: TickVariant) -> torch.Tensor:
         """Run one tick."""
@@ -129,19 +132,28 @@ class CompiledRunner:
         self._known: set[TickVariant] = set()
         self._seen: set[TickVariant] = set()
         self.start_up_seconds = 0.0
+        self.plain_reason: PlainReason | None = None
 
     def __call__(self, variant: TickVariant) -> torch.Tensor:
         """Run one tick."""
-        if variant in self._known:
-            return self._compiled()
-        if self.settled(variant) or variant not in self._seen:
+        self.plain_reason = self._why_plain(variant)
+        if self.plain_reason is not None:
             self._seen.add(variant)
             return self._work()
-        return self._first(variant)
+        return self._compiled() if variant in self._known else self._first(variant)
+
+    def _why_plain(self, variant: TickVariant) -> PlainReason | None:
+        if variant in self._known:
+            return None
+        if not variant.steady:
+            return PlainReason.PASSING
+        if variant not in self._seen:
+            return PlainReason.WARM_UP
+        return PlainReason.MANY_COMPILED if len(self._known) >= MOST_COMPILED else None
 
     def settled(self, variant: TickVariant) -> bool:
         """Whether it is compiled, or never will be."""
-        return variant in self._known or not variant.steady or len(self._known) >= _MOST_COMPILED
+        return variant in self._known or not variant.steady or len(self._known) >= MOST_COMPILED
 
     def _first(self, variant: TickVariant) -> torch.Tensor:
         from torch._dynamo.exc import TorchDynamoException
@@ -167,128 +179,3 @@ class CompiledRunner:
         self._known.add(variant)
         _log.info("compiled a tick in %.1f s", seconds)
         return result
-
-
-class Recording(Protocol):
-    """A captured tick."""
-
-    def replay(self) -> torch.Tensor:
-        """Run it again on the present content of its buffers; the result lies where it lay when it was captured."""
-        ...
-
-
-class Recorder(Protocol):
-    """Captures ticks."""
-
-    def warm_up(self, work: Work) -> torch.Tensor:
-        """Run a tick where ticks are captured, so that all that is made once is made."""
-        ...
-
-    def record(self, work: Work) -> Recording:
-        """Capture a tick without running it: no buffer changes."""
-        ...
-
-
-class CudaGraphRunner:
-    """Captures each variant when it comes for the second time in a thread, and replays it from then on.
-
-    The first time it is run as it is written, which is its warm-up; so no tick is computed for nothing. What that
-    makes, the libraries' handles and plans, belongs to its thread; replaying needs none of it. What is compiled as
-    well is captured once it has been compiled.
-
-    Args:
-        recorder: what captures it.
-        inner: runs the ticks that are not replayed, and is what is captured.
-        optional: where capturing fails, go on without, with a warning.
-
-    Raises:
-        DeviceError: on a call, if capturing fails and is not optional.
-    """
-
-    name = "graphs"
-
-    def __init__(self, recorder: Recorder, inner: CapturableRunner, *, optional: bool = False) -> None:
-        self._recorder = recorder
-        self._inner = inner
-        self._optional = optional
-        self._warm = threading.local()
-        self._recordings: dict[TickVariant, Recording] = {}
-        self._seconds = 0.0
-        if inner.name != "none":
-            self.name = "max"
-
-    @property
-    def start_up_seconds(self) -> float:
-        """Spent on compiling and capturing so far."""
-        return self._seconds + self._inner.start_up_seconds
-
-    @property
-    def recorded(self) -> int:
-        """Variants that were captured."""
-        return len(self._recordings)
-
-    def __call__(self, variant: TickVariant) -> torch.Tensor:
-        """Run one tick."""
-        if self.name == "none":
-            return self._inner(variant)
-        recording = self._recordings.get(variant)
-        if recording is None and not self._may_record(variant):
-            return self._recorder.warm_up(lambda: self._inner(variant))
-        if recording is None:
-            recording = self._record(variant)
-            if recording is None:
-                return self._inner(variant)
-        # What the graph returns is overwritten by the next replay.
-        return recording.replay().clone()
-
-    def _may_record(self, variant: TickVariant) -> bool:
-        """Whether a variant can be captured now; otherwise it is run, after which it may be."""
-        seen: set[TickVariant] = self._warm.__dict__.setdefault("seen", set())
-        if variant in seen and self._inner.settled(variant):
-            return len(self._recordings) < _MOST_RECORDED
-        seen.add(variant)
-        return False
-
-    def _record(self, variant: TickVariant) -> Recording | None:
-        """Capture a variant; None where that failed and need not work."""
-        start = time.perf_counter()
-        try:
-            recording = self._recordings[variant] = self._recorder.record(lambda: self._inner(variant))
-        except RuntimeError as error:  # of CUDA, too little memory among them
-            reason = reason_of(_cause(error))
-            if not self._optional:
-                raise DeviceError(
-                    f"The tick could not be captured as a CUDA graph: {reason}", "Use --accel none."
-                ) from error
-            _log.warning("the tick could not be captured as a CUDA graph, so it runs without: %s", reason)
-            self._recordings.clear()
-            self.name = "none"
-            return None
-        seconds = time.perf_counter() - start
-        self._seconds += seconds
-        _log.info("captured a tick in %.2f s", seconds)
-        return recording
-
-
-def _cause(error: BaseException) -> Exception:
-    """The first of the errors that led to this one: ending a capture after an error is one more."""
-    while isinstance(error.__context__, Exception):
-        error = error.__context__
-    assert isinstance(error, Exception)
-    return error
-
-
-def make_runner(name: str, work: Work, device: torch.device, *, optional: bool = False) -> TickRunner:
-    """The way of running ticks called `name`, one of `choose_accel`; an `optional` one may turn out not to work."""
-    if name == "none":
-        return PlainRunner(work)
-    if name == "compile":
-        return CompiledRunner(work)
-    from streamv2v_cli.accel.cuda_graphs import CudaRecorder
-
-    if optional and CudaRecorder.failed:
-        return PlainRunner(work)
-    inner: CapturableRunner = PlainRunner(work)
-    if name == "max":
-        inner = CompiledRunner(work, mode="max-autotune-no-cudagraphs")
-    return CudaGraphRunner(CudaRecorder(device), inner, optional=optional)

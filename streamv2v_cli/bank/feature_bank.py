@@ -71,7 +71,7 @@ class FeatureBank:
         self._held = [0] * rows
         self._taken = [0] * rows
         self._index = torch.zeros(4, rows, dtype=torch.int64, device=device)
-        self._looking = torch.zeros(rows, dtype=torch.bool, device=device)
+        self._fusable = torch.zeros(rows, dtype=torch.bool, device=device)
         self.events: tuple[RowEvent | None, ...] = (None,) * rows
         self.step = BankStep(
             group=group,
@@ -79,7 +79,7 @@ class FeatureBank:
             updating=self._index[1, :0],
             slots=self._index[2, :0],
             held=self._index[3],
-            looking=self._looking,
+            fusable=self._fusable,
         )
         self.layers: dict[str, LayerBank] = {}
         attends = select_layers(unet, settings.attention.layers, "bank.attention.layers")
@@ -152,9 +152,9 @@ class FeatureBank:
         step.updating = self._fill(index, 1, updating)
         step.slots = self._fill(index, 2, slots)
         step.held = self._fill(index, 3, self._held)
-        looking = [not (event and event.start) for event in events]
+        fusable = [not (event and event.start) for event in events]
         send(index, self._index)
-        send(torch.tensor(looking), step.looking)
+        send(torch.tensor(fusable), step.fusable)
         self._draw_partitions(updating, events)
         for row in updating:
             self._taken[row] += 1

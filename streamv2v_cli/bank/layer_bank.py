@@ -27,7 +27,7 @@ class BankStep:
         updating: (b,) int64 rows whose last frame enters the bank after it has used it.
         slots: (b,) int64 queue slot that each updating row writes.
         held: (rows,) int64 frames that each row really holds.
-        looking: (rows,) bool rows whose frames may be fused; the first frame of a segment is not.
+        fusable: (rows,) bool rows whose frames may be fused; the first frame of a segment is not.
         full: whether all rows hold frames.
         partial: whether a row in use holds fewer frames than the bank has slots, so that slots must be masked.
     """
@@ -37,7 +37,7 @@ class BankStep:
     updating: torch.Tensor
     slots: torch.Tensor
     held: torch.Tensor
-    looking: torch.Tensor
+    fusable: torch.Tensor
     partial: bool = False
     full: bool = False
 
@@ -141,7 +141,7 @@ class LayerBank:
             _per_entry(self.outputs, step.group),
             alpha=alpha,
             threshold=threshold,
-            active=step.looking.repeat_interleave(step.group, output_size=outputs.shape[0]),
+            active=step.fusable.repeat_interleave(step.group, output_size=outputs.shape[0]),
             mask=self._mask(step),
         )
         if self.fused_share is not None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from streamv2v_cli.transcode.events import Event, EventLog, WarningEvent
+from streamv2v_cli.transcode.event_log import EventLog
+from streamv2v_cli.transcode.events import Event, WarningEvent
 
 if TYPE_CHECKING:
     from streamv2v_cli.batch.items import BatchResult

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.batch.events import FileEvents
 from streamv2v_cli.batch.items import BatchResult
-from streamv2v_cli.batch.perform import first_line, perform
+from streamv2v_cli.batch.runner import first_line, perform
 from streamv2v_cli.errors import StreamV2VError
 
 if TYPE_CHECKING:
     from streamv2v_cli.batch.items import Task
-    from streamv2v_cli.batch.perform import BatchOptions
+    from streamv2v_cli.batch.runner import BatchOptions
 
 __all__ = ["SIGNALS", "work"]
 
@@ -46,7 +46,7 @@ def work(connection: Connection, options: BatchOptions, threads: int, level: int
     logger.setLevel(level)
     logger.addHandler(_LogToParent(parent.send))
     try:
-        from streamv2v_cli.transcode.job import make_translator
+        from streamv2v_cli.transcode.translators import make_translator
 
         translator = make_translator(options.resolved.settings)
     except StreamV2VError as error:
@@ -70,7 +70,7 @@ def work(connection: Connection, options: BatchOptions, threads: int, level: int
 
 
 class _Parent:
-    """The process that gives the orders, as a worker sees it.
+    """The process that assigns the files, as a worker sees it.
 
     Attributes:
         interruptible: a file is being restyled.
@@ -83,7 +83,7 @@ class _Parent:
         self._delivering = threading.Lock()
         self._busy = False
         self.interruptible = False
-        threading.Thread(target=self._listen, name="streamv2v-orders", daemon=True).start()
+        threading.Thread(target=self._listen, name="streamv2v-listener", daemon=True).start()
 
     def send(self, *message: Any) -> None:
         """Say something; from any thread."""

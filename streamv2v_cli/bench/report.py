@@ -45,6 +45,7 @@ def _subject(figures: dict[str, Any]) -> str:
                 f"loaded in {figures['load_seconds']:.1f} s, warm after {figures['warm_up_seconds']:.1f} s more"
                 + _accel(figures),
             ),
+            *_ticks(figures),
             (
                 "memory",
                 f"weights {bytes_text(figures['weight_bytes'])}, bank {bytes_text(figures['bank_bytes'])}",
@@ -57,6 +58,10 @@ def _accel(figures: dict[str, Any]) -> str:
     if figures["accel"] == "none":
         return ""
     return f", of which accel {figures['accel']} took {figures['accel_seconds']:.1f} s"
+
+
+def _ticks(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    return [("ran", figures["accel_ticks"])] if figures["accel_ticks"] else []
 
 
 def _times(ratio: float) -> str:
@@ -81,6 +86,7 @@ def _transcode(result: dict[str, Any]) -> str:
                 f"loaded in {result['load_seconds']:.1f} s, warm after {result['warm_up_seconds']:.1f} s more"
                 + _accel(result),
             ),
+            *_ticks(result),
         ]
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from streamv2v_cli.bench.stages import StageClock, watch_translator
 from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame, wait_for_pixels
 from streamv2v_cli.models import load_model
+from streamv2v_cli.transcode.report import accel_text
 
 if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Settings
@@ -78,37 +80,25 @@ def bench_ticks(
     Raises:
         StreamV2VError: a model cannot be had, or the settings do not fit it.
     """
-    built = []
-    for name, settings in subjects.items():
-        tell(f"{name}: loading")
-        start = time.perf_counter()
-        translator = Translator(load(settings), settings)
-        built.append(Subject(name, settings, translator, time.perf_counter() - start))
-    device = built[0].translator.model.device
-    pictures = _scene(built[0].settings)
-    for subject in built:
-        tell(f"{subject.name}: warming up")
-        start = time.perf_counter()
-        _warm_up(subject, pictures)
-        subject.warm_up_seconds = time.perf_counter() - start
-    length = max(_round_length(subject) for subject in built)
-    rounds = -(-frames // length)
-    for number in range(rounds):
-        tell(f"round {number + 1} of {rounds}")
-        # Each second round backwards, so that none always comes after the same one.
-        for subject in built if number % 2 == 0 else built[::-1]:
-            _time_round(subject, pictures, length)
-    tell("where the time goes, and the peak of the device")
-    peaks = {
-        dtype: matmul_peak(device, dtype)
-        for dtype in {subject.translator.model.dtype: None for subject in built}
-    }
-    results = []
-    for subject in built:
-        result = _figures(subject, built[0], peaks[subject.translator.model.dtype])
-        result |= _breakdown(subject, pictures, length, result["fps"], result["matmul_peak_tflops"])
-        results.append(result)
-        subject.translator.close()
+    with ExitStack() as stack:
+        built = []
+        for name, settings in subjects.items():
+            tell(f"{name}: loading")
+            start = time.perf_counter()
+            translator = stack.enter_context(closing(Translator(load(settings), settings)))
+            built.append(Subject(name, settings, translator, time.perf_counter() - start))
+        pictures = _scene(built[0].settings)
+        length = max(_round_length(subject) for subject in built)
+        _time_all(built, pictures, -(-frames // length), length, tell)
+        tell("where the time goes, and the peak of the device")
+        device = built[0].translator.model.device
+        dtypes = {subject.translator.model.dtype: None for subject in built}
+        peaks = {dtype: matmul_peak(device, dtype) for dtype in dtypes}
+        results = []
+        for subject in built:
+            result = _figures(subject, built[0], peaks[subject.translator.model.dtype])
+            result |= _breakdown(subject, pictures, length, result["fps"], result["matmul_peak_tflops"])
+            results.append(result)
     return {
         "kind": "ticks",
         "subjects": results,
@@ -116,6 +106,22 @@ def bench_ticks(
         **describe_device(device),
         **describe_machine(),
     }
+
+
+def _time_all(
+    built: list[Subject], pictures: list[np.ndarray], rounds: int, length: int, tell: Callable[[str], None]
+) -> None:
+    """Warm all subjects up, then time so many rounds of `length` frames of each, in turns."""
+    for subject in built:
+        tell(f"{subject.name}: warming up")
+        start = time.perf_counter()
+        _warm_up(subject, pictures)
+        subject.warm_up_seconds = time.perf_counter() - start
+    for number in range(rounds):
+        tell(f"round {number + 1} of {rounds}")
+        # Each second round backwards, so that none always comes after the same one.
+        for subject in built if number % 2 == 0 else built[::-1]:
+            _time_round(subject, pictures, length)
 
 
 def _round_length(subject: Subject) -> int:
@@ -135,6 +141,7 @@ def _warm_up(subject: Subject, pictures: list[np.ndarray]) -> None:
         out = _push(subject, pictures)
     while not out:
         out = _push(subject, pictures)
+    subject.translator.ticks.reset()
 
 
 def _time_round(subject: Subject, pictures: list[np.ndarray], length: int) -> None:
@@ -171,7 +178,7 @@ def _figures(subject: Subject, first: Subject, peak: float) -> dict[str, Any]:
     model, settings = subject.translator.model, subject.settings
     engine = subject.translator.engine
     assert engine is not None
-    ticks = engine.runner
+    runner, counts = engine.runner, subject.translator.ticks
     milliseconds = np.array([seconds for seconds, _ in subject.ticks]) * 1000
     p50, p90, p99 = np.percentile(milliseconds, (50, 90, 99))
     ratios = np.array(first.rounds) / np.array(subject.rounds)
@@ -187,8 +194,9 @@ def _figures(subject: Subject, first: Subject, peak: float) -> dict[str, Any]:
             "p99": round(float(p99), 2),
             "max": round(float(milliseconds.max()), 2),
         },
-        "accel": ticks.name,
-        "accel_seconds": round(ticks.start_up_seconds, 2),
+        "accel": runner.name,
+        "accel_seconds": round(runner.start_up_seconds, 2),
+        "accel_ticks": accel_text(counts),
         "load_seconds": round(subject.load_seconds, 2),
         "warm_up_seconds": round(subject.warm_up_seconds, 2),
         "size": subject.translator.model_size,

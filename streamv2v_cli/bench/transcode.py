@@ -5,15 +5,19 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.bench.machine import describe_device, describe_machine, peak_memory
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.frame import Frame, wait_for_pixels
+from streamv2v_cli.transcode.report import accel_text
 
 if TYPE_CHECKING:
+    from streamv2v_cli.diffusion.translator import Translator
     from streamv2v_cli.settings.resolve import Resolved
+    from streamv2v_cli.transcode.pipeline import Statistics
 
 __all__ = ["bench_transcode"]
 
@@ -88,57 +92,70 @@ def bench_transcode(
 
     settings = resolved.settings
     trim = Trim.parse(frames=frames)
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         output = Path(folder, f"result{_suffix(settings.output.format)}")
-        with open_job(video, output, resolved, trim=trim) as job:
-            if job.source.is_live:
-                raise UsageError(f"{video} is live: its speed is its own.", "Give a file with --video.")
-            tell("loading")
-            start = time.perf_counter()
-            plain = Translator(load(settings), settings)
-            loading = time.perf_counter() - start
-            tell("warming up")
-            start = time.perf_counter()
-            _warm_up(plain, job.source.info.size)
-            warming = time.perf_counter() - start
-            tell("transcoding")
-            source, translator = _Busy(job.source), _Busy(plain, "push", "flush")
-            sink = _BusySink(FileSink(job.plan))
-            statistics = run_pipeline(
-                source,
-                translator,
-                sink,
-                trim=trim.cuts_the_end,
-                cuts=CutDetector() if settings.bank.reset_on_cut else None,
-            )
-            size = plain.model_size
-            model = plain.model
-            ticks = plain.engine.runner if plain.engine else None
-            plain.close()
-    if not statistics.frames_out:
-        raise UsageError(f"{video} has no frames.")
-    busy = {"decode": source.seconds, "translate": translator.seconds, "encode": sink.seconds}
+        job = stack.enter_context(open_job(video, output, resolved, trim=trim))
+        if job.source.is_live:
+            raise UsageError(f"{video} is live: its speed is its own.", "Give a file with --video.")
+        tell("loading")
+        start = time.perf_counter()
+        plain = stack.enter_context(closing(Translator(load(settings), settings)))
+        loading = time.perf_counter() - start
+        tell("warming up")
+        start = time.perf_counter()
+        _warm_up(plain, job.source.info.size)
+        warming = time.perf_counter() - start
+        tell("transcoding")
+        source, translator = _Busy(job.source), _Busy(plain, "push", "flush")
+        sink = _BusySink(FileSink(job.plan))
+        statistics = run_pipeline(
+            source,
+            translator,
+            sink,
+            trim=trim.cuts_the_end,
+            cuts=CutDetector() if settings.bank.reset_on_cut else None,
+        )
+        if not statistics.frames_out:
+            raise UsageError(f"{video} has no frames.")
+        busy = {"decode": source.seconds, "translate": translator.seconds, "encode": sink.seconds}
+        return {
+            "kind": "transcode",
+            **_speed(statistics, busy),
+            "load_seconds": round(loading, 2),
+            "warm_up_seconds": round(warming, 2),
+            **_translator_figures(plain),
+            "source_size": job.source.info.size,
+            "settings": settings.model_dump(mode="json"),
+            "peak_memory_bytes": peak_memory(plain.model.device),
+            **describe_device(plain.model.device),
+            **describe_machine(),
+        }
+
+
+def _speed(statistics: Statistics, busy: dict[str, float]) -> dict[str, Any]:
+    """Frames a second, and the share of the time that each stage was busy."""
     elapsed = statistics.elapsed
     shares = {stage: round(min(seconds / elapsed, 1), 3) for stage, seconds in busy.items()}
     return {
-        "kind": "transcode",
         "frames": statistics.frames_out,
         "fps": round(statistics.frames_out / elapsed, 3),
         "seconds": round(elapsed, 3),
         "busy_seconds": {stage: round(seconds, 3) for stage, seconds in busy.items()},
         "busy_share": shares,
         "bottleneck": max(shares, key=shares.__getitem__),
-        "load_seconds": round(loading, 2),
-        "warm_up_seconds": round(warming, 2),
-        "accel": ticks.name if ticks else "none",
-        "accel_seconds": round(ticks.start_up_seconds, 2) if ticks else 0.0,
-        "source_size": job.source.info.size,
-        "size": size,
-        "dtype": str(model.dtype).removeprefix("torch."),
-        "settings": settings.model_dump(mode="json"),
-        "peak_memory_bytes": peak_memory(model.device),
-        **describe_device(model.device),
-        **describe_machine(),
+    }
+
+
+def _translator_figures(translator: Translator) -> dict[str, Any]:
+    """What the translator worked at, and how its ticks ran."""
+    runner = translator.engine.runner if translator.engine else None
+    return {
+        "accel": runner.name if runner else "none",
+        "accel_seconds": round(runner.start_up_seconds, 2) if runner else 0.0,
+        "accel_ticks": accel_text(translator.ticks),
+        "size": translator.model_size,
+        "dtype": str(translator.model.dtype).removeprefix("torch."),
     }
 
 

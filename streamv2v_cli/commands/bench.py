@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
-from streamv2v_cli.commands.shared import check_reports, frames_option, json_option
 from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +24,13 @@ def bench(
     request: SettingsRequest,
     frames: Annotated[
         int | None,
-        frames_option(f"Time at least N frames (default {FRAMES}), or stop after N frames of the --video."),
+        typer.Option(
+            "--frames",
+            min=1,
+            metavar="N",
+            help=f"Time at least N frames (default {FRAMES}), or stop after N frames of the --video.",
+            show_default=False,
+        ),
     ] = None,
     compare: Annotated[
         list[str] | None,
@@ -48,7 +53,12 @@ def bench(
     ] = None,
     json_file: Annotated[
         str | None,
-        json_option("Write the figures as one JSON object to a file, or to stdout in place of the text."),
+        typer.Option(
+            "--json",
+            metavar="FILE|-",
+            help="Write the figures as one JSON object to a file, or to stdout in place of the text.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Measure the speed of the translator, or of a whole transcode.
@@ -65,30 +75,26 @@ def bench(
 
     from streamv2v_cli.logs import log_to_stderr
     from streamv2v_cli.reports.json import write_json
-    from streamv2v_cli.transcode.interruption import noticing_interrupt
 
     log_to_stderr("error")
     resolved = request.resolve()
     _check(resolved, video, compare)
-    read = [*filter(None, [video]), *request.files(resolved.settings)]
-    report = check_reports({"--json": json_file}, read).get("--json")
     subjects = {"this": resolved.settings}
     for text in compare or ():
         subjects[text] = _other(request, resolved.settings, text)
 
-    with noticing_interrupt():
-        if video is not None:
-            from streamv2v_cli.bench.transcode import bench_transcode
+    if video is not None:
+        from streamv2v_cli.bench.transcode import bench_transcode
 
-            result = bench_transcode(video, resolved, frames, _tell)
-        else:
-            from streamv2v_cli.bench.ticks import bench_ticks
+        result = bench_transcode(video, resolved, frames, _tell)
+    else:
+        from streamv2v_cli.bench.ticks import bench_ticks
 
-            result = bench_ticks(subjects, frames or FRAMES, _tell)
+        result = bench_ticks(subjects, frames or FRAMES, _tell)
     if sys.stderr.isatty():
         _tell("")
     if json_file:
-        write_json(report, result, indent=1)
+        write_json(json_file, result, indent=1)
     if json_file == "-":
         return
     from streamv2v_cli.bench.report import report_text

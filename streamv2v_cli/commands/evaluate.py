@@ -10,16 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamv2v_cli.commands.options import setting_option
-from streamv2v_cli.commands.shared import (
-    FlowOption,
-    FlowWeights,
-    NoProgress,
-    Quiet,
-    check_flow,
-    check_reports,
-    frames_option,
-    json_option,
-)
+from streamv2v_cli.commands.shared import FlowOption, FlowWeights, NoProgress, Quiet, check_flow
 from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,9 +32,12 @@ def evaluate(
     ],
     json_report: Annotated[
         str | None,
-        json_option(
-            "Write the figures of every frame and their means as one JSON object to a file, or to stdout, which then "
-            "shows nothing else."
+        typer.Option(
+            "--json",
+            metavar="FILE|-",
+            help="Write the figures of every frame and their means as one JSON object to a file, or to stdout, which "
+            "then shows nothing else.",
+            show_default=False,
         ),
     ] = None,
     plot: Annotated[
@@ -78,7 +72,12 @@ def evaluate(
     flow: FlowOption = "dis",
     flow_weights: FlowWeights = None,
     device: Annotated[str | None, setting_option("compute.device")] = None,
-    frames: Annotated[int | None, frames_option("Measure the first N frames only.")] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            "--frames", min=1, metavar="N", help="Measure the first N frames only.", show_default=False
+        ),
+    ] = None,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
 ) -> None:
@@ -90,7 +89,6 @@ def evaluate(
     Example: streamv2v eval clip.mp4 sketch.mp4 --json figures.json --plot figures.png
     """
     from streamv2v_cli.logs import log_to_stderr
-    from streamv2v_cli.transcode.interruption import noticing_interrupt
 
     log_to_stderr("error" if quiet else "warning")
     check_flow(flow, flow_weights)
@@ -100,32 +98,26 @@ def evaluate(
         raise UsageError(
             "--device is for CLIP and RAFT, and neither was asked for.", "Give --clip or --flow raft."
         )
-    if plot is not None:
-        from streamv2v_cli.reports.plot import check_plot_path
-
-        check_plot_path(Path(plot))
-    read = (source, edited, *filter(None, [flow_weights]))
-    paths = check_reports({"--json": json_report, "--plot": plot}, read)
+    _check_results((source, edited, *filter(None, [flow_weights])), json_report, plot)
     with ExitStack() as stack:
-        with noticing_interrupt():
-            from streamv2v_cli.analysis.evaluate.measure import evaluate as measure
-            from streamv2v_cli.analysis.evaluate.report import JsonReport, table
-            from streamv2v_cli.analysis.evaluate.report import plot as draw
-            from streamv2v_cli.metrics import choose_flow
+        from streamv2v_cli.analysis.evaluate.measure import evaluate as measure
+        from streamv2v_cli.analysis.evaluate.report import JsonReport, table
+        from streamv2v_cli.analysis.evaluate.report import plot as draw
+        from streamv2v_cli.metrics import choose_flow
 
-            motion = choose_flow(
-                flow,
-                flow_weights,
-                lambda: _picked(device),
-                lambda line: None if quiet else print(line, file=sys.stderr),
+        motion = choose_flow(
+            flow,
+            flow_weights,
+            lambda: _picked(device),
+            lambda line: None if quiet else print(line, file=sys.stderr),
+        )
+        judge = _clip_score(clip, prompt, device) if clip else None
+        report = None
+        if json_report is not None:
+            target = None if json_report == "-" else Path(json_report)
+            report = stack.enter_context(
+                JsonReport(target, flow=flow, flow_weights=motion.weights, clip=clip, prompt=prompt)
             )
-            judge = _clip_score(clip, prompt, device) if clip else None
-            report = None
-            if json_report is not None:
-                target = paths.get("--json")
-                report = stack.enter_context(
-                    JsonReport(target, flow=flow, flow_weights=motion.weights, clip=clip, prompt=prompt)
-                )
         found = measure(
             source,
             edited,
@@ -137,14 +129,30 @@ def evaluate(
         )
         if report is not None:
             report.finish_with(found)
-    if "--plot" in paths:
-        draw(found, paths["--plot"], prompt)
+    if plot is not None:
+        draw(found, Path(plot), prompt)
     if json_report != "-":
         from rich.console import Console
 
         Console().print(table(found, prompt, flow))
     if found.damaged:
         raise typer.Exit(3)
+
+
+def _check_results(inputs: tuple[str, ...], json_report: str | None, plot: str | None) -> None:
+    """Raise an error for files that cannot be written, before anything is read."""
+    from streamv2v_cli.files import check_result_path
+
+    if plot is not None:
+        from streamv2v_cli.reports.plot import check_plot_path
+
+        check_plot_path(Path(plot))
+    results = {"--json": json_report if json_report != "-" else None, "--plot": plot}
+    for option, result in results.items():
+        if result is not None:
+            check_result_path(Path(result), option, inputs)
+    if json_report is not None and json_report == plot:
+        raise UsageError(f"--json and --plot both name {plot}.", "Give two names.")
 
 
 def _clip_score(clip: str, prompt: str, device: str | None) -> ClipScore:

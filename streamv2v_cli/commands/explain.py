@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
-from streamv2v_cli.commands.shared import (
-    Overwrite,
-    Quiet,
-    check_reports,
-    frames_option,
-    json_option,
-    refuse_encoding,
-)
+from streamv2v_cli.commands.shared import Overwrite, Quiet, refuse_encoding
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.prompting import check_prompt
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Model
@@ -82,10 +74,18 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    frames: Annotated[int | None, frames_option("N frames only, over time.", min=2)] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", min=2, metavar="N", help="N frames only, over time.", show_default=False),
+    ] = None,
     report: Annotated[
         str | None,
-        json_option("Write the same in numbers to a file, or to stdout, which then shows nothing else."),
+        typer.Option(
+            "--json",
+            metavar="FILE|-",
+            help="Write the same in numbers to a file, or to stdout, which then shows nothing else.",
+            show_default=False,
+        ),
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -100,18 +100,14 @@ def explain(
     Example: streamv2v explain clip.mp4 --prompt "pencil sketch" --over-time -o bank.png --json bank.json
     """
     from streamv2v_cli.logs import log_to_stderr
-    from streamv2v_cli.transcode.interruption import noticing_interrupt
 
     log_to_stderr("error" if quiet else "warning")
     resolved = request.resolve()
-    _check_usage(resolved, output, report)
-    read = (source, *request.files(resolved.settings))
-    target = check_reports({"--json": report}, read, filter(None, (output,))).get("--json")
-    report = report if target is None else str(target)
+    _check_usage(source, resolved, output, report)
     picture = Path(output) if output is not None else None
     if over_time:
         _refuse({"--frame": frame, "--point": point, "--layer": layer}, "--over-time shows all of them")
-        picture = _checked_plot(picture, source, overwrite=overwrite)
+        _check_plot(picture, source, overwrite=overwrite)
     else:
         _refuse({"--frames": frames}, "it is for --over-time")
         if frame is None or point is None:
@@ -121,14 +117,13 @@ def explain(
         place = _point(point)
         if picture is not None:
             from streamv2v_cli.media.open import MediaInput
-            from streamv2v_cli.media.sink.plan_images import check_picture_path
+            from streamv2v_cli.media.sink.plan_images import check_image_path
 
-            picture = check_picture_path(picture, MediaInput.of(source).files, overwrite=overwrite)
-    with noticing_interrupt():
-        if over_time:
-            _over_time(resolved, source, picture, report, step, frames)
-        elif frame is not None:
-            _heat(resolved, source, picture, report, frame, place, layer, step, overwrite=overwrite)
+            check_image_path(picture, MediaInput.of(source).files, overwrite=overwrite)
+    if over_time:
+        _over_time(resolved, source, picture, report, step, frames)
+    elif frame is not None:
+        _heat(resolved, source, picture, report, frame, place, layer, step, overwrite=overwrite)
     if output is not None and report != "-":
         print(output)
 
@@ -160,7 +155,7 @@ def _heat(
             Image.fromarray(heat_picture(heat, heat_lines(heat, settings))), picture, overwrite=overwrite
         )
     if report is not None:
-        write_json(None if report == "-" else Path(report), heat_values(heat, settings))
+        write_json(report, heat_values(heat, settings))
 
 
 def _over_time(
@@ -173,18 +168,19 @@ def _over_time(
 ) -> None:
     from contextlib import ExitStack
 
-    from streamv2v_cli.analysis.explain.attention import moments_of
+    from streamv2v_cli.analysis.explain.attention import records_of
     from streamv2v_cli.analysis.explain.report import History, over_time_head, over_time_table
     from streamv2v_cli.reports.json import JsonRows
 
     settings, history = resolved.settings, History()
+    model = _model(resolved)
     with ExitStack() as stack:
         rows = None
         if report is not None:
             target = None if report == "-" else Path(report)
             rows = stack.enter_context(JsonRows(target, over_time_head(settings, source), "frames"))
-        for moment in moments_of(_model(resolved), settings, source, step=step, frames=frames):
-            row = history.add(moment)
+        for record in records_of(model, settings, source, step=step, frames=frames):
+            row = history.add(record)
             if rows is not None:
                 rows.write(row)
         if rows is not None:
@@ -210,27 +206,32 @@ def _model(resolved: Resolved) -> Model:
     return load_model(resolved.settings)
 
 
-def _check_usage(resolved: Resolved, output: str | None, report: str | None) -> None:
+def _check_usage(source: str, resolved: Resolved, output: str | None, report: str | None) -> None:
     """Raise an error for what cannot be meant."""
     settings = resolved.settings
     if settings.translator != "diffusion":
         raise UsageError(f"The translator '{settings.translator}' has no feature bank.")
-    check_prompt(settings)
+    if not settings.prompt.strip():
+        raise UsageError("No prompt was given.", 'Say what it should look like: --prompt "oil painting"')
     refuse_encoding(resolved)
     if output is None and report is None:
         raise UsageError("Nothing would be written.", "Name a picture with -o, or numbers with --json.")
+    if report not in (None, "-"):
+        from streamv2v_cli.files import check_result_path
+
+        check_result_path(Path(report), "--json", (source, *filter(None, (output,))))
 
 
-def _checked_plot(picture: Path | None, source: str, *, overwrite: bool) -> Path | None:
-    """Where a plot is really written."""
+def _check_plot(picture: Path | None, source: str, *, overwrite: bool) -> None:
     if picture is None:
-        return None
-    from streamv2v_cli.files import check_output
-    from streamv2v_cli.media.open import MediaInput
+        return
+    from streamv2v_cli.files import check_result_path
     from streamv2v_cli.reports.plot import check_plot_path
 
     check_plot_path(picture)
-    return check_output(picture, MediaInput.of(source).files, overwrite=overwrite)
+    check_result_path(picture, "-o", (source,))
+    if picture.exists() and not overwrite:
+        raise UsageError(f"The output '{picture}' exists.", "Overwrite it with -y, or give another name.")
 
 
 def _refuse(given: dict[str, object], reason: str) -> None:

@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamv2v_cli.commands.options import setting_option
-from streamv2v_cli.commands.shared import (
-    AsJson,
-    InputFormat,
-    InputPixFmt,
-    InputRate,
-    InputSize,
-    rate_of_input,
-)
+from streamv2v_cli.commands.shared import InputFormat, InputPixFmt, InputRate, InputSize, rate_of_input
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.probe import Probe
@@ -27,7 +20,7 @@ def probe(
     source: Annotated[
         str, typer.Argument(metavar="INPUT", help="The video file, a URL or a camera.", show_default=False)
     ],
-    as_json: AsJson = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     scan: Annotated[
         bool,
         typer.Option("--scan", help="Decode all of it: count the frames and look for damage."),
@@ -50,7 +43,6 @@ def probe(
     from streamv2v_cli.media.probe import probe_file
     from streamv2v_cli.media.source.inputs import InputOptions
     from streamv2v_cli.settings.resolve import resolve
-    from streamv2v_cli.transcode.interruption import noticing_interrupt
 
     log_to_stderr("error")
     given = {
@@ -60,8 +52,7 @@ def probe(
     }
     reading = resolve(flags={key: flag for key, flag in given.items() if flag[1] is not None}).settings.input
     options = InputOptions(input_format, input_size, rate_of_input(input_rate), input_pix_fmt, reading)
-    with noticing_interrupt():
-        found = probe_file(source, scan=scan, options=options)
+    found = probe_file(source, scan=scan, options=options)
     print(json.dumps(found.as_dict(), indent=2) if as_json else _text(found))
     if found.damage:
         raise typer.Exit(3)
@@ -69,12 +60,12 @@ def probe(
 
 def _text(found: Probe) -> str:
     """A word and its meaning a line."""
-    from streamv2v_cli.reports.text import duration_text, source_rate_text
+    from streamv2v_cli.reports.text import duration_text
 
     content = found.as_dict()
     video = content["video"]
     spacing = {True: "variable", False: "constant", None: "spacing unknown"}[found.variable_rate]
-    rate = f"about {source_rate_text(found.info.rate)}" if found.info.rate else "unknown"
+    rate = f"about {float(found.info.rate):.5g} fps" if found.info.rate else "unknown"
     if found.frames_counted is not None:
         frames = str(found.frames_counted)
     else:

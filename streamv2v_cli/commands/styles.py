@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
-from streamv2v_cli.commands.shared import AsJson, Overwrite
+from streamv2v_cli.commands.shared import Overwrite
 from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def styles(
     ] = None,
     columns: Annotated[int, typer.Option("--columns", min=1, help="Pictures in a row of the sheet.")] = 5,
     overwrite: Overwrite = False,
-    as_json: AsJson = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the styles that the model knows, or show a frame of a video in each of them.
 
@@ -106,16 +106,14 @@ def _make_sheet(
     from streamv2v_cli.analysis.styles_sheet import make_sheet
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.media.open import MediaInput, open_file
-    from streamv2v_cli.media.sink.plan_images import check_picture_path
+    from streamv2v_cli.media.sink.plan_images import check_image_path
     from streamv2v_cli.media.source.inputs import InputOptions
     from streamv2v_cli.media.trim import Trim
-    from streamv2v_cli.transcode.interruption import noticing_interrupt
 
     read = MediaInput.of(source, InputOptions(reading=resolved.settings.input))
-    target = check_picture_path(path, read.files, overwrite=overwrite)
+    target = check_image_path(path, read.files, overwrite=overwrite)
     trim = Trim.parse(start, None, None, 1)
-    with noticing_interrupt():
-        with open_file(read, trim=trim, copied=()) as reader:
-            frame = next(item for item in reader if isinstance(item, Frame))
-        make_sheet(frame, book, resolved.settings, target, columns, overwrite=overwrite)
+    with open_file(read, trim=trim, copied=()) as reader:
+        frame = next(item for item in reader if isinstance(item, Frame))
+    make_sheet(frame, book, resolved.settings, target, columns, overwrite=overwrite)
     print(path)

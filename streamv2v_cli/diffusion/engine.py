@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from streamv2v_cli import bank
-from streamv2v_cli.accel import PlainRunner, TickRunner, choose_accel, make_runner
+from streamv2v_cli.accel import PlainRunner, TickCounts, TickRunner, make_runner
 from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import AttentionLayer
@@ -36,6 +36,7 @@ class Engine:
         group: frames in a group at most.
         latent_shape: (C, h, w) of the latents.
         prompt, schedule: a prompt and a denoising schedule to allocate for.
+        ticks: says how ticks are run, and counts how they ran.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Engine:
         latent_shape: tuple[int, int, int],
         prompt: Prompt,
         schedule: Schedule,
+        ticks: TickCounts,
     ) -> None:
         diffusion = settings.diffusion
         self._model = model
@@ -105,9 +107,9 @@ class Engine:
         batch, clean = self.batch, self._clean
         # No method of this engine, which would keep its memory until Python looks for cycles.
         self._work = lambda: batch.tick(clean)
-        accel = settings.compute.accel
+        self._ticks = ticks
         self.runner: TickRunner = make_runner(
-            choose_accel(accel, model.device), self._work, model.device, optional=accel == "auto"
+            ticks.accel, self._work, model.device, optional=settings.compute.accel == "auto"
         )
 
     @property
@@ -151,7 +153,9 @@ class Engine:
 
     def compute(self) -> torch.Tensor:
         """Run the tick that everything is prepared for: (group, C, h, w) clean latents."""
-        return self.runner(self.bank.step.variant)
+        clean = self.runner(self.bank.step.variant)
+        self._ticks.add(self.runner.plain_reason)
+        return clean
 
     def compute_plainly(self) -> None:
         """Run all further ticks as they are written: for those who look on, whose hooks no graph contains."""

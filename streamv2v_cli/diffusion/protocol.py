@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from streamv2v_cli.frame import Frame
+
+if TYPE_CHECKING:
+    from streamv2v_cli.accel import TickCounts
 
 __all__ = ["Curve", "FrameProcessor", "FrameTranslator", "PromptBlend"]
 
@@ -56,6 +59,10 @@ class FrameTranslator(FrameProcessor, Protocol):
     @property
     def model_size(self) -> tuple[int, int] | None:
         """(width, height) that the model works at, once there was a frame; None without a model."""
+
+    @property
+    def ticks(self) -> TickCounts | None:
+        """How its ticks ran since the last reset; None without a model."""
 
     def set_prompt(
         self,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from streamv2v_cli.accel import choose_accel
+from streamv2v_cli.accel import TickCounts, choose_accel
 from streamv2v_cli.accel.transfer import make_transfers
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import check_block_names
@@ -18,14 +20,13 @@ from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.tensors import from_model_range, resize, to_model_range
 from streamv2v_cli.frame import LateFrame
-from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory
+from streamv2v_cli.models.out_of_memory import ran_out_of_memory, too_little_memory
 from streamv2v_cli.settings.sizes import model_frame_size, output_frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamv2v_cli.diffusion.protocol import PromptBlend
-    from streamv2v_cli.errors import DeviceError
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.models.model import Model
     from streamv2v_cli.settings.schema import Settings
@@ -55,6 +56,7 @@ class Translator:
         engine: what moves the frames through the denoising steps; None before the first frame.
         frames_skipped: by the similar-frame filter.
         model_size: (width, height) in pixels that the model works at; None before the first frame.
+        ticks: how they ran, since the last reset.
         on_engine: is called with each new engine before its first frame; None for nobody who looks on.
     """
 
@@ -62,13 +64,14 @@ class Translator:
         self.model = model
         self._settings = settings
         _check(model, settings)
+        self.ticks = TickCounts(choose_accel(settings.compute.accel, model.device))
         self._transfers = make_transfers(model.device)
         self._encoder = PromptEncoder(model, settings.compute.offload_text_encoder)
         self._similar = SimilarFrameFilter(settings.skip_similar)
         lookahead = settings.lookahead
         if lookahead == "auto":
             lookahead = 1 if live else settings.bank.interval
-        self._timeline = GroupBuilder(
+        self._groups = GroupBuilder(
             settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none"
         )
         self.engine: Engine | None = None
@@ -85,7 +88,7 @@ class Translator:
     @property
     def group_size(self) -> int:
         """Frames that go through the UNet side by side, at most."""
-        return self._timeline.group_size
+        return self._groups.group_size
 
     @property
     def bank_bytes(self) -> int:
@@ -106,7 +109,7 @@ class Translator:
             prompt: the new prompt.
             negative_prompt: the new negative prompt; None keeps the present one.
             strength: the new strength, from 0 to 1; None keeps the present one.
-            departure: the prompt is not reached yet: which one is being left, and how far the way has been gone.
+            blend: the prompt that is being left, and how much of the way is behind; None for the new one alone.
 
         Raises:
             ConfigError: the strength leaves fewer timesteps than there are steps; nothing has changed then.
@@ -125,15 +128,16 @@ class Translator:
 
     def start_segment(self) -> None:
         """Let the next frame start afresh, without looking back: a scene cut, a reconnection."""
-        self._timeline.start_segment()
+        self._groups.start_segment()
         self._similar.reset()
 
     def reset(self) -> None:
         """Forget everything that was pushed, so that a second run gives the same bits as the first."""
-        self._timeline.reset()
+        self._groups.reset()
         self._similar.reset()
         self._last = None
         self.frames_skipped = 0
+        self.ticks.reset()
         if self.engine is not None:
             self.engine.reset()
         if self._motion is not None:
@@ -155,7 +159,7 @@ class Translator:
         Raises:
             DeviceError: there is too little memory.
         """
-        with explaining_lack_of_memory(self._too_little_memory):
+        with self._explaining_lack_of_memory():
             return self._push(frame)
 
     def flush(self) -> list[Frame]:
@@ -164,12 +168,20 @@ class Translator:
         Raises:
             DeviceError: there is too little memory.
         """
-        with explaining_lack_of_memory(self._too_little_memory):
+        with self._explaining_lack_of_memory():
             return self._flush()
 
-    def _too_little_memory(self) -> DeviceError:
-        model, lookahead = self.model, self._timeline.group_size
-        return too_little_memory(self._settings, model.device, model.dtype, self._size, lookahead)
+    @contextmanager
+    def _explaining_lack_of_memory(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if not ran_out_of_memory(error):
+                raise
+            model, lookahead = self.model, self._groups.group_size
+            raise too_little_memory(
+                self._settings, model.device, model.dtype, self._size, lookahead
+            ) from error
 
     def _push(self, frame: Frame) -> list[Frame]:
         finished = self._prepare_for(frame)
@@ -177,16 +189,16 @@ class Translator:
         if self._last is not None and self._similar.skips(picture):
             self.frames_skipped += 1
             return finished + self._repeat(self._last, frame)
-        if self._timeline.at_start:
-            finished += self._run(self._timeline.close_group())
+        if self._groups.at_start:
+            finished += self._run(self._groups.close_group())
         self._similar.translated(picture)
-        self._last = self._timeline.enter(frame, picture, self._prompt, self._schedule)
+        self._last = self._groups.enter(frame, picture, self._prompt, self._schedule)
         if self._motion is not None:
             self._last.trace = self._motion.trace(frame, starts=self._last.starts)
-        return finished + self._run(self._timeline.full_group())
+        return finished + self._run(self._groups.full_group())
 
     def _flush(self) -> list[Frame]:
-        finished = self._run(self._timeline.close_group())
+        finished = self._run(self._groups.close_group())
         while self.engine is not None and self.engine.busy:
             finished += self._finish(*self.engine.tick(None, None))
         self.start_segment()
@@ -204,10 +216,11 @@ class Translator:
         self.engine = Engine(
             self.model,
             self._settings,
-            group=self._timeline.group_size,
+            group=self._groups.group_size,
             latent_shape=(self.model.unet.config.in_channels, size[1] // factor, size[0] // factor),
             prompt=self._prompt,
             schedule=self._schedule,
+            ticks=self.ticks,
         )
         self._motion = self._new_motion_fusion()
         if self.on_engine is not None:
@@ -300,6 +313,5 @@ def _check(model: Model, settings: Settings) -> None:
     """Refuse before the first frame what the engine would refuse at it."""
     model_frame_size(64, 64, settings.frame, model.vae_factor)
     choose_backend(settings.compute.attention, model.device)
-    choose_accel(settings.compute.accel, model.device)
     check_block_names(model.unet, settings.bank.attention.layers, "bank.attention.layers")
     check_block_names(model.unet, settings.bank.fuse.layers, "bank.fuse.layers")

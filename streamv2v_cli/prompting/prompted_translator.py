@@ -11,6 +11,7 @@ from streamv2v_cli.diffusion.protocol import FrameTranslator, PromptBlend
 from streamv2v_cli.prompting.state import PromptEvent, Prompts, PromptState
 
 if TYPE_CHECKING:
+    from streamv2v_cli.accel import TickCounts
     from streamv2v_cli.frame import Frame
 
 __all__ = ["PromptedTranslator"]
@@ -58,6 +59,11 @@ class PromptedTranslator:
     def model_size(self) -> tuple[int, int] | None:
         """Size that the model works at, once there was a frame."""
         return self._translator.model_size
+
+    @property
+    def ticks(self) -> TickCounts | None:
+        """How its ticks ran since the last reset."""
+        return self._translator.ticks
 
     def set_prompt(
         self,

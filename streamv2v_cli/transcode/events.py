@@ -1,43 +1,22 @@
-"""What happens during a run as lines of JSON, for programs; `docs/events.md` describes them."""
+"""What happens during a run, for programs; `docs/events.md` describes it."""
 
 from __future__ import annotations
 
-import json
-import logging
-import sys
-import threading
-import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TextIO
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from streamv2v_cli.errors import SinkError, StreamV2VError
-from streamv2v_cli.files import File, check_leads_somewhere, check_unrelated
-from streamv2v_cli.logs import masked
 from streamv2v_cli.prompting.state import PromptEvent
-from streamv2v_cli.reports.text import resident_bytes, rounded
-
-if TYPE_CHECKING:
-    from streamv2v_cli.media.address import Url
-    from streamv2v_cli.transcode.pipeline import Statistics
 
 __all__ = [
     "EVENTS",
     "ConnectionEvent",
     "CutEvent",
     "Event",
-    "EventLog",
     "ProgressEvent",
     "StartEvent",
     "SummaryEvent",
     "WarningEvent",
 ]
-
-INTERVAL = 1.0
-"""Seconds between two progress events."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -118,6 +97,10 @@ class SummaryEvent:
     fps: float | None
     elapsed: float
     bank_bytes: int
+    accel: str | None
+    ticks: int
+    ticks_plain: int
+    plain_reason: str | None
     error: str | None
 
 
@@ -131,163 +114,3 @@ EVENTS = (
     SummaryEvent,
 )
 Event = StartEvent | ProgressEvent | CutEvent | PromptEvent | ConnectionEvent | WarningEvent | SummaryEvent
-
-
-class EventLog(logging.Handler):
-    """Writes events, one JSON object a line, each at once; warnings of this package's log are among them.
-
-    Args:
-        target: a file, which is replaced, `-` for stderr, or None to write nothing.
-        besides: files that the target must not be.
-
-    Raises:
-        UsageError: the target is one of `besides`, or a link that leads nowhere.
-        SinkError: it cannot be opened.
-    """
-
-    def __init__(self, target: str | None, *, besides: Iterable[File] = ()) -> None:
-        super().__init__(logging.WARNING)
-        self._file = _open(target, besides)
-        self._owned = target not in (None, "-")
-        self._writing = threading.RLock()
-        self._next_progress = 0.0
-        self._cuts_told = self._connections_told = 0
-        self._statistics: Statistics | None = None
-        self._total: int | None = None
-
-    def __enter__(self) -> EventLog:
-        logging.getLogger("streamv2v_cli").addHandler(self)
-        return self
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, Exception):
-            self.fail(error)
-        logging.getLogger("streamv2v_cli").removeHandler(self)
-        self.close_file()
-
-    def close_file(self) -> None:
-        """Write no more."""
-        if self._owned and self._file is not None:
-            self._file.close()
-        self.close()
-
-    @property
-    def is_read(self) -> bool:
-        """Whether events go anywhere."""
-        return self._file is not None
-
-    def start(self, event: StartEvent) -> None:
-        """Write the first event of a run."""
-        self._total = event.frames
-        self.write(event)
-
-    def update(self, statistics: Statistics) -> None:
-        """Tell new cuts, and now and then the progress; cheap enough to be called ten times a second."""
-        self._statistics = statistics
-        for cut in statistics.cuts[self._cuts_told :]:
-            self.write(CutEvent(cut.frame, cut.time))
-            self._cuts_told += 1
-        for one in statistics.connections[self._connections_told :]:
-            self.write(ConnectionEvent(one.state, round(one.time, 3), one.attempts, one.reason))
-            self._connections_told += 1
-        now = time.monotonic()
-        if not self.is_read or not statistics.frames_out or now < self._next_progress:
-            return
-        self._next_progress = now + INTERVAL
-        rate = statistics.rate()
-        left = None
-        if self._total is not None and rate:
-            left = max(0, self._total - statistics.frames_out) / rate
-        self.write(
-            ProgressEvent(
-                frames_in=statistics.frames_in,
-                frames_out=statistics.frames_out,
-                frames_dropped=statistics.frames_dropped,
-                fps=rounded(rate),
-                elapsed=round(now - statistics.started, 3),
-                remaining=rounded(left),
-                bank_bytes=statistics.bank_bytes,
-                memory_bytes=resident_bytes(),
-            )
-        )
-
-    def finish(
-        self, statistics: Statistics, *, output: Path | Url | None, exit_code: int, frames_skipped: int
-    ) -> None:
-        """Write the summary of a run that ended without an error."""
-        self.write(
-            SummaryEvent(
-                status="interrupted" if statistics.interrupted else "done",
-                exit_code=exit_code,
-                output=None if output is None else str(output),
-                bytes=output.stat().st_size if isinstance(output, Path) and output.is_file() else None,
-                frames_in=statistics.frames_in,
-                frames_out=statistics.frames_out,
-                frames_skipped=frames_skipped,
-                frames_dropped=statistics.frames_dropped,
-                reconnections=statistics.reconnections,
-                cuts=len(statistics.cuts),
-                fps=rounded(statistics.rate()),
-                elapsed=round(statistics.elapsed, 3),
-                bank_bytes=statistics.bank_bytes,
-                error=None,
-            )
-        )
-
-    def fail(self, error: Exception) -> None:
-        """Write the summary of a run that failed."""
-        seen = self._statistics
-        own = isinstance(error, StreamV2VError)
-        self.write(
-            SummaryEvent(
-                status="failed",
-                exit_code=error.exit_code if isinstance(error, StreamV2VError) else 1,
-                output=None,
-                bytes=None,
-                frames_in=seen.frames_in if seen else 0,
-                frames_out=seen.frames_out if seen else 0,
-                frames_skipped=0,
-                frames_dropped=seen.frames_dropped if seen else 0,
-                reconnections=seen.reconnections if seen else 0,
-                cuts=len(seen.cuts) if seen else 0,
-                fps=rounded(seen.rate()) if seen else None,
-                elapsed=round(time.monotonic() - seen.started, 3) if seen else 0.0,
-                bank_bytes=seen.bank_bytes if seen else 0,
-                error=str(error) if own else f"{type(error).__name__}: {error}",
-            )
-        )
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a warning of the log."""
-        self.write(WarningEvent(record.getMessage()))
-
-    def write(self, event: Event) -> None:
-        """Write an event."""
-        self.write_line({"event": event.name, **asdict(event)})
-
-    def write_line(self, content: dict[str, Any]) -> None:
-        """Write an object; when that fails, say so once and write no more: the video matters more."""
-        if self._file is None:
-            return
-        shown = {key: masked(value) if isinstance(value, str) else value for key, value in content.items()}
-        line = json.dumps(shown, ensure_ascii=False)
-        with self._writing:
-            try:
-                self._file.write(line + "\n")
-                self._file.flush()
-            except (OSError, ValueError) as error:
-                self._file = None
-                log.warning("Events cannot be written any more: %s.", error)
-
-
-def _open(target: str | None, besides: Iterable[File]) -> TextIO | None:
-    if target is None:
-        return None
-    if target == "-":
-        return sys.stderr
-    check_unrelated(Path(target), besides, "--json")
-    check_leads_somewhere(Path(target), "--json")
-    try:
-        return open(target, "w", encoding="utf-8")
-    except OSError as error:
-        raise SinkError(f"--json {target} cannot be written: {error.strerror or error}.") from error

@@ -17,16 +17,19 @@ from streamv2v_cli.errors import ModelNotFoundError, SinkError, UsageError
 from streamv2v_cli.media.info import damage_text, repaired_text
 from streamv2v_cli.settings.sizes import model_frame_size, output_frame_size
 from streamv2v_cli.settings.values import rate_of
-from streamv2v_cli.transcode.events import EventLog, StartEvent
+from streamv2v_cli.transcode.event_log import EventLog
+from streamv2v_cli.transcode.events import StartEvent
 from streamv2v_cli.transcode.interruption import Interruption
 from streamv2v_cli.transcode.pipeline import run_pipeline
 from streamv2v_cli.transcode.progress import Progress
-from streamv2v_cli.transcode.report import plan_text, summary_text
+from streamv2v_cli.transcode.report import accel_text, plan_text, summary_text
 
 if TYPE_CHECKING:
+    import threading
+
     from streamv2v_cli.diffusion.protocol import FrameTranslator
     from streamv2v_cli.media.address import Url
-    from streamv2v_cli.media.info import MediaSource, SourceInfo
+    from streamv2v_cli.media.info import MediaSink, MediaSource, SourceInfo
     from streamv2v_cli.media.open import MediaInput
     from streamv2v_cli.media.sink.plan import OutputPlan
     from streamv2v_cli.media.source.inputs import InputOptions
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Settings
     from streamv2v_cli.transcode.pipeline import Statistics
 
-__all__ = ["Job", "Outcome", "make_translator", "open_job"]
+__all__ = ["Job", "Outcome", "open_job"]
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +53,12 @@ class Outcome:
     Attributes:
         exit_code: 0, 3 for a damaged input, 130 or 143 when interrupted.
         saved: there is an output; an interruption before the first frame leaves none.
+        accel: how the ticks ran, as text; empty where nothing was to be accelerated.
     """
 
     exit_code: int
     saved: bool
+    accel: str = ""
 
 
 @dataclass(frozen=True)
@@ -135,33 +140,14 @@ class Job:
             StreamV2VError: it failed; what was finished is under the temporary name.
         """
         from streamv2v_cli.media.open import open_sink
-        from streamv2v_cli.transcode.scenes import CutDetector
 
-        sink = open_sink(self.plan.with_comment(_comment(self.settings, prompts)), verify=verify)
-        display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
         events = events or EventLog(None)
-        events.start(self._start_event())
-
-        def watch(statistics: Statistics) -> None:
-            display.update(statistics)
-            events.update(statistics)
-
+        # From the moment on at which there is a file under the temporary name, an interruption finishes it.
         with Interruption() as interruption:
-            try:
-                with display:
-                    statistics = run_pipeline(
-                        self.source,
-                        translator,
-                        sink,
-                        stop=interruption.event,
-                        trim=self.trim.cuts_the_end,
-                        cuts=CutDetector() if self.settings.bank.reset_on_cut else None,
-                        watch=watch,
-                    )
-            except BaseException as error:
-                if sink.frames_written and (kept := sink.kept):
-                    log.warning("%s '%s'.", _what_is_kept(sink.frames_written, error), kept)
-                raise
+            sink = open_sink(self.plan.with_comment(_comment(self.settings, prompts)), verify=verify)
+            events.start(self._start_event())
+            display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
+            statistics = self._transcode(translator, sink, display, events, interruption.event)
         source = self.source
         damage = [text for text in (damage_text(source), sink.damage_text()) if text]
         for message in filter(
@@ -179,8 +165,40 @@ class Job:
             output=self.plan.target.path if saved else None,
             exit_code=exit_code,
             frames_skipped=translator.frames_skipped,
+            ticks=translator.ticks,
         )
-        return Outcome(exit_code, saved=saved)
+        return Outcome(exit_code, saved=saved, accel=accel_text(translator.ticks))
+
+    def _transcode(
+        self,
+        translator: FrameTranslator,
+        sink: MediaSink,
+        display: Progress,
+        events: EventLog,
+        stop: threading.Event,
+    ) -> Statistics:
+        """Send all frames through; says where those are that were finished before an error."""
+        from streamv2v_cli.transcode.scenes import CutDetector
+
+        def watch(statistics: Statistics) -> None:
+            display.update(statistics)
+            events.update(statistics)
+
+        try:
+            with display:
+                return run_pipeline(
+                    self.source,
+                    translator,
+                    sink,
+                    stop=stop,
+                    trim=self.trim.cuts_the_end,
+                    cuts=CutDetector() if self.settings.bank.reset_on_cut else None,
+                    watch=watch,
+                )
+        except BaseException as error:
+            if sink.frames_written and (kept := sink.kept):
+                log.warning("%s '%s'.", _what_is_kept(sink.frames_written, error), kept)
+            raise
 
     def _start_event(self) -> StartEvent:
         settings, picture = self.settings, self.plan.encoder.picture
@@ -269,38 +287,6 @@ def open_job(
             opened, target, size, settings.output, explicit=explicit, trim=trim, descriptor=descriptor
         )
         yield Job(opened, read, replace(plan, overwrite=overwrite), settings, trim)
-
-
-def make_translator(settings: Settings, *, live: bool = False) -> FrameTranslator:
-    """The translator that the settings ask for; loads the model.
-
-    Args:
-        settings: the whole configuration.
-        live: the source does not wait.
-
-    Raises:
-        StreamV2VError: the model cannot be found, loaded or used with these settings.
-    """
-    translator = _single_translator(settings, live=live)
-    if settings.output.side_by_side:
-        from streamv2v_cli.transcode.side_by_side import SideBySide
-
-        return SideBySide(translator)
-    return translator
-
-
-def _single_translator(settings: Settings, *, live: bool) -> FrameTranslator:
-    if settings.translator == "passthrough":
-        from streamv2v_cli.transcode.passthrough import PassthroughTranslator
-
-        return PassthroughTranslator(settings)
-    from streamv2v_cli.models import load_model
-
-    model = load_model(settings)
-    # Imported last, so that a model that is not there is reported without waiting for it.
-    from streamv2v_cli.diffusion.translator import Translator
-
-    return Translator(model, settings, live=live)
 
 
 def _output_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from streamv2v_cli.accel import TickCounts
     from streamv2v_cli.diffusion.protocol import PromptBlend
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.settings.schema import Settings
@@ -24,6 +25,7 @@ class PassthroughTranslator:
     bank_bytes = 0
     frames_skipped = 0
     model_size: tuple[int, int] | None = None
+    ticks: TickCounts | None = None
 
     def __init__(self, settings: Settings) -> None:
         self._output_size = settings.frame.output_size

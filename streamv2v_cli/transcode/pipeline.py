@@ -13,26 +13,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Protocol
 
 from streamv2v_cli.diffusion.protocol import FrameProcessor
 from streamv2v_cli.errors import StreamV2VError
 from streamv2v_cli.frame import Closed, Connection, Cut, Discontinuity, Frame
 from streamv2v_cli.media.info import FrameSink, FrameSource
+from streamv2v_cli.transcode.channel import PACKET_WEIGHT, Channel
+from streamv2v_cli.transcode.segments import CutFinder, Segments
 
-__all__ = ["Channel", "CutFinder", "Statistics", "run_pipeline"]
+__all__ = ["Statistics", "run_pipeline"]
 
-FRAME_WEIGHT, PACKET_WEIGHT, CHANNEL_CAPACITY = 16, 1, 64
-"""A channel holds at most four frames; packets, which are small, count for a sixteenth."""
-_PATIENCE = 1.0
+_SOURCE_JOIN_SECONDS = 1.0
 """Seconds that a source which waits for data is waited for; a network may be silent for long."""
-
-
-class CutFinder(Protocol):
-    """Finds the frames that open a scene."""
-
-    def opens_scene(self, pixels: Any) -> bool:
-        """Take in a frame; whether a scene begins with it."""
 
 
 @dataclass
@@ -72,92 +64,19 @@ class Statistics:
         return self.frames_out / seconds if self.frames_out and seconds > 0 else None
 
 
-class Channel:
-    """A bounded queue between two threads that either end can shut.
-
-    Args:
-        capacity: the sum of the weights of the items that may wait. An empty channel takes any item.
-    """
-
-    def __init__(self, capacity: int = CHANNEL_CAPACITY) -> None:
-        self._capacity = capacity
-        self._items: deque[tuple[Any, int]] = deque()
-        self._weight = self._takers = 0
-        self._ended = self._aborted = False
-        self._changed = threading.Condition()
-
-    def put(self, item: Any, weight: int = FRAME_WEIGHT) -> None:
-        """Wait for room and add an item.
-
-        Raises:
-            Closed: the channel was aborted.
-        """
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._aborted or not self._items or self._weight + weight <= self._capacity
-            )
-            if self._aborted:
-                raise Closed
-            self._items.append((item, weight))
-            self._weight += weight
-            self._changed.notify_all()
-
-    def get(self) -> Any:
-        """Wait for an item and take it.
-
-        Raises:
-            Closed: the channel was aborted, or has ended and is empty.
-        """
-        with self._changed:
-            self._takers += 1
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._aborted or self._items or self._ended)
-            self._takers -= 1
-            if self._aborted or not self._items:
-                raise Closed
-            item, weight = self._items.popleft()
-            self._weight -= weight
-            self._changed.notify_all()
-            return item
-
-    def wait_for_taker(self) -> None:
-        """Wait until the channel is empty and another thread waits for an item.
-
-        Raises:
-            Closed: the channel was aborted.
-        """
-        with self._changed:
-            self._changed.wait_for(lambda: self._aborted or (self._takers and not self._items))
-            if self._aborted:
-                raise Closed
-
-    @property
-    def aborted(self) -> bool:
-        """Whether what waited was dropped."""
-        return self._aborted
-
-    def end(self) -> None:
-        """No more items will be put; those that wait can still be taken."""
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
-
-    def abort(self) -> None:
-        """Drop what waits, and raise Closed in every thread that puts or gets."""
-        with self._changed:
-            self._aborted = True
-            self._items.clear()
-            self._changed.notify_all()
-
-
 class _Run:
     """The three threads of one run and what they share."""
 
     def __init__(
-        self, source: FrameSource, translator: FrameProcessor, sink: FrameSink, stop: threading.Event
+        self,
+        source: FrameSource,
+        translator: FrameProcessor,
+        sink: FrameSink,
+        stop: threading.Event,
+        cuts: CutFinder | None,
     ) -> None:
         self.source, self.translator, self.sink, self.stop = source, translator, sink, stop
-        self.cuts: CutFinder | None = None
+        self.segments = Segments(translator, cuts)
         self._frames_taken = 0
         self.statistics = Statistics()
         self.error: BaseException | None = None
@@ -229,9 +148,8 @@ class _Run:
                 self.translator.start_segment()
                 continue
             self._due.append((frame.pts, frame.time_base))
-            if self.cuts is not None and self.cuts.opens_scene(frame.pixels):
+            if self.segments.opens_scene(frame):
                 self.statistics.cuts.append(Cut(self._frames_seen, frame.time))
-                self.translator.start_segment()
             self._frames_seen += 1
             self._deliver(self.translator.push(frame))
         if not self.to_translator.aborted and not self.stop.is_set():
@@ -290,8 +208,7 @@ def run_pipeline(
         BaseException: the first error of any stage; what was finished before has been saved.
     """
     stop = stop or threading.Event()
-    run = _Run(source, translator, sink, stop)
-    run.cuts = cuts
+    run = _Run(source, translator, sink, stop, cuts)
     threads = run.threads()
     try:
         for thread in threads:
@@ -304,7 +221,7 @@ def run_pipeline(
                 # The source may never say that it has ended.
                 run.to_translator.end()
                 if not any(thread.is_alive() for thread in threads[1:]):
-                    threads[0].join(_PATIENCE)
+                    threads[0].join(_SOURCE_JOIN_SECONDS)
                     break
             watch(run.statistics)
         if run.error is not None:
@@ -317,7 +234,7 @@ def run_pipeline(
         run.to_sink.abort()
         for thread in threads[1:]:
             thread.join()
-        threads[0].join(_PATIENCE)
+        threads[0].join(_SOURCE_JOIN_SECONDS)
         sink.abandon()
         raise
     run.count()

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from streamv2v_cli.reports.text import bytes_text, duration_text, fps_text, resident_bytes
+from streamv2v_cli.reports.text import bytes_text, duration_text, resident_bytes
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -67,7 +67,7 @@ class Progress:
         rate = statistics.rate()
         parts = []
         if rate:
-            parts.append(fps_text(rate))
+            parts.append(f"{rate:.3g} fps")
             if self._total and self._total > statistics.frames_out:
                 parts.append(f"{duration_text((self._total - statistics.frames_out) / rate)} left")
         if statistics.frames_dropped:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streamv2v_cli.reports.text import bytes_text, counted, duration_text, fps_text, source_rate_text
+from streamv2v_cli.reports.text import bytes_text, duration_text
 from streamv2v_cli.settings.resolve import to_yaml
 
 if TYPE_CHECKING:
+    from streamv2v_cli.accel import TickCounts
     from streamv2v_cli.diffusion.protocol import FrameTranslator
     from streamv2v_cli.media.info import SourceInfo
     from streamv2v_cli.media.sink.plan import OutputPlan
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Settings
     from streamv2v_cli.transcode.pipeline import Statistics
 
-__all__ = ["plan_text", "summary_text"]
+__all__ = ["accel_text", "plan_text", "summary_text"]
 
 
 def plan_text(
@@ -26,13 +27,13 @@ def plan_text(
     model_size: tuple[int, int] | None,
 ) -> str:
     """The plan of a run: the input's streams, the sizes, the model and where it comes from, the settings."""
-    fates = {
+    treatments = {
         track.template.index: f"converted to {track.codec.removeprefix('lib')}" if track.codec else "copied"
         for track in plan.tracks
     }
     lines = [f"input     {info.name}", f"          {_video_text(info)}"]
     for stream in info.streams:
-        lines.append(f"          {stream}: {fates.get(stream.index, 'left out')}")
+        lines.append(f"          {stream}: {treatments.get(stream.index, 'left out')}")
     picture = plan.encoder.picture
     lines += [f"output    {plan.target.name}", f"          {plan.container.name}: {plan.encoder}"]
     if picture.sample_aspect_ratio != 1:
@@ -61,7 +62,7 @@ def _video_text(info: SourceInfo) -> str:
         words.append(f"sample aspect ratio {info.sample_aspect_ratio}")
     words.append(str(info.stored_colour or info.colour))
     if info.rate:
-        words.append(source_rate_text(info.rate))
+        words.append(f"{float(info.rate):.5g} fps")
     if info.frame_count:
         words.append(f"about {info.frame_count} frames")
     if info.duration:
@@ -75,10 +76,10 @@ def summary_text(
     """What a run did, in a few lines."""
     picture, frames = plan.encoder.picture, statistics.frames_out
     rate = statistics.rate()
-    speed = f" ({fps_text(rate)})" if rate else ""
+    speed = f" ({rate:.3g} fps)" if rate else ""
     state = "interrupted after " if statistics.interrupted else ""
     lines = [
-        f"{state}{counted(frames, 'frame')} of {picture.width}x{picture.height} "
+        f"{state}{frames} frame{'' if frames == 1 else 's'} of {picture.width}x{picture.height} "
         f"in {duration_text(statistics.elapsed)}{speed}"
     ]
     if settings.translator == "diffusion":
@@ -86,18 +87,27 @@ def summary_text(
         if statistics.bank_bytes:
             bank += f" ({bytes_text(statistics.bank_bytes)})"
         steps = settings.diffusion.steps
-        lines.append(f"model {settings.model}, {counted(steps, 'step')}, {bank}, seed {settings.seed}")
+        lines.append(
+            f"model {settings.model}, {steps} step{'' if steps == 1 else 's'}, {bank}, seed {settings.seed}"
+        )
+    if accel := accel_text(translator.ticks):
+        lines.append(accel)
     if skipped := translator.frames_skipped:
         lines.append(f"{skipped} frames were like the one before and reused its picture")
     if cuts := len(statistics.cuts):
-        lines.append(counted(cuts, "scene cut"))
+        lines.append(f"{cuts} scene cut{'' if cuts == 1 else 's'}")
     if dropped := statistics.frames_dropped:
         lines.append(f"{dropped} of {statistics.frames_in} frames came too fast and were dropped")
     if count := statistics.reconnections:
-        lines.append(counted(count, "reconnection"))
+        lines.append(f"{count} reconnection{'' if count == 1 else 's'}")
     file = plan.target.file
     if frames > 1 and plan.images is not None:
         lines.append(f"{plan.images.path}: {frames} images")
     elif frames and file is not None and file.is_file():
         lines.append(f"{file}: {bytes_text(file.stat().st_size)}")
     return "\n".join(lines)
+
+
+def accel_text(ticks: TickCounts | None) -> str:
+    """How ticks were accelerated; empty where they were not to be."""
+    return f"accel {ticks}" if ticks is not None and ticks.accel != "none" else ""

@@ -13,6 +13,7 @@ from streamv2v_cli.settings.sizes import even
 if TYPE_CHECKING:
     import numpy as np
 
+    from streamv2v_cli.accel import TickCounts
     from streamv2v_cli.diffusion.protocol import FrameTranslator, PromptBlend
     from streamv2v_cli.frame import Frame
 
@@ -47,6 +48,11 @@ class SideBySide:
     def model_size(self) -> tuple[int, int] | None:
         """Size that the model works at, once there was a frame."""
         return self._translator.model_size
+
+    @property
+    def ticks(self) -> TickCounts | None:
+        """How its ticks ran since the last reset."""
+        return self._translator.ticks
 
     def set_prompt(
         self,

@@ -9,7 +9,7 @@ import torch
 import torch._dynamo
 from helpers.fake_graphs import FakeRecorder
 
-from streamv2v_cli.accel import CompiledRunner, CudaGraphRunner, PlainRunner
+from streamv2v_cli.accel import CompiledRunner, CudaGraphRunner, PlainRunner, TickCounts
 from streamv2v_cli.diffusion.engine import Engine
 from streamv2v_cli.diffusion.groups import GroupBuilder
 from streamv2v_cli.diffusion.prompts import PromptEncoder
@@ -32,7 +32,9 @@ def settings_for(bank: dict[str, Any], guidance: str = "none", **diffusion: Any)
     )
 
 
-def translate(model: Any, settings: Settings, make: Any, lookahead: int = 1) -> list[torch.Tensor]:
+def translate(
+    model: Any, settings: Settings, make: Any, lookahead: int = 1, ticks: TickCounts | None = None
+) -> list[torch.Tensor]:
     """Latents through an engine whose ticks `make(work)` runs, with a cut and new prompts and strengths."""
     encoder, schedules = PromptEncoder(model, "never"), Schedules(model.scheduler, settings.diffusion)
     groups = GroupBuilder(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
@@ -44,6 +46,7 @@ def translate(model: Any, settings: Settings, make: Any, lookahead: int = 1) -> 
         latent_shape=(4, 8, 8),
         prompt=prompt,
         schedule=schedule,
+        ticks=ticks or TickCounts("none"),
     )
     engine.runner = make(engine._work)
     scene = torch.randn(4, 8, 8 + FRAMES, generator=torch.Generator().manual_seed(5))

@@ -103,7 +103,7 @@ def test_buffers_keep_their_addresses(kind: str) -> None:
     def addresses() -> list[int]:
         tensors = [x for layer in features.layers.values() for x in layer.buffers]
         tensors += [x.partitions for x in features.layers.values() if x.partitions is not None]
-        return [x.data_ptr() for x in [*tensors, step.held, step.looking]]
+        return [x.data_ptr() for x in [*tensors, step.held, step.fusable]]
 
     before = addresses()
     starting = None

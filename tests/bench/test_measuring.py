@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.fake_graphs import compile_nothing
 from helpers.tiny import tiny_model, tiny_unet
 from torch.nn import functional as F
 
@@ -106,6 +107,16 @@ def test_ticks(lookahead: int) -> None:
     text = report_text(result)
     assert f"{this['fps']:.2f} frames a second" in text
     assert "no bank" in text
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_how_the_timed_ticks_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_nothing(monkeypatch)
+    settings = chosen(lookahead=1, compute={"accel": "compile"})
+    result = ticks.bench_ticks({"this": settings}, 6)
+    (this,) = result["subjects"]
+    assert (this["accel"], this["accel_ticks"]) == ("compile", "accel compile; 6 ticks")
+    assert "ran         accel compile; 6 ticks" in report_text(result).splitlines()
 
 
 def test_random_weights_keep_the_numbers_finite() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers.tiny import tiny_model
 
+from streamv2v_cli.accel import TickCounts
 from streamv2v_cli.diffusion.engine import Engine
 from streamv2v_cli.diffusion.groups import GroupBuilder
 from streamv2v_cli.diffusion.prompts import PromptEncoder
@@ -90,6 +91,7 @@ def run_engine() -> Callable[..., list[torch.Tensor]]:
             latent_shape=shape,
             prompt=prompt,
             schedule=schedule,
+            ticks=TickCounts("none"),
         )
         results: list[torch.Tensor] = []
 

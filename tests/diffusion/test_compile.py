@@ -9,6 +9,7 @@ import torch
 import torch._dynamo
 from helpers.tiny import tiny_model
 
+from streamv2v_cli.accel import TickCounts
 from streamv2v_cli.bank import RowEvent
 from streamv2v_cli.diffusion.engine import Engine
 from streamv2v_cli.diffusion.prompts import PromptEncoder
@@ -45,7 +46,15 @@ def test_the_tick_is_one_graph(
     prompt = PromptEncoder(small_model, "never").encode("a cat", "red")
     schedules = Schedules(small_model.scheduler, chosen.diffusion)
     usual, stronger = schedules.at(0.4), schedules.at(0.8)
-    engine = Engine(small_model, chosen, group=group, latent_shape=(4, 8, 8), prompt=prompt, schedule=usual)
+    engine = Engine(
+        small_model,
+        chosen,
+        group=group,
+        latent_shape=(4, 8, 8),
+        prompt=prompt,
+        schedule=usual,
+        ticks=TickCounts("none"),
+    )
     graphs: list[torch.fx.GraphModule] = []
 
     def backend(graph: torch.fx.GraphModule, _: Any) -> Any:

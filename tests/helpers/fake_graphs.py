@@ -1,10 +1,14 @@
-"""What a CUDA graph does, on the CPU: the operations of a tick on the tensors that they met when it was captured."""
+"""What a CUDA graph does, on the CPU: the operations of a tick on the tensors that they met when it was captured.
+
+And compiled ticks without a compiler, which takes minutes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
@@ -82,3 +86,18 @@ class FakeRecorder:
         capture.undo()
         self.recordings.append(FakeRecording(capture.calls, output))
         return self.recordings[-1]
+
+
+def compile_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `--accel compile` run the ticks that it would compile as they are written, and count them as compiled."""
+    from streamv2v_cli.accel import CompiledRunner
+    from streamv2v_cli.diffusion import engine, translator
+
+    def make(name: str, work: Callable[[], torch.Tensor], device: torch.device, *, optional: bool) -> Any:
+        assert (name, optional) == ("compile", False)
+        runner = CompiledRunner(work)
+        runner._compiled = work
+        return runner
+
+    monkeypatch.setattr(engine, "make_runner", make)
+    monkeypatch.setattr(translator, "choose_accel", lambda name, device: name)

@@ -136,3 +136,143 @@ def test_an_interrupted_import_is_an_interruption() -> None:
     with noticing_interrupt():
         pass
     assert signal.getsignal(signal.SIGINT) is before
+
+
+TRIAL = """
+import os, signal, sys, types
+from streamv2v_cli import __main__, app
+
+def trial() -> None:
+    \"\"\"Be interrupted.\"\"\"
+    interrupt = lambda: os.kill(os.getpid(), signal.SIGINT)
+    {body}
+    print("went on")
+    signal.pause()
+
+module = types.ModuleType("streamv2v_cli.commands.trial")
+module.trial = trial
+sys.modules[module.__name__] = module
+app.COMMANDS["trial"] = "trial:trial"
+sys.argv = ["streamv2v", "trial"]
+__main__.main()
+"""
+LIBRARY = """
+import os, signal
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(1000): pass
+    print("imported")
+except BaseException as error:
+    raise ImportError("cannot import name") from error
+"""
+
+
+def trial(body: str, folder: Path, environment: dict[str, str]) -> tuple[int, str, str]:
+    """What a command does whose function does `body`."""
+    done = subprocess.run(
+        [sys.executable, "-c", TRIAL.format(body=body)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_an_import_is_finished_before_the_interruption(tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "library.py").write_text(LIBRARY)
+    body = "sys.path.insert(0, '.'); import library"
+    assert trial(body, tmp_path, environment) == (130, "imported\nwent on\n", "interrupted\n")
+
+
+FINALIZED = """
+import os, signal
+class Group:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        print("freed")
+"""
+
+
+def test_a_finalizer_is_finished_before_the_interruption(tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "library.py").write_text(FINALIZED)
+    body = "sys.path.insert(0, '.'); import library; library.Group()"
+    assert trial(body, tmp_path, environment) == (130, "freed\nwent on\n", "interrupted\n")
+
+
+def test_what_python_cannot_raise_is_raised_later(tmp_path: Path, environment: dict[str, str]) -> None:
+    """A callback whose exception Python would show and forget."""
+    body = (
+        "import weakref; one = type('One', (), {})(); ref = weakref.ref(one, lambda _: interrupt()); del one"
+    )
+    assert trial(body, tmp_path, environment) == (130, "went on\n", "interrupted\n")
+
+
+def test_an_import_that_takes_long_is_not_waited_for(tmp_path: Path, environment: dict[str, str]) -> None:
+    forever = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\nwhile True: time.sleep(0.01)"
+    (tmp_path / "library.py").write_text(forever)
+    body = "sys.path.insert(0, '.'); import library"
+    assert trial(body, tmp_path, environment) == (130, "", "interrupted\n")
+
+
+def test_a_second_interruption_does_not_wait_for_an_import(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    twice = "import os, signal\nfor _ in range(2): os.kill(os.getpid(), signal.SIGINT)\nprint('imported')"
+    (tmp_path / "library.py").write_text(twice)
+    body = "sys.path.insert(0, '.'); import library"
+    assert trial(body, tmp_path, environment) == (130, "", "")
+
+
+@pytest.mark.parametrize("module", ["streamv2v_cli.app", "typer"])
+def test_before_there_is_a_command_it_ends_without_a_word(
+    module: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """While the command line is imported, and while the interpreter ends."""
+    program = (
+        "import atexit, builtins, os, signal, sys\n"
+        "from streamv2v_cli.__main__ import main\n"
+        "kill = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: kill()\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.argv = ['streamv2v', '--version']\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+AT_THE_SINK = """
+import os, signal
+from streamv2v_cli.media.sink.file import FileSink
+open_sink = FileSink.__init__
+def interrupted(self, *arguments, **options):
+    {before}
+    open_sink(self, *arguments, **options)
+    {after}
+FileSink.__init__ = interrupted
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_interruption_while_the_output_is_opened_leaves_nothing(
+    moment: str, clip: Path, tmp_path: Path, background: Callable[..., subprocess.Popen[str]]
+) -> None:
+    kill = {"before": "", "after": ""} | {moment: "os.kill(os.getpid(), signal.SIGINT)"}
+    arguments = ("run", clip, "-o", "out.mp4", "--translator", "passthrough", "-q")
+    process = background(*arguments, change=AT_THE_SINK.format(**kill))
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == 130
+    assert not list(tmp_path.glob("out.mp4*"))

@@ -14,8 +14,8 @@ from helpers.fake_source import FakeSource
 
 from streamv2v_cli.frame import Connection, Discontinuity, Frame
 from streamv2v_cli.settings.schema import Settings
-from streamv2v_cli.transcode.job import make_translator
 from streamv2v_cli.transcode.pipeline import run_pipeline
+from streamv2v_cli.transcode.translators import make_translator
 
 TICK = Fraction(1, 25)
 

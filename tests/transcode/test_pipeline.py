@@ -14,7 +14,8 @@ from helpers.fake_source import FakeSource
 
 from streamv2v_cli.errors import StreamV2VError
 from streamv2v_cli.frame import Closed, Frame
-from streamv2v_cli.transcode.pipeline import CHANNEL_CAPACITY, FRAME_WEIGHT, Channel, Statistics, run_pipeline
+from streamv2v_cli.transcode.channel import CHANNEL_CAPACITY, FRAME_WEIGHT, Channel
+from streamv2v_cli.transcode.pipeline import Statistics, run_pipeline
 
 TICK = Fraction(1, 25)
 MOST_IN_FLIGHT = 2 * CHANNEL_CAPACITY // FRAME_WEIGHT + 3

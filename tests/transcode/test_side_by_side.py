@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from streamv2v_cli.accel import TickCounts
 from streamv2v_cli.errors import StreamV2VError
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.settings.schema import Settings
@@ -19,6 +20,7 @@ class Late:
     """Inverts pictures of a fixed size, and holds back as many frames as it is told to."""
 
     bank_bytes, frames_skipped, model_size = 5, 2, (8, 8)
+    ticks = TickCounts("compile", 3)
 
     def __init__(self, delay: int = 0, size: tuple[int, int] = (16, 12)) -> None:
         self._delay, self._size = delay, size
@@ -41,7 +43,7 @@ class Late:
     def reset(self) -> None:
         self._held = []
 
-    def set_prompt(self, prompt: str) -> None:
+    def set_prompt(self, prompt: str, negative_prompt: str | None = None, **_: Any) -> None:
         self.prompt = prompt
 
 
@@ -94,6 +96,7 @@ def test_what_else_the_translator_can_do() -> None:
     late = Late()
     pair = SideBySide(late)
     assert (pair.bank_bytes, pair.frames_skipped, pair.model_size) == (5, 2, (8, 8))
+    assert str(pair.ticks) == "compile; 3 ticks"
     pair.set_prompt("ink")
     assert late.prompt == "ink"
 

@@ -1,0 +1,43 @@
+"""The translator that the settings ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamv2v_cli.diffusion.protocol import FrameTranslator
+    from streamv2v_cli.settings.schema import Settings
+
+__all__ = ["make_translator"]
+
+
+def make_translator(settings: Settings, *, live: bool = False) -> FrameTranslator:
+    """The translator that the settings ask for; loads the model.
+
+    Args:
+        settings: the whole configuration.
+        live: the source does not wait.
+
+    Raises:
+        StreamV2VError: the model cannot be found, loaded or used with these settings.
+    """
+    translator = _single_translator(settings, live=live)
+    if settings.output.side_by_side:
+        from streamv2v_cli.transcode.side_by_side import SideBySide
+
+        return SideBySide(translator)
+    return translator
+
+
+def _single_translator(settings: Settings, *, live: bool) -> FrameTranslator:
+    if settings.translator == "passthrough":
+        from streamv2v_cli.transcode.passthrough import PassthroughTranslator
+
+        return PassthroughTranslator(settings)
+    from streamv2v_cli.models import load_model
+
+    model = load_model(settings)
+    # Imported last, so that a model that is not there is reported without waiting for it.
+    from streamv2v_cli.diffusion.translator import Translator
+
+    return Translator(model, settings, live=live)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
+from streamv2v_cli.media.picture.resize import fitted
+from streamv2v_cli.reports.captions import BACKGROUND
+from streamv2v_cli.reports.grid import labelled_grid
 from streamv2v_cli.reports.image import save_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.models.styles import StyleBook
     from streamv2v_cli.settings.schema import Settings
 
-__all__ = ["make_sheet", "tiled"]
+__all__ = ["make_sheet"]
 
-TILE = 320  #: width of a picture in px
-CAPTION = 22  #: height of the line above it
-_MARGIN = 5
+_WIDTH = 320
+"""Of a picture, in pixels."""
 
 
 def make_sheet(
@@ -45,32 +47,12 @@ def make_sheet(
     # Imported last, so that a model that is not there is reported without waiting for it.
     from streamv2v_cli.diffusion.translator import Translator
 
-    translator = Translator(model, settings)
-    pictures = [("source", Image.fromarray(frame.pixels))]
-    for style in book.styles:
-        translator.set_prompt(style.name)
-        (restyled,) = [*translator.push(frame), *translator.flush()]
-        pictures.append((style.name, Image.fromarray(restyled.pixels)))
-    translator.close()
-    save_picture(tiled(pictures, columns), path, overwrite=overwrite, quality=90)
-
-
-def tiled(pictures: Iterable[tuple[str, Image.Image]], columns: int, width: int = TILE) -> Image.Image:
-    """Labelled pictures in rows, from left to right and top to bottom; each becomes `width` px wide."""
-    tiles = [_labelled(text, picture, width) for text, picture in pictures]
-    columns = min(columns, len(tiles))
-    rows = [tiles[at : at + columns] for at in range(0, len(tiles), columns)]
-    height = max(tile.height for tile in tiles)
-    sheet = Image.new("RGB", (columns * width, len(rows) * height), "white")
-    for y, row in enumerate(rows):
-        for x, tile in enumerate(row):
-            sheet.paste(tile, (x * width, y * height))
-    return sheet
-
-
-def _labelled(text: str, picture: Image.Image, width: int) -> Image.Image:
-    height = max(1, round(picture.height * width / picture.width))
-    tile = Image.new("RGB", (width, CAPTION + height), "white")
-    tile.paste(picture.resize((width, height), Image.Resampling.LANCZOS), (0, CAPTION))
-    ImageDraw.Draw(tile).text((_MARGIN, 3), text, "black", ImageFont.load_default(14))
-    return tile
+    pictures = [("source", frame.pixels)]
+    with closing(Translator(model, settings)) as translator:
+        for style in book.styles:
+            translator.set_prompt(style.name)
+            (restyled,) = [*translator.push(frame), *translator.flush()]
+            pictures.append((style.name, restyled.pixels))
+    box = _WIDTH, max(1, round(frame.height * _WIDTH / frame.width))
+    tiles = [(label, fitted(pixels, Fraction(1), box, BACKGROUND)) for label, pixels in pictures]
+    save_picture(Image.fromarray(labelled_grid(tiles, columns)), path, overwrite=overwrite, quality=90)

@@ -12,6 +12,9 @@ import pytest
 from helpers.tiny import make_tiny_pipeline
 from PIL import Image
 
+from streamv2v_cli.reports.captions import BACKGROUND
+from streamv2v_cli.reports.grid import GAP
+
 Run = Callable[..., Any]
 LIST = """
 styles:
@@ -45,11 +48,17 @@ def test_a_sheet_shows_the_source_and_every_style(here: Run, clip: Path, model: 
     assert (result.code, result.out) == (0, "sheet.png\n"), result.err
     with Image.open(tmp_path / "sheet.png") as sheet:
         pixels = np.asarray(sheet.convert("RGB")).astype(int)
-    half = pixels.shape[0] // 2
-    source, red, blue = pixels[22:half, :320], pixels[22:half, 320:], pixels[half + 22 :, :320]
+    # Two rows and columns of pictures 320 pixels wide and as high as the clip's shape makes them, under captions.
+    height, right = 320 * 48 // 64, 320 + GAP
+    lower = pixels.shape[0] - height
+    upper = lower - (pixels.shape[0] + GAP) // 2
+    source, red, blue = (
+        pixels[top : top + height, left : left + 320]
+        for top, left in ((upper, 0), (upper, right), (lower, 0))
+    )
     assert np.abs(red - source).mean() > 5
     assert np.abs(red - blue).mean() > 0.01  # a random model hardly heeds its prompt
-    assert (pixels[half:, 320:] == 255).all()
+    assert (pixels[lower:, right:] == BACKGROUND).all()
     again = here(*arguments)
     assert again.code == 2
     assert "exists" in again.err

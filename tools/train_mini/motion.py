@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,9 @@ class Restyler:
         given = [f"{key.replace('__', '.')}={value}" for key, value in sets.items()]
         resolved = resolve(sets=given, flags={"prompt": ("--prompt", prompt)}, recommend=recommended_settings)
         self.model = self.model or load_model(resolved.settings)
-        translator = Translator(self.model, resolved.settings)
-        restyled = [out for frame in frames for out in translator.push(Frame(frame))]
-        restyled += translator.flush()
-        translator.close()
+        with closing(Translator(self.model, resolved.settings)) as translator:
+            restyled = [out for frame in frames for out in translator.push(Frame(frame))]
+            restyled += translator.flush()
         return [frame.pixels for frame in restyled]
 
 

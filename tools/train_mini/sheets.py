@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from streamv2v_cli.analysis.styles_sheet import tiled
+from streamv2v_cli.media.picture.resize import resized
+from streamv2v_cli.reports.grid import labelled_grid
 from tools.train_mini.data import fetch, held_out
 from tools.train_mini.motion import OWN_CLIPS, Restyler, read_clip
 from tools.train_mini.styles import STYLES
@@ -34,11 +35,13 @@ def sheet(
     restyler: Restyler, pictures: list[np.ndarray], history: list[np.ndarray] | None = None
 ) -> Image.Image:
     """Pictures of one size side by side, as they are and in every style; each after the same history of frames."""
-    cells = [("source", Image.fromarray(np.hstack(pictures)))]
+    cells = [("source", np.hstack(pictures))]
     for style in STYLES:
         restyled = [restyler([*(history or []), picture], style, lookahead=1)[-1] for picture in pictures]
-        cells.append((style, Image.fromarray(np.hstack(restyled))))
-    return tiled(cells, columns=4 if history else 2, width=512 if len(pictures) > 1 else 400)
+        cells.append((style, np.hstack(restyled)))
+    width, (height, own) = 512 if len(pictures) > 1 else 400, cells[0][1].shape[:2]
+    cells = [(label, resized(cell, (width, round(height * width / own)))) for label, cell in cells]
+    return Image.fromarray(labelled_grid(cells, columns=4 if history else 2))
 
 
 def save(picture: Image.Image, path: Path, width: int = 1280) -> None:

@@ -29,7 +29,7 @@ class Work:
         clip: a CLIP model that judges as well.
         flow: finds the motion: `dis` or `raft`.
         flow_weights: of RAFT, as a file; None for the published ones.
-        tell: say on stderr what is measured.
+        verbose: say on stderr what is measured.
         progress: show it there.
 
     Raises:
@@ -45,12 +45,12 @@ class Work:
         flow: str,
         flow_weights: str | None,
         *,
-        tell: bool,
+        verbose: bool,
         progress: bool,
     ) -> None:
         self._settings, self._frames, self._clip = settings, frames, clip
         self._flow, self._flow_weights = flow, flow_weights
-        self._tell, self._progress = tell, progress
+        self._verbose, self._progress = verbose, progress
         self._cells = CellFile(folder)
         self._measure: Callable[[Settings, str], Cell] | None = None
         self.device = str(pick_device(settings.compute.device))
@@ -97,5 +97,5 @@ class Work:
         )
 
     def _say(self, line: str) -> None:
-        if self._tell:
+        if self._verbose:
             print(line, file=sys.stderr, flush=True)

@@ -20,6 +20,7 @@ from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.transcode.pipeline import Statistics
 from streamv2v_cli.transcode.progress import Progress
 from streamv2v_cli.transcode.scenes import CutDetector
+from streamv2v_cli.transcode.segments import Segments
 
 if TYPE_CHECKING:
     from streamv2v_cli.frame import Frame
@@ -237,16 +238,13 @@ def _restyled(
 ) -> Iterator[Any]:
     """Pixels before, pixels after, and whether a scene begins, for each frame in order."""
     waiting: deque[tuple[Any, bool]] = deque()
-    detector = CutDetector()
+    segments = Segments(translator, CutDetector(), restart=settings.bank.reset_on_cut)
     for index, frame in enumerate(frames):
         if index == 0:
             translator.push(frame)
             translator.flush()
             translator.reset()
-        cut = detector.opens_scene(frame.pixels)
-        if cut and settings.bank.reset_on_cut:
-            translator.start_segment()
-        waiting.append((frame.pixels, cut))
+        waiting.append((frame.pixels, segments.opens_scene(frame)))
         for done in clock.timed(partial(translator.push, frame)):
             pixels, begins = waiting.popleft()
             yield pixels, done.pixels, begins

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -13,18 +12,17 @@ import numpy as np
 from streamv2v_cli.analysis.pairing import frames_of, seconds
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.picture.resize import fitted, square_size
-from streamv2v_cli.reports.captions import BACKGROUND, bar_height, caption
+from streamv2v_cli.reports.captions import BACKGROUND, bar_height
+from streamv2v_cli.reports.grid import Grid
 from streamv2v_cli.settings.sizes import even
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.source.file import FileSource
 
-__all__ = ["Follower", "Grid", "Juxtaposition", "cell_size", "contact_sheet", "grid_of", "sheet_grid"]
+__all__ = ["Follower", "Juxtaposition", "cell_size", "contact_sheet", "grid_of", "sheet_grid"]
 
 log = logging.getLogger(__name__)
 
-GAP = 4
-"""Pixels between pictures."""
 _EARLY = Fraction(2, 1000)
 """Seconds by which a frame may be late and still belong to a moment: containers round."""
 
@@ -44,12 +42,12 @@ class Follower:
         assert self._next is not None, "a source has a frame once it is open"
         self._start = seconds(self._next)
         self._shown = self._next
-        self._told = False
+        self._warned = False
 
     def at(self, moment: Fraction) -> np.ndarray:
         """(height, width, 3) uint8: the frame at so many seconds after the first; moments must not go back."""
         if self._next is None:
-            self._tell_of_end(moment)
+            self._warn_of_end(moment)
         while self._next is not None and (self._ordered or self._is_due(self._next, moment)):
             self._shown, self._next = self._next, next(self._frames, None)
             if self._ordered:
@@ -64,72 +62,25 @@ class Follower:
     def _is_due(self, frame: Frame, moment: Fraction) -> bool:
         return seconds(frame) - self._start <= moment + _EARLY
 
-    def _tell_of_end(self, moment: Fraction) -> None:
+    def _warn_of_end(self, moment: Fraction) -> None:
         last = self._shown
         end = seconds(last) + (last.duration or 0) * last.time_base - self._start
-        if not self._told and (self._ordered or moment > end + _EARLY):
-            self._told = True
+        if not self._warned and (self._ordered or moment > end + _EARLY):
+            self._warned = True
             log.warning("'%s' ends before the first video: its last frame stays.", self._source.info.name)
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Where pictures and their captions stand.
-
-    Attributes:
-        cell: (width, height) of a picture, both even.
-        columns, rows: how many pictures beside and above each other.
-        labels: a caption above each picture, row by row; empty for none.
-        bar: height of the captions; even.
-    """
-
-    cell: tuple[int, int]
-    columns: int
-    rows: int
-    labels: tuple[str, ...]
-    bar: int
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the whole."""
-        width, height = self.cell
-        return (
-            self.columns * (width + GAP) - GAP,
-            self.rows * (height + self.bar + GAP) - GAP,
-        )
-
-    def corner(self, place: int) -> tuple[int, int]:
-        """(left, top) of a picture with its caption, counted row by row."""
-        row, column = divmod(place, self.columns)
-        return column * (self.cell[0] + GAP), row * (self.cell[1] + self.bar + GAP)
-
-    def background(self) -> np.ndarray:
-        """(height, width, 3) uint8 with all captions and without pictures."""
-        width, height = self.size
-        whole = np.full((height, width, 3), BACKGROUND, np.uint8)
-        for place, label in enumerate(self.labels):
-            left, top = self.corner(place)
-            whole[top : top + self.bar, left : left + self.cell[0]] = caption(label, (self.cell[0], self.bar))
-        return whole
-
-    def put(self, whole: np.ndarray, place: int, picture: np.ndarray) -> None:
-        """Draw a picture of the cell's size."""
-        left, top = self.corner(place)
-        top += self.bar
-        whole[top : top + self.cell[1], left : left + self.cell[0]] = picture
-
-
-class _Companions:
+class _SyncedFrames:
     """The first video's frames with those of the others at the same moment.
 
     Attributes:
         aspects: the sample aspect ratio of each video.
     """
 
-    def __init__(self, leader: FileSource, others: Sequence[FileSource]) -> None:
-        self.aspects = [source.info.sample_aspect_ratio for source in (leader, *others)]
+    def __init__(self, first: FileSource, others: Sequence[FileSource]) -> None:
+        self.aspects = [source.info.sample_aspect_ratio for source in (first, *others)]
         self._followers = [
-            Follower(source, ordered=source.rate_assumed or leader.rate_assumed) for source in others
+            Follower(source, ordered=source.rate_assumed or first.rate_assumed) for source in others
         ]
         self._start: Fraction | None = None
 
@@ -148,28 +99,28 @@ class Juxtaposition:
     """As a translator: each frame of the first video, with the frames of the others at the same moment.
 
     Args:
-        leader: the first video, which is iterated elsewhere.
+        first: the first video, which is iterated elsewhere.
         others: those that follow it.
         grid: with a place for each.
     """
 
     bank_bytes = 0
 
-    def __init__(self, leader: FileSource, others: Sequence[FileSource], grid: Grid) -> None:
+    def __init__(self, first: FileSource, others: Sequence[FileSource], grid: Grid) -> None:
         self._grid, self._blank = grid, grid.background()
-        self._companions = _Companions(leader, others)
+        self._frames = _SyncedFrames(first, others)
 
     def push(self, frame: Frame) -> list[Frame]:
-        """The frame with its companions, at its own time."""
+        """The frame with those of the others, at its own time."""
         whole = self._blank.copy()
-        pictures = zip(self._companions.at(frame), self._companions.aspects, strict=True)
+        pictures = zip(self._frames.at(frame), self._frames.aspects, strict=True)
         for place, (pixels, aspect) in enumerate(pictures):
             self._grid.put(whole, place, fitted(pixels, aspect, self._grid.cell, BACKGROUND))
         return [frame.with_pixels(whole)]
 
     def flush(self) -> list[Frame]:
         """Nothing is held back; tells of videos that go on."""
-        self._companions.finish()
+        self._frames.finish()
         return []
 
     def start_segment(self) -> None:
@@ -196,12 +147,12 @@ def sheet_grid(cell: tuple[int, int], labels: Sequence[str], count: int, moments
 
 
 def contact_sheet(
-    leader: FileSource, others: Sequence[FileSource], grid: Grid, chosen: Sequence[int]
+    first: FileSource, others: Sequence[FileSource], grid: Grid, chosen: Sequence[int]
 ) -> np.ndarray:
     """Frames of the same moments below each other, and their times above.
 
     Args:
-        leader: the first video, which tells the moments.
+        first: the first video, which tells the moments.
         others: those that follow it.
         grid: with a column for each moment and a row for each video.
         chosen: places of frames of the first video, counted from 0 and growing.
@@ -209,13 +160,13 @@ def contact_sheet(
     Returns:
         (height, width, 3) uint8.
     """
-    companions = _Companions(leader, others)
+    frames = _SyncedFrames(first, others)
     whole = grid.background()
     times: list[str] = []
-    for index, frame in enumerate(frames_of(leader)):
-        pictures = companions.at(frame)
+    for index, frame in enumerate(frames_of(first)):
+        pictures = frames.at(frame)
         if index == chosen[len(times)]:
-            for row, (pixels, aspect) in enumerate(zip(pictures, companions.aspects, strict=True)):
+            for row, (pixels, aspect) in enumerate(zip(pictures, frames.aspects, strict=True)):
                 grid.put(
                     whole, row * grid.columns + len(times), fitted(pixels, aspect, grid.cell, BACKGROUND)
                 )

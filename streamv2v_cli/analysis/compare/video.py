@@ -19,7 +19,6 @@ from streamv2v_cli.analysis.compare.grid import (
 )
 from streamv2v_cli.analysis.pairing import frames_of, open_video
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.files import check_writable
 from streamv2v_cli.media.info import damage_text
 from streamv2v_cli.transcode.interruption import Interruption
 from streamv2v_cli.transcode.pipeline import run_pipeline
@@ -72,7 +71,8 @@ def check_output(output: str, videos: Sequence[str], *, overwrite: bool) -> Path
     read = [file for video in videos for file in MediaInput.of(video).files]
     checked = check_output_path(Target.of(path), read, overwrite=overwrite).file
     assert checked is not None
-    check_writable(checked.parent, "Give another name with -o.")  # for a sheet it is not made, as for images
+    if not checked.parent.is_dir():
+        raise UsageError(f"The folder '{checked.parent}' does not exist.", "Create it first.")
     return checked
 
 
@@ -114,28 +114,28 @@ def write_video(
 
     trim = Trim(frames=frames)
     with ExitStack() as stack:
-        leader = stack.enter_context(open_file(MediaInput.of(videos[0]), trim=trim, copied=("audio",)))
+        first = stack.enter_context(open_file(MediaInput.of(videos[0]), trim=trim, copied=("audio",)))
         others = [stack.enter_context(open_video(name)) for name in videos[1:]]
-        grid = grid_of(cell_size(leader, layout.height), layout.labels, len(videos), layout.columns)
+        grid = grid_of(cell_size(first, layout.height), layout.labels, len(videos), layout.columns)
         # Pictures of the output are grids with square pixels, whatever those of the first video are.
         width, height = grid.size
-        info = replace(leader.info, width=width, height=height, sample_aspect_ratio=Fraction(1))
+        info = replace(first.info, width=width, height=height, sample_aspect_ratio=Fraction(1))
         target = Target.of(path, output.format)
-        plan = plan_output(leader, target, grid.size, output, info=info, explicit=explicit, trim=trim)
+        plan = plan_output(first, target, grid.size, output, info=info, explicit=explicit, trim=trim)
         for note in plan.notes:
             log.warning("%s", note)
-        display = stack.enter_context(Progress(leader.info.frame_count, enabled=progress))
-        sink = FileSink(replace(plan, overwrite=overwrite))
+        display = stack.enter_context(Progress(first.info.frame_count, enabled=progress))
         with Interruption() as interruption:
+            sink = FileSink(replace(plan, overwrite=overwrite))
             statistics = run_pipeline(
-                leader,
-                Juxtaposition(leader, others, grid),
+                first,
+                Juxtaposition(first, others, grid),
                 sink,
                 stop=interruption.event,
                 trim=trim.cuts_the_end,
                 watch=display.update,
             )
-        code = _tell_of_damage([leader, *others], sink.damage_text())
+        code = _warn_of_damage([first, *others], sink.damage_text())
         return (interruption.exit_code or code) if statistics.interrupted else code
 
 
@@ -174,24 +174,24 @@ def write_sheet(
             "The first video of a contact sheet is read twice and cannot come from a pipe.", "Save it."
         )
     trim = Trim(frames=frames)
-    with open_video(videos[0], trim) as leader:
-        count = sum(1 for _ in frames_of(leader))
+    with open_video(videos[0], trim) as first:
+        count = sum(1 for _ in frames_of(first))
     moments = min(moments, count)
     chosen = [round(place * (count - 1) / max(1, moments - 1)) for place in range(moments)]
     with ExitStack() as stack:
-        leader = stack.enter_context(open_video(videos[0], trim))
+        first = stack.enter_context(open_video(videos[0], trim))
         others = [stack.enter_context(open_video(name)) for name in videos[1:]]
-        cell = cell_size(leader, layout.height)
+        cell = cell_size(first, layout.height)
         if layout.height is None and cell[0] * moments > _WIDEST_SHEET:
-            cell = cell_size(leader, max(2, round(cell[1] * _WIDEST_SHEET / (cell[0] * moments))))
+            cell = cell_size(first, max(2, round(cell[1] * _WIDEST_SHEET / (cell[0] * moments))))
         grid = sheet_grid(cell, layout.labels, len(videos), moments)
-        sheet = contact_sheet(leader, others, grid, chosen)
-        code = _tell_of_damage([leader, *others])
+        sheet = contact_sheet(first, others, grid, chosen)
+        code = _warn_of_damage([first, *others])
     save_picture(Image.fromarray(sheet), path, overwrite=overwrite)
     return code
 
 
-def _tell_of_damage(sources: Sequence[FileSource], of_sound: str = "") -> int:
+def _warn_of_damage(sources: Sequence[FileSource], of_sound: str = "") -> int:
     """Say what was damaged; `of_sound` is that of the first source. The exit code."""
     damages = [(source.info.name, text) for source in sources if (text := damage_text(source))]
     damages += [(sources[0].info.name, of_sound)] if of_sound else []

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli import __version__
 from streamv2v_cli.reports.json import JsonRows
-from streamv2v_cli.reports.text import change_text, counted, number_text, rounded_values
 
 if TYPE_CHECKING:
     from streamv2v_cli.analysis.evaluate.result import Evaluation, Row
@@ -33,6 +32,7 @@ def table(found: Evaluation, prompt: str, flow: str) -> Any:
     from rich.table import Table
 
     means, clip = found.means, found.clip
+    cuts = len(found.cuts)
     rows = (
         (
             "warp error",
@@ -44,8 +44,8 @@ def table(found: Evaluation, prompt: str, flow: str) -> Any:
         ("sharpness", _number(means.sharpness), _number(means.source_sharpness), "variance of the Laplacian"),
         (
             "sharpness trend",
-            change_text(means.sharpness_trend, NOT_MEASURED),
-            change_text(means.source_sharpness_trend, NOT_MEASURED),
+            _percent(means.sharpness_trend),
+            _percent(means.source_sharpness_trend),
             "in 100 frames",
         ),
         ("structure kept", _number(means.structure), "1", "SSIM of the edges; 1 at most"),
@@ -63,7 +63,7 @@ def table(found: Evaluation, prompt: str, flow: str) -> Any:
         ),
     )
     share = "" if means.visible is None else f", {100 * means.visible:.1f} % of pixels visible in both"
-    counts = f"{counted(means.frames, 'frame')}, {counted(len(found.cuts), 'scene cut')}"
+    counts = f"{means.frames} frames, {cuts} scene cut{'' if cuts == 1 else 's'}"
     caption = f"{counts}{share}; optical flow: {flow.upper()}"
     drawn = Table(title=f"{found.edited.name} against {found.source.name}", caption=caption)
     drawn.add_column("figure")
@@ -80,7 +80,12 @@ def _prompt_remark(prompt: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    return number_text(value, NOT_MEASURED)
+    """Four digits."""
+    return NOT_MEASURED if value is None else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _percent(value: float | None) -> str:
+    return NOT_MEASURED if value is None else f"{value:+.1f} %"
 
 
 class JsonReport(JsonRows):
@@ -112,9 +117,7 @@ class JsonReport(JsonRows):
 
     def write_frame(self, row: Row) -> None:
         """Write the next frame."""
-        self.write(
-            {"index": row.index, "time": round(row.time, 6), "cut": row.cut, **rounded_values(row.values)}
-        )
+        self.write({"index": row.index, "time": round(row.time, 6), "cut": row.cut, **_rounded(row.values)})
 
     def finish_with(self, found: Evaluation) -> None:
         """Write the means and give the file its name."""
@@ -125,13 +128,17 @@ class JsonReport(JsonRows):
                 "source": _described(found.source),
                 "edited": _described(found.edited),
                 "cuts": [round(time, 6) for time in found.cuts],
-                "means": rounded_values(means),
+                "means": _rounded(means),
             }
         )
 
 
 def _described(info: SourceInfo) -> dict[str, Any]:
     return {"name": info.name, "width": info.width, "height": info.height}
+
+
+def _rounded(values: dict[str, float | None]) -> dict[str, float | None]:
+    return {name: value if value is None else round(value, 6) for name, value in values.items()}
 
 
 def plot(found: Evaluation, path: Path, prompt: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.models.model import Model
     from streamv2v_cli.settings.schema import Settings
 
-__all__ = ["Heat", "Moment", "Part", "Question", "heat_of", "moments_of"]
+__all__ = ["BankRecord", "Heat", "Part", "Question", "heat_of", "records_of"]
 
 _KEPT = 64
 """Pictures that are kept of frames in the bank."""
@@ -95,7 +95,7 @@ class Heat:
 
 
 @dataclass(frozen=True)
-class Moment:
+class BankRecord:
     """What went on in the bank for one frame.
 
     Attributes:
@@ -185,9 +185,9 @@ def _parts(frame: int, looked: AttentionMap, pictures: Mapping[int, np.ndarray])
     return tuple(parts)
 
 
-def moments_of(
+def records_of(
     model: Model, settings: Settings, video: str, *, step: int | None = None, frames: int | None = None
-) -> Iterator[Moment]:
+) -> Iterator[BankRecord]:
     """Run the engine and see what goes on in all layers with a bank, frame by frame in constant memory.
 
     Args:
@@ -210,10 +210,10 @@ def moments_of(
     def watch(engine: Engine) -> None:
         recorder.follow(engine.bank)
 
-    def finished(count: int) -> Iterator[Moment]:
+    def finished(count: int) -> Iterator[BankRecord]:
         for _ in range(count):
             index, time, begins = waiting.popleft()
-            yield Moment(index, time, begins, recorder.take(index))
+            yield BankRecord(index, time, begins, recorder.take(index))
 
     player.on_engine(watch)
     try:

@@ -10,13 +10,14 @@ import numpy as np
 from streamv2v_cli.analysis.explain.attention import Heat, Part
 from streamv2v_cli.media.picture.resize import fitted, square_size
 from streamv2v_cli.reports.captions import BACKGROUND, bar_height, caption
+from streamv2v_cli.reports.grid import labelled_grid
 from streamv2v_cli.settings.sizes import even
 
 __all__ = ["heat_picture"]
 
 _TILE = 384
 """Width of a frame in the picture, in pixels."""
-_GAP, _COLUMNS = 6, 3
+_COLUMNS = 3
 _FEWEST = 1.0
 """Times the even share; below it a place shows no heat at all."""
 _POINT, _PEAK, _MATCH = (255, 40, 40), (255, 255, 255), (60, 220, 255)
@@ -38,16 +39,16 @@ def heat_picture(heat: Heat, lines: list[str]) -> np.ndarray:
     even_share = 1 / sum(part.weights.size for part in heat.parts)
     most = max(part.weights.max() for part in heat.parts) / even_share
     tiles = [_tile(heat, part, even_share, most) for part in heat.parts]
-    columns = min(_COLUMNS, len(tiles))
-    rows = [_row(tiles[at : at + columns], columns) for at in range(0, len(tiles), columns)]
-    width = rows[0].shape[1]
+    texts = [f"frame {part.frame}: {100 * part.share:.1f} % of the attention" for part in heat.parts]
+    frames = labelled_grid(list(zip(texts, tiles, strict=True)), _COLUMNS)
+    width = frames.shape[1]
     bar = bar_height(22 * 16)
     head = [caption(line, (width, bar)) for line in lines]
-    return np.concatenate([*head, *rows, _scale(width, most), _legend(heat, width, bar)])
+    return np.concatenate([*head, frames, _scale(width, most), _legend(heat, width, bar)])
 
 
 def _tile(heat: Heat, part: Part, even_share: float, most: float) -> np.ndarray:
-    """One frame with its heat, marks and caption."""
+    """One frame with its heat and marks."""
     width, height = square_size(part.picture.shape[1::-1], heat.sample_aspect_ratio)
     height = even(round(_TILE * height / width))
     grey = cv2.cvtColor(
@@ -65,8 +66,7 @@ def _tile(heat: Heat, part: Part, even_share: float, most: float) -> np.ndarray:
             (at + 0.5) / side for at, side in zip(heat.question.point, part.picture.shape[1::-1], strict=True)
         )
         _cross(tile, (round(across * _TILE), round(down * height)))
-    text = f"frame {part.frame}: {100 * part.share:.1f} % of the attention"
-    return np.concatenate([caption(text, (_TILE, bar_height(_TILE))), tile])
+    return tile
 
 
 def _strength(times: np.ndarray, most: float) -> np.ndarray:
@@ -103,16 +103,6 @@ def _square(tile: np.ndarray, at: tuple[int, int], scale: tuple[float, float]) -
     half = max(7, round(max(scale) / 2))
     for colour, thickness in (((0, 0, 0), 4), (_MATCH, 2)):
         cv2.rectangle(tile, (at[0] - half, at[1] - half), (at[0] + half, at[1] + half), colour, thickness)
-
-
-def _row(tiles: list[np.ndarray], columns: int) -> np.ndarray:
-    """Tiles beside each other, with empty ones to fill the row."""
-    height = max(tile.shape[0] for tile in tiles)
-    row = np.full((height + _GAP, columns * (_TILE + _GAP) - _GAP, 3), BACKGROUND, np.uint8)
-    for place, tile in enumerate(tiles):
-        left = place * (_TILE + _GAP)
-        row[: tile.shape[0], left : left + _TILE] = tile
-    return row
 
 
 def _scale(width: int, most: float) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ConfigError, UsageError
 from streamv2v_cli.transcode.scenes import CutDetector
+from streamv2v_cli.transcode.segments import Segments
 
 if TYPE_CHECKING:
     from streamv2v_cli.bank.layers import AttentionLayer
@@ -94,12 +95,10 @@ class Player:
 
     def frames(self, frames: Iterator[Frame]) -> Iterator[tuple[int, Frame, bool]]:
         """Number of each frame, the frame, and whether a segment begins with it; all after it was sent."""
-        detector = CutDetector()
+        segments = Segments(self._translator, CutDetector() if self._settings.bank.reset_on_cut else None)
         for index, frame in enumerate(frames):
             self.source_size = (frame.width, frame.height)
-            begins = detector.opens_scene(frame.pixels) and self._settings.bank.reset_on_cut
-            if begins:
-                self._translator.start_segment()
+            begins = segments.opens_scene(frame)
             size = self._translator.model_size
             self.came_out = len(self._translator.push(frame))
             begins = begins or size != self._translator.model_size

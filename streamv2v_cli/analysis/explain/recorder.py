@@ -176,7 +176,7 @@ class BankRecorder:
 
     def _hooks_of(self, module: Any, name: str, features: FeatureBank) -> list[Any]:
         bank = features.layers[name]
-        share = bank.fused_share = torch.zeros_like(features.step.looking, dtype=torch.float32)
+        share = bank.fused_share = torch.zeros_like(features.step.fusable, dtype=torch.float32)
 
         @torch.no_grad()
         def before(_: Any, arguments: Sequence[Any], named: dict[str, Any]) -> None:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli import __version__
 from streamv2v_cli.reports.series import Series
-from streamv2v_cli.reports.text import rounded_values
 
 if TYPE_CHECKING:
-    from streamv2v_cli.analysis.explain.attention import Heat, Moment
+    from streamv2v_cli.analysis.explain.attention import BankRecord, Heat
     from streamv2v_cli.settings.schema import Settings
 
 __all__ = [
@@ -122,14 +121,14 @@ class History:
         self._sums: dict[tuple[str, str], tuple[float, int]] = {}
         self._merged: dict[str, float | None] = {}
 
-    def add(self, moment: Moment) -> dict[str, Any]:
+    def add(self, record: BankRecord) -> dict[str, Any]:
         """Take in what went on for a frame; the same as a row of the JSON."""
-        self._layers = list(moment.layers)
-        if moment.cut:
-            self.cuts.append(moment.time)
+        self._layers = list(record.layers)
+        if record.cut:
+            self.cuts.append(record.time)
             self._merged = {}
         shown: dict[str, float | None] = {}
-        for name, figures in moment.layers.items():
+        for name, figures in record.layers.items():
             for figure, value in asdict(figures).items():
                 if value is not None:
                     total, count = self._sums.get((name, figure), (0.0, 0))
@@ -141,9 +140,9 @@ class History:
             for block, names in self._blocks().items():
                 values = [value for name in names if (value := shown[f"{figure} {name}"]) is not None]
                 shown[f"{figure} {block}"] = fmean(values) if values else None
-        self._series.add(moment.time, shown)
-        layers = {name: rounded_values(asdict(figures)) for name, figures in moment.layers.items()}
-        return {"index": moment.index, "time": round(moment.time, 6), "cut": moment.cut, "layers": layers}
+        self._series.add(record.time, shown)
+        layers = {name: _rounded(asdict(figures)) for name, figures in record.layers.items()}
+        return {"index": record.index, "time": round(record.time, 6), "cut": record.cut, "layers": layers}
 
     def means(self) -> dict[str, dict[str, float | None]]:
         """Layer -> figure -> mean over all frames that have one."""
@@ -186,6 +185,10 @@ class History:
 
 def _short(name: str) -> str:
     return name.removesuffix(".transformer_blocks.0.attn1")
+
+
+def _rounded(values: dict[str, float | None]) -> dict[str, float | None]:
+    return {name: value if value is None else round(value, 6) for name, value in values.items()}
 
 
 def over_time_table(history: History, settings: Settings) -> Any:

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from streamv2v_cli.commands.no_effect import unused_prompts, unused_settings
+from streamv2v_cli.media.address import Address
+from streamv2v_cli.media.open import MediaInput
+from streamv2v_cli.prompting.script_reader import read_script
+from streamv2v_cli.settings.resolve import resolve
+
+
+def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
+    return [note.split(" has no effect")[0] for note in unused_settings(resolve(configs=configs, sets=sets))]
+
+
+@pytest.mark.parametrize(
+    ("sets", "unused"),
+    [
+        (["bank.size=4"], ["bank.size"]),
+        (["bank.size=4", "bank.kind=queue"], []),
+        (["bank.kind=none", "bank.interval=2", "bank.fuse.alpha=1"], ["bank.interval", "bank.fuse.alpha"]),
+        (["bank.kind=queue", "bank.stratified=true"], ["bank.stratified"]),
+        (["bank.fuse.layers=none", "bank.fuse.threshold=0.5"], ["bank.fuse.threshold"]),
+        (["lookahead=16"], ["lookahead"]),
+        (["lookahead=16", "bank.interval=16"], []),
+        (["lookahead=16", "bank.kind=none"], []),
+        (
+            ["diffusion.guidance.scale=2", "negative_prompt=x"],
+            ["negative_prompt", "diffusion.guidance.scale"],
+        ),
+        (["diffusion.guidance.kind=full", "diffusion.guidance.scale=2", "negative_prompt=x"], []),
+        (["diffusion.guidance.kind=full", "diffusion.guidance.delta=2"], ["diffusion.guidance.delta"]),
+        (["diffusion.guidance.kind=self", "negative_prompt=x"], ["negative_prompt"]),
+        (["diffusion.steps=1", "diffusion.add_noise=false"], ["diffusion.add_noise"]),
+        (["skip_similar.max_skip=3"], ["skip_similar.max_skip"]),
+        (["skip_similar.enabled=true", "skip_similar.max_skip=3"], []),
+        (["translator=passthrough", "seed=3", "output.crf=20"], ["seed"]),
+        ([], []),
+    ],
+)
+def test_what_is_set_and_does_nothing_is_named(sets: list[str], unused: list[str]) -> None:
+    assert sorted(notes(*sets)) == sorted(unused)
+
+
+def test_presets_may_say_more_than_a_run_uses() -> None:
+    assert notes("bank.kind=none", configs=("fidelity",)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "sets", "unused"),
+    [
+        ("clip.mp4", [], ["reconnect", "rtsp_transport", "timeout"]),
+        ("rtsp://camera/x", [], []),
+        ("http://server/clip.mp4", [], ["reconnect", "rtsp_transport"]),
+        ("http://server/clip.mp4", ["input.live=on"], ["rtsp_transport"]),
+        ("udp://127.0.0.1:1", ["input.live=off"], ["reconnect", "rtsp_transport"]),
+        ("camera:0", [], ["rtsp_transport"]),
+        ("camera:0", ["input.references=all"], ["references", "rtsp_transport"]),
+        ("rtsp://camera/x", ["input.on_error=stop", "input.references=all"], ["on_error", "references"]),
+        ("http://server/x.m3u8", ["input.references=all"], ["reconnect", "rtsp_transport"]),
+        ("clip.mp4", ["input.on_error=stop"], ["reconnect", "rtsp_transport", "timeout"]),
+    ],
+)
+def test_what_has_no_meaning_for_an_input_is_named(source: str, sets: list[str], unused: list[str]) -> None:
+    given = ["input.reconnect=1", "input.timeout=1", "input.rtsp_transport=udp"]
+    found = unused_settings(resolve(sets=[*given, *sets]), MediaInput(Address.of(source)))
+    assert sorted(note.split(" has")[0].removeprefix("input.") for note in found) == unused
+
+
+def test_images_are_not_interlaced(tmp_path: Path) -> None:
+    (tmp_path / "1.png").touch()
+    (tmp_path / "clip.mp4").touch()
+    resolved = resolve(sets=["input.deinterlace=on"])
+    for name in (".", "1.png", "%d.png", "*.png"):
+        (note,) = unused_settings(resolved, MediaInput.of(tmp_path / name))
+        assert note.startswith("input.deinterlace has no effect: the input consists of images")
+    for name in ("clip.mp4", "none"):
+        assert unused_settings(resolved, MediaInput.of(tmp_path / name)) == []
+    assert unused_settings(resolved) == []
+
+
+def test_the_reason_is_given() -> None:
+    (note,) = unused_settings(resolve(sets=["lookahead=16"]))
+    assert note == "lookahead has no effect: frames wait for the bank; 4 (bank.interval) is the most."
+
+
+@pytest.mark.parametrize(
+    ("sets", "unused"),
+    [
+        ([], ["negative_prompt in --prompts p.yaml"]),
+        (["diffusion.guidance.kind=full"], []),
+        (["diffusion.guidance.kind=initialize", "prompt=comic"], ["prompt"]),
+        (["diffusion.guidance.kind=full", "prompt=neon", "diffusion.strength=0.4"], ["diffusion.strength"]),
+        (["translator=passthrough", "prompt=comic"], ["--prompts p.yaml"]),
+    ],
+)
+def test_what_prompts_over_time_say_in_vain(
+    sets: list[str], unused: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("p.yaml").write_text("- {frame: 0, prompt: neon, strength: 0.6}\n- {frame: 3, negative_prompt: red}")
+    resolved = resolve(sets=sets)
+    prompts = read_script(Path("p.yaml"), resolved.settings)
+    assert [note.split(" has no effect")[0] for note in unused_prompts(resolved, prompts)] == unused
+    assert unused_prompts(resolved, None) == []
+
+
+def test_images_are_decoded_in_software(tmp_path: Path) -> None:
+    (tmp_path / "1.png").touch()
+    for choice, count in (("none", 0), ("auto", 0), ("cuda", 1)):
+        found = unused_settings(resolve(sets=[f"input.hwaccel={choice}"]), MediaInput.of(tmp_path))
+        assert [note for note in found if note.startswith("input.hwaccel has no effect")] == found
+        assert len(found) == count
+    assert unused_settings(resolve(sets=["input.hwaccel=cuda"]), MediaInput.of("clip.mp4")) == []

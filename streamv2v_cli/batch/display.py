@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from streamv2v_cli.reports.text import duration_text, fps_text
+from streamv2v_cli.reports.text import duration_text
 
 __all__ = ["BatchDisplay"]
 
@@ -46,7 +46,7 @@ class BatchDisplay:
 
 
 def _state(event: dict[str, Any]) -> str:
-    parts = [fps_text(event["fps"])] if event["fps"] else []
+    parts = [f"{event['fps']:.3g} fps"] if event["fps"] else []
     if event["remaining"]:
         parts.append(f"{duration_text(event['remaining'])} left")
     return ", ".join(parts)

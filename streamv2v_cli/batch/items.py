@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from streamv2v_cli.errors import SourceError, UsageError
-from streamv2v_cli.files import identity, part_of
 from streamv2v_cli.media.address import Url
 from streamv2v_cli.settings.resolve import VIDEO_EXTENSIONS
 from streamv2v_cli.settings.values import WRITTEN_IMAGES
@@ -187,11 +186,11 @@ def _renamed(below: Path, suffix: str) -> Path:
 
 
 def _check_names(tasks: Sequence[Task], folder: Path) -> None:
-    sources = {identity(task.source) for task in tasks}
+    sources = {os.path.realpath(task.source): task for task in tasks}
     outputs: dict[str, Task] = {}
     for task in tasks:
         output = os.path.realpath(folder / task.output)
-        if sources & {identity(output), identity(part_of(Path(output)))}:
+        if output in sources:
             raise UsageError(
                 f"The output '{folder / task.output}' is an input.", "Give another folder, or a --suffix."
             )

@@ -1,6 +1,6 @@
 """Several files of a batch at once, each in a process with a model of its own.
 
-A worker is told what to do through a pipe and sends back events, messages and results; see `worker`. It ends
+A worker is told what to do through a pipe and sends back events, messages and results; see `batch_worker`. It ends
 when the pipe does, so that none outlives this process, however that ends.
 """
 
@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.batch.items import BatchResult
-from streamv2v_cli.batch.perform import Begin, first_line
+from streamv2v_cli.batch.runner import Begin, first_line
 from streamv2v_cli.batch.worker import SIGNALS, work
 from streamv2v_cli.errors import StreamV2VError
 from streamv2v_cli.transcode.interruption import Interruption
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from streamv2v_cli.batch.events import FileEvents
     from streamv2v_cli.batch.items import Task
     from streamv2v_cli.batch.ledger import Ledger
-    from streamv2v_cli.batch.perform import BatchOptions
+    from streamv2v_cli.batch.runner import BatchOptions
 
 __all__ = ["perform_in_workers", "threads_each"]
 
 log = logging.getLogger(__name__)
 
-_PATIENCE_SECONDS = 5.0
+_JOIN_SECONDS = 5.0
 
 
 def threads_each(jobs: int) -> int:
@@ -52,6 +52,7 @@ class _Worker:
         ready: it has loaded its model.
         task: what it works on; None when idle.
         since: time.monotonic() when it began with that.
+        failure: why it could not load its model.
     """
 
     process: Any
@@ -59,11 +60,12 @@ class _Worker:
     ready: bool = False
     task: Task | None = None
     since: float = 0.0
+    failure: StreamV2VError | None = None
 
     def end(self) -> None:
         """Let the process end."""
         self.connection.close()
-        self.process.join(_PATIENCE_SECONDS)
+        self.process.join(_JOIN_SECONDS)
         if self.process.is_alive():
             self.process.kill()
             self.process.join()
@@ -79,8 +81,7 @@ class _Pool:
     waiting: deque[tuple[Task, bool]]
     workers: list[_Worker] = field(default_factory=list)
     events: dict[Task, FileEvents] = field(default_factory=dict)
-    failure: StreamV2VError | None = None
-    told: set[str] = field(default_factory=set)
+    loading_messages: set[str] = field(default_factory=set)
     stopped: bool = False
 
     def start_worker(self) -> None:
@@ -105,10 +106,12 @@ class _Pool:
         """Give the idle workers something to do."""
         for worker in self.workers:
             if worker.ready and worker.task is None and self.waiting:
-                task, overwrite = self.waiting.popleft()
+                task, overwrite = self.waiting[0]
+                if not _send(worker, ("task", task, overwrite)):
+                    continue
+                self.waiting.popleft()
                 worker.task, worker.since = task, time.monotonic()
                 self.events[task] = self.begin(task)
-                _send(worker, ("task", task, overwrite))
 
     def receive(self) -> Iterator[BatchResult]:
         """What the workers say within a tenth of a second."""
@@ -117,52 +120,56 @@ class _Pool:
             try:
                 yield from self._understand(worker, worker.connection.recv())
             except (EOFError, OSError):
-                yield from self._bury(worker)
+                yield from self._replace(worker)
 
     def _understand(self, worker: _Worker, message: tuple[Any, ...]) -> Iterator[BatchResult]:
         kind, *content = message
         if kind == "ready":
             worker.ready = True
         elif kind == "broken":
-            self.failure = content[0]
+            worker.failure = content[0]
         elif kind == "log":
-            self._tell(worker.task, *content)
+            self._log(worker.task, *content)
         elif kind == "event" and worker.task is not None:
             self.events[worker.task].pass_on(content[0])
         elif kind == "result":
             worker.task = None
             yield content[0]
 
-    def _tell(self, task: Task | None, level: int, text: str) -> None:
+    def _log(self, task: Task | None, level: int, text: str) -> None:
         """Say what a worker says; what all say while they load the model only once."""
         if task is not None:
             log.log(level, "%s: %s", task.source, text)
-        elif text not in self.told:
-            self.told.add(text)
+        elif text not in self.loading_messages:
+            self.loading_messages.add(text)
             log.log(level, "%s", text)
 
-    def _bury(self, worker: _Worker) -> Iterator[BatchResult]:
+    def _replace(self, worker: _Worker) -> Iterator[BatchResult]:
         """A worker has ended: its file has failed, and another takes its place."""
         self.workers.remove(worker)
         worker.end()
-        reason = _last_words(worker.process.exitcode)
+        exit_code = worker.process.exitcode
         if worker.task is not None:
-            interrupted = self.stopped and worker.process.exitcode in (128 + n for n in SIGNALS)
             seconds = time.monotonic() - worker.since
-            if interrupted:
-                yield BatchResult(worker.task, "interrupted", seconds, exit_code=worker.process.exitcode)
+            if self.stopped and exit_code in (128 + n for n in SIGNALS):
+                yield BatchResult(worker.task, "interrupted", seconds, exit_code=exit_code)
                 return
-            error = StreamV2VError(f"The worker process {reason}.")
+            error = StreamV2VError(f"The worker process {_end_text(exit_code)} while it worked on this file.")
             self.events[worker.task].fail(error)
             yield BatchResult(worker.task, "failed", seconds, first_line(error), exit_code=1)
-            if self.waiting:
-                self.start_worker()
-        elif not self.stopped and self.waiting:
-            if self.failure is None:
-                self.failure = StreamV2VError(f"A worker process {reason} while it loaded the model.")
-            if not self.workers:
-                raise self.failure
-            log.warning("The batch goes on with %d at once: %s", len(self.workers), self.failure)
+        elif worker.ready and not self.stopped:
+            log.warning("A worker process %s while it was idle.", _end_text(exit_code))
+        if self.stopped or not self.waiting:
+            return
+        if worker.ready:
+            self.start_worker()
+            return
+        failure = worker.failure or StreamV2VError(
+            f"A worker process {_end_text(exit_code)} while it loaded the model."
+        )
+        if not self.workers:
+            raise failure
+        log.warning("The batch goes on with %d at once: %s", len(self.workers), failure)
 
 
 def perform_in_workers(
@@ -182,7 +189,7 @@ def perform_in_workers(
     # The parent shows what the workers do.
     options = replace(options, quiet=True, progress=False)
     pool = _Pool(options, begin, jobs, waiting)
-    told = False
+    was_saved = False
     with Interruption() as interruption:
         try:
             for _ in range(min(jobs, len(waiting))):
@@ -193,10 +200,10 @@ def perform_in_workers(
                 pool.assign()
                 for result in pool.receive():
                     if result.state == "interrupted":
-                        told = True
+                        was_saved = True
                         result = replace(result, exit_code=interruption.exit_code or result.exit_code)
                     yield result
-            if pool.stopped and not told:
+            if pool.stopped and not was_saved:
                 raise (
                     KeyboardInterrupt if interruption.exit_code == 130 else SystemExit(interruption.exit_code)
                 )
@@ -205,24 +212,26 @@ def perform_in_workers(
                 worker.end()
 
 
-def _send(worker: _Worker, message: tuple[Any, ...]) -> None:
-    """Tell a worker something; that it has ended is seen when it is listened to."""
+def _send(worker: _Worker, message: tuple[Any, ...]) -> bool:
+    """Whether a message could be sent; that a worker has ended is seen when it is listened to."""
     try:
         worker.connection.send(message)
     except OSError as error:
         log.debug("A worker does not listen: %s.", error)
+        return False
+    return True
 
 
-def _last_words(exit_code: int | None) -> str:
+def _end_text(exit_code: int | None) -> str:
     """How a process ended, as a part of a sentence."""
     if exit_code is not None and exit_code < 0:
         try:
             name = signal.Signals(-exit_code).name
         except ValueError:
             name = f"signal {-exit_code}"
-        cause = ", perhaps for want of memory" if -exit_code == 9 else ""
-        return f"was ended by {name}{cause}"
-    return f"ended with code {exit_code}"
+        cause = ", perhaps because memory ran out," if -exit_code == 9 else ""
+        return f"was killed by {name}{cause}"
+    return f"ended with exit code {exit_code}"
 
 
 @contextmanager

@@ -192,7 +192,44 @@ def test_a_worker_that_dies_costs_its_file_and_is_replaced(started: Started, tmp
     code, out, err = started.end()
     assert (code, sorted(out.split())) == (3, ["out/c.mp4", "out/d.mp4"]), err
     assert err.count("error: clips/") == 2
-    assert "The worker process was ended by SIGKILL, perhaps for want of memory." in err
+    assert (
+        "The worker process was killed by SIGKILL, perhaps because memory ran out, while it worked on this file."
+        in err
+    )
     assert err.splitlines()[-1] == "2 failed, 2 done"
     for path in out.split():
         assert len(look(tmp_path / path).times) == 24
+
+
+HOLD = """
+def hold():
+    own = str(os.getpid())
+    Path(f"worker{own}").touch()
+    try:
+        Path("held").touch(exist_ok=False)
+        Path("held").write_text(own)
+    except FileExistsError:
+        pass
+    while Path("held").read_text() in ("", own) and not Path("go").exists():
+        time.sleep(0.02)
+"""
+"""One of two workers waits within its first frame."""
+
+
+def test_an_idle_worker_that_dies_did_not_fail_to_load(clips: Path, tmp_path: Path, background: Run) -> None:
+    inputs = clips / "a.mp4", clips / "b.mp4"
+    process = background("batch", *inputs, "-o", "out", *OPTIONS, change=before_each_frame("hold()") + HOLD)
+    # That its file is finished has been told: from now on the worker is idle.
+    assert process.stdout.readline().startswith("out/")
+    held = int((tmp_path / "held").read_text())
+    (idle,) = [int(path.name[6:]) for path in tmp_path.glob("worker*") if path.name != f"worker{held}"]
+    os.kill(idle, signal.SIGKILL)
+    until(lambda: not is_running(idle))
+    (tmp_path / "go").touch()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    told = (
+        "warning: A worker process was killed by SIGKILL, perhaps because memory ran out, while it was idle."
+    )
+    assert told in err.splitlines()
+    assert err.splitlines()[-1] == "2 done"

@@ -13,7 +13,7 @@ import numpy as np
 from av.codec.context import CodecContext
 
 from streamv2v_cli.errors import SinkError
-from streamv2v_cli.files import create_anew, part_of, take_name
+from streamv2v_cli.files import create_anew, take_name
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.ffmpeg import describe
 from streamv2v_cli.media.images.decoder import ImageDecoder
@@ -142,14 +142,12 @@ class ImageSink:
             self._save(path, bytes(packet), pixels)
 
     def _save(self, path: Path, data: bytes, pixels: np.ndarray) -> None:
-        part = part_of(path)
+        part = path.with_name(path.name + ".part")
         try:
-            with open(create_anew(part), "wb") as file:
-                file.write(with_comment(data, self._comment) if self._comment else data)
-                file.flush()
-                if self._check is not None:
-                    self._check(part, pixels)
-                take_name(part, path, overwrite=self.destination.overwrite)
+            _write(part, with_comment(data, self._comment) if self._comment else data)
+            if self._check is not None:
+                self._check(part, pixels)
+            take_name(part, path, overwrite=self.destination.overwrite)
         except OSError as error:
             part.unlink(missing_ok=True)
             raise SinkError(
@@ -185,3 +183,8 @@ class _Check:
         if self._exact and not np.array_equal(self._read_rgb(picture, width, height), pixels):
             return "it has other pixels"
         return ""
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(create_anew(path), "wb") as file:
+        file.write(data)

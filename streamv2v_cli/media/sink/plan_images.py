@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.files import already_there, check_writable
 from streamv2v_cli.media.images.patterns import Numbered
 from streamv2v_cli.media.picture.colour import BT470BG, FULL, LIMITED, Colour
 from streamv2v_cli.media.sink.containers import FORMATS, IMAGES
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.media.sink.encoder import EncoderPlan
     from streamv2v_cli.settings.schema import Output
 
-__all__ = ["check_image_path", "check_picture_path", "plan_images"]
+__all__ = ["check_image_path", "plan_images"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +77,16 @@ def check_image_path(path: Path | None, read: Iterable[str | int], *, overwrite:
     if target.is_dir():
         raise UsageError(f"The output '{path}' is a folder.", f"Give names: -o '{target.name}/%05d.png'")
     above = folder if folder.is_dir() else folder.parent
-    check_writable(above, "Give other names with -o.")
+    if not above.is_dir():
+        raise UsageError(f"The folder '{above}' does not exist.", "Create it first.")
+    if not os.access(above, os.W_OK):
+        raise UsageError(f"The folder '{above}' cannot be written to.", "Give other names with -o.")
     if any(_is_output(file, target, pattern) for file in read):
         raise UsageError(f"The output '{path}' is the input.", "Give another folder or name with -o.")
     existing = _existing(target, pattern)
     if existing and not overwrite:
-        raise already_there(path, "" if pattern is None else f", from {existing[0]}")
-    return target
-
-
-def check_picture_path(path: Path, read: Iterable[str | int], *, overwrite: bool) -> Path:
-    """The same for a single picture, whose folder is not made."""
-    target = check_image_path(path, read, overwrite=overwrite)
-    check_writable(target.parent, "Give another name with -o.")
+        found = f"'{path}' exists" if pattern is None else f"'{path}' exists, from {existing[0]}"
+        raise UsageError(f"The output {found}.", "Overwrite it with -y, or give another name with -o.")
     return target
 
 

@@ -1,6 +1,7 @@
 # `make` alone lists the targets.
 PYTHON ?= python3
 WORKERS ?= 2
+NUMERICAL := tests/analysis/explain tests/bank tests/diffusion tests/metrics tests/models
 SECONDS ?= 60
 FRAMES ?= 16
 VENV := .venv
@@ -12,7 +13,7 @@ DEMO_PROMPT ?= pencil sketch
 DEMO_OUTPUT ?= demo_pencil.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-failed check format docs bench bench-transcoder bench-gpu soak faults fuzz train-mini eval-mini quality demo-sheet clean
+.PHONY: help setup demo test test-failed test-isa check format docs bench bench-transcoder bench-gpu soak faults fuzz train-mini eval-mini quality demo-sheet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +34,19 @@ demo: setup ## restyle the clip in assets/ with the embedded model
 test: check ## run all checks and tests
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
 
-test-failed: setup ## run once more the tests that failed in the last `make test`
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --last-failed --last-failed-no-failures none
+test-failed: setup ## run once more what failed in the last `make test`, if all of it is marked `timing`
+	@$(BIN)/python -m pytest -q --again
+
+# A processor that lacks instructions takes what it has.
+test-isa: setup ## run the numerical tests under other instruction sets and threads, and with other rounding
+	@set -e; for way in \
+	  "ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1" \
+	  "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=2" \
+	  "ATEN_CPU_CAPABILITY=avx512 ONEDNN_MAX_CPU_ISA=AVX512_CORE OMP_NUM_THREADS=1" \
+	  "STREAMV2V_TEST_ROUNDING=1e-6"; do \
+	  echo "numerical tests with $$way"; \
+	  env $$way $(BIN)/python -m pytest -q -n $(WORKERS) -p no:cacheprovider -m numerical $(NUMERICAL); \
+	done
 
 check: setup ## lint, formatting, types, and known weaknesses of what is pinned
 	@$(BIN)/ruff check .

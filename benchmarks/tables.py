@@ -97,7 +97,28 @@ def _matching(result: dict[str, Any]) -> str:
     return f"Nearest tokens by cosine.\n\n{head}{chr(10).join(rows)}\n"
 
 
-_BODIES = {"transcode": _transcode, "agreement": _agreement, "ticks": _ticks, "matching": _matching}
+def _lookahead(result: dict[str, Any]) -> str:
+    head = (
+        "| clip | steps | format | frames | PSNR of all (dB) | of the worst frame (dB) "
+        "| pixels more than one of 255 apart |\n"
+        "|---|---|---|---|---|---|---|\n"
+    )
+    rows = [
+        f"| {row['clip']} | {row['steps']} | {row['dtype']} | {row['frames']} | {row['psnr']} | {row['least_psnr']} "
+        f"| {row['pixels_apart']:.2%} |"
+        for row in result["rows"]
+    ]
+    what = f"{result['model']} at {result['size']} pixels, bank {result['bank']['kind']}, prompt {result['prompt']!r}"
+    return f"`--lookahead auto` against `--lookahead 1`; {what}.\n\n{head}{chr(10).join(rows)}\n"
+
+
+_BODIES = {
+    "transcode": _transcode,
+    "agreement": _agreement,
+    "ticks": _ticks,
+    "matching": _matching,
+    "lookahead": _lookahead,
+}
 
 
 def _machine(result: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["helpers.commands", "helpers.models"]
+pytest_plugins = ["helpers.commands", "helpers.models", "helpers.last_run"]
 
 _OFFLINE = Path(__file__).parent / "offline"
 
@@ -46,6 +46,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("STREAMV2V_REQUIRE_CUDA") == "1":
         pytest.fail("STREAMV2V_REQUIRE_CUDA=1, but torch finds no CUDA device", pytrace=False)
     pytest.skip("no CUDA device")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _as_on_another_processor() -> None:
+    """Round otherwise if STREAMV2V_TEST_ROUNDING says so."""
+    if "STREAMV2V_TEST_ROUNDING" in os.environ:
+        from helpers import rounding
+
+        rounding.disturb()
 
 
 _controller: pytest.Config | None = None

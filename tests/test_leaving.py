@@ -5,6 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.timing
+
 PROGRAM = """
 import atexit, sys, threading, types
 from streamv2v_cli import app

@@ -7,7 +7,7 @@ import torch
 from streamv2v_cli.accel.seeding import generator
 from streamv2v_cli.bank.matching import blocks_of, nearest_tokens, take_tokens
 
-__all__ = ["draw_partition", "group_mean", "match_similarity", "match_tokens", "merge_tokens"]
+__all__ = ["draw_partition", "group_mean", "match_similarity", "match_tokens", "merge_tokens", "precise"]
 
 # A power of two, so that scaling loses no bits; float16 sums of thousands of tokens would overflow without it.
 _SCALE = 2.0**-6
@@ -77,7 +77,7 @@ def merge_tokens(features: torch.Tensor, partition: torch.Tensor, match: torch.T
 
 
 def group_mean(source: torch.Tensor, destination: torch.Tensor, match: torch.Tensor) -> torch.Tensor:
-    """Mean of each destination token and the source tokens matched to it, summed in float32.
+    """Mean of each destination token and the source tokens matched to it, summed in float32 at least.
 
     The order of the sum is fixed, so equal inputs give equal bits: on accelerators a product with the one-hot
     matrix of the matches stands in for the unordered atomic adds of `index_add_`.
@@ -101,7 +101,7 @@ def _sum_by_index(
     """Sums (rows, n, d) and group sizes (rows, n, 1) of `group_mean`, by ordered index adds."""
     rows, tokens, width = destination.shape
     flat = (match + tokens * torch.arange(rows, device=match.device)[:, None]).flatten()
-    total = destination.float().reshape(-1, width).index_add(0, flat, source.float().reshape(-1, width))
+    total = precise(destination).reshape(-1, width).index_add(0, flat, precise(source).reshape(-1, width))
     ones = torch.ones_like(total[:, :1])
     count = ones.index_add(0, flat, ones)
     return total.view(rows, tokens, width), count.view(rows, tokens, 1)
@@ -119,8 +119,13 @@ def _sum_by_product(
         membership = match[some, None, :] == numbers[None, part, None]
         summed.append((membership.to(source.dtype) @ scaled[some]).flatten(0, 1))
         count.append(membership.sum(-1).flatten())
-    total = destination.float() + torch.cat(summed).float().view(rows, tokens, width) / _SCALE
-    return total, torch.cat(count).view(rows, tokens, 1).float() + 1
+    total = precise(destination) + precise(torch.cat(summed)).view(rows, tokens, width) / _SCALE
+    return total, torch.cat(count).view(rows, tokens, 1).to(total.dtype) + 1
+
+
+def precise(x: torch.Tensor) -> torch.Tensor:
+    """The tensor in float32, or as it is in float64: sums and means in a half format would drift."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def _split(features: torch.Tensor, partition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -81,7 +81,7 @@ class Engine:
             dtype=model.dtype,
         )
         self.latent_shape = latent_shape
-        self._clean = torch.zeros((group, *latent_shape), device=model.device)
+        self._clean = torch.zeros_like(self.batch.latents[0])
         self._fixed_noise = torch.stack(
             [noise(latent_shape, self._seed, "noise", step) for step in range(diffusion.steps)]
         )[:, None]
@@ -137,8 +137,8 @@ class Engine:
             latents: (frames, C, h, w) clean latents of its frames.
 
         Returns:
-            The group that leaves, None while the batch fills, and the (frames, C, h, w) float32 clean latents of its
-            frames.
+            The group that leaves, None while the batch fills, and the (frames, C, h, w) clean latents of its frames:
+            float32, or float64 of a model in float64.
         """
         stages = [entering, *self._in_flight]
         self._clean.zero_()

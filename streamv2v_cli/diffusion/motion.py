@@ -121,7 +121,7 @@ class MotionFusion:
 
         Args:
             trace: of the frame, with its source.
-            latents: (1, C, h, w) float32 denoised latents.
+            latents: (1, C, h, w) denoised latents.
             prompt, schedule: what it was translated by.
 
         Returns:
@@ -150,7 +150,7 @@ class MotionFusion:
     def _blur(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents (1, C, h, w) under a Gaussian of one cell."""
         channels = latents.shape[1]
-        kernel = self._gaussian.expand(channels, 1, 1, -1)
+        kernel = self._gaussian.to(latents.dtype).expand(channels, 1, 1, -1)
         padded = F.pad(latents, (_RADIUS, _RADIUS, _RADIUS, _RADIUS), mode="replicate")
         return F.conv2d(F.conv2d(padded, kernel, groups=channels), kernel.mT, groups=channels)
 
@@ -158,4 +158,6 @@ class MotionFusion:
         """Latents (1, C, h, w) warped to the frame whose content was `offsets` away."""
         send(torch.from_numpy(offsets)[None], self._offsets)
         grid = (self._cells + self._offsets + 0.5) * self._scale - 1
-        return F.grid_sample(latents, grid, mode="bicubic", padding_mode="border", align_corners=False)
+        return F.grid_sample(
+            latents, grid.to(latents.dtype), mode="bicubic", padding_mode="border", align_corners=False
+        )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from streamv2v_cli.bank.layers import AttentionLayer, attention_layers
+from streamv2v_cli.bank.merging import precise
 from streamv2v_cli.bank.processor import PromptFeatures
 
 if TYPE_CHECKING:
@@ -195,8 +196,8 @@ _SMALLEST_ANGLE = 1e-3
 
 
 def lerp(start: torch.Tensor, target: torch.Tensor, share: float) -> torch.Tensor:
-    """On the straight line between two embeddings of equal shape; computed in float32, in the dtype of `target`."""
-    return torch.lerp(start.float(), target.float(), share).to(target.dtype)
+    """On the straight line between two embeddings of equal shape; in float32 at least, in the dtype of `target`."""
+    return torch.lerp(precise(start), precise(target), share).to(target.dtype)
 
 
 def slerp(start: torch.Tensor, target: torch.Tensor, share: float) -> torch.Tensor:
@@ -213,9 +214,9 @@ def slerp(start: torch.Tensor, target: torch.Tensor, share: float) -> torch.Tens
         share: from 0 to 1.
 
     Returns:
-        (tokens, width), computed in float32, in the dtype of `target`.
+        (tokens, width), computed in float32 at least, in the dtype of `target`.
     """
-    a, b = start.float(), target.float()
+    a, b = precise(start), precise(target)
     lengths = a.norm(dim=-1, keepdim=True), b.norm(dim=-1, keepdim=True)
     u, v = (x / length.clamp_min(1e-12) for x, length in zip((a, b), lengths, strict=True))
     # Exact also for small angles, where the arc cosine of the scalar product is not (Kahan).

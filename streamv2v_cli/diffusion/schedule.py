@@ -25,7 +25,7 @@ class Schedule:
 
     Attributes:
         timesteps: int64, descending.
-        alpha: sqrt(alpha_bar), the weight of the clean latent; float32 like all coefficients.
+        alpha: sqrt(alpha_bar), the weight of the clean latent; float64 like all coefficients.
         sigma: sqrt(1 - alpha_bar), the weight of the noise.
         c_skip, c_out: boundary scalings of the consistency model.
         prediction: `epsilon` or `v_prediction`.
@@ -77,10 +77,10 @@ class Schedule:
         skip, out = torch.tensor(scalings, dtype=torch.float64).unbind(1)
         return cls(
             timesteps=timesteps,
-            alpha=alpha_bar.sqrt().float(),
-            sigma=(1 - alpha_bar).sqrt().float(),
-            c_skip=skip.float(),
-            c_out=out.float(),
+            alpha=alpha_bar.sqrt(),
+            sigma=(1 - alpha_bar).sqrt(),
+            c_skip=skip,
+            c_out=out,
             prediction=prediction,
         )
 
@@ -124,6 +124,7 @@ class BatchSchedule:
         stages: the denoising step of each row of the UNet batch.
         group: frames in each denoising step.
         device: of the buffers.
+        dtype: of the coefficients.
 
     Attributes:
         alpha, sigma, c_skip, c_out: of the step that the frame is at.
@@ -131,12 +132,19 @@ class BatchSchedule:
         timesteps: (rows * group,) int64, of the entries of the UNet batch.
     """
 
-    def __init__(self, first: Schedule, stages: Sequence[int], group: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        first: Schedule,
+        stages: Sequence[int],
+        group: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         steps = first.steps
         self._stages = list(stages)
         self._current: list[Schedule] = [first] * (steps * group)
         self._group = group
-        self._values = torch.empty((6, steps, group, 1, 1, 1), device=device)
+        self._values = torch.empty((6, steps, group, 1, 1, 1), device=device, dtype=dtype)
         self.alpha, self.sigma, self.c_skip, self.c_out = self._values[:4].unbind(0)
         self.next_alpha, self.next_sigma = self._values[4, :-1], self._values[5, :-1]
         self.timesteps = torch.empty(len(self._stages) * group, dtype=torch.int64, device=device)
@@ -164,7 +172,7 @@ class BatchSchedule:
     def _write(self) -> None:
         """Bring the buffers up to date, all in one copy: they hold a few hundred bytes."""
         shape = self._values.shape[1:3]
-        values = torch.zeros(self._values.shape)
+        values = torch.zeros(self._values.shape, dtype=self._values.dtype)
         timesteps = torch.empty(shape, dtype=torch.int64)
         for place, schedule in enumerate(self._current):
             step, column = divmod(place, self._group)

@@ -30,7 +30,7 @@ def batch_stages(steps: int, kind: str) -> list[tuple[int, bool]]:
 class StreamBatch:
     """Latents of the frames in flight and the arithmetic that moves all of them one denoising step on.
 
-    All latents are float32, whatever the UNet's dtype; buffers are allocated here and written in place.
+    All latents are float32, or float64 with a UNet in float64; buffers are allocated here and written in place.
 
     Args:
         unet: called as `unet(sample, timesteps, encoder_hidden_states, timestep_cond)`.
@@ -73,16 +73,17 @@ class StreamBatch:
         self._hidden = hidden
         self._group = group
         stages = [step for step, _ in batch_stages(schedule.steps, settings.kind)]
-        self.schedule = BatchSchedule(schedule, stages, group, device)
+        precise = torch.promote_types(dtype, torch.float32)
+        self.schedule = BatchSchedule(schedule, stages, group, device, precise)
         entries = len(stages) * group
         self.timestep_cond = None
         if timestep_cond is not None:
             self.timestep_cond = timestep_cond.to(device, dtype).expand(entries, -1).contiguous()
         shape = (schedule.steps, group, *latent_shape)
-        self.latents = torch.zeros(shape, device=device)
-        self.noise = torch.zeros(shape, device=device)
+        self.latents = torch.zeros(shape, device=device, dtype=precise)
+        self.noise = torch.zeros(shape, device=device, dtype=precise)
         residual = settings.kind in ("self", "initialize")
-        self._virtual = torch.zeros(shape, device=device) if residual else None
+        self._virtual = torch.zeros(shape, device=device, dtype=precise) if residual else None
 
     def reset(self) -> None:
         """Empty all rows."""
@@ -98,10 +99,10 @@ class StreamBatch:
         """Let a group of frames in at step 0, move all frames one step on, let the last group out.
 
         Args:
-            clean: (group, C, h, w) float32 clean latents of the frames that enter.
+            clean: (group, C, h, w) clean latents of the frames that enter.
 
         Returns:
-            (group, C, h, w) float32 clean latents of the frames that leave.
+            (group, C, h, w) clean latents of the frames that leave.
         """
         c, latents = self.schedule, self.latents
         latents[0] = c.alpha[0] * clean + c.sigma[0] * self.noise[0]
@@ -136,7 +137,7 @@ class StreamBatch:
             timestep_cond=self.timestep_cond,
             return_dict=False,
         )[0]
-        output = computed.float().unflatten(0, (-1, self._group))
+        output = computed.to(noisy.dtype).unflatten(0, (-1, self._group))
         return output[: self._steps], output[self._steps :]
 
     def _guide(self, noisy: torch.Tensor, prompted: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:

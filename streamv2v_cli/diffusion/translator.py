@@ -288,20 +288,25 @@ class Translator:
 
     @torch.no_grad()
     def encode(self, pictures: list[torch.Tensor]) -> torch.Tensor:
-        """Clean float32 latents (frames, C, h, w) of pictures from -1 to 1; a full VAE gives its mode."""
+        """Clean latents (frames, C, h, w), in float32 at least, of pictures from -1 to 1; a full VAE's mode."""
         vae: Any = self.model.vae
         encoded = vae.encode(torch.cat(pictures).to(vae.dtype))
         latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
-        scaled: torch.Tensor = (latents.float() - self._shift) * vae.config.scaling_factor
+        scaled: torch.Tensor = (latents.to(self._precise) - self._shift) * vae.config.scaling_factor
         return scaled
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Float32 pictures (frames, 3, height, width) of clean latents."""
+        """Pictures (frames, 3, height, width) of clean latents, in float32 at least."""
         vae: Any = self.model.vae
         unscaled = latents / vae.config.scaling_factor + self._shift
-        decoded: torch.Tensor = vae.decode(unscaled.to(vae.dtype)).sample.float()
+        decoded: torch.Tensor = vae.decode(unscaled.to(vae.dtype)).sample.to(self._precise)
         return decoded
+
+    @property
+    def _precise(self) -> torch.dtype:
+        """Of latents and pictures."""
+        return torch.promote_types(self.model.dtype, torch.float32)
 
     @property
     def _shift(self) -> float:

@@ -65,7 +65,7 @@ def _for_pictures(
     settings: Settings, device: torch.device, dtype: torch.dtype, size: tuple[int, int], lookahead: int
 ) -> list[str]:
     """What needs less memory, what costs least first."""
-    ways = ["--lookahead 1 (the same pictures)"] if lookahead > 1 else []
+    ways = ["--lookahead 1 (the same pictures up to rounding)"] if lookahead > 1 else []
     if choose_accel(settings.compute.accel, device) in ("graphs", "max"):
         ways.append("--accel none")  # graphs have memory of their own
     ways += _half_precision(device, dtype)

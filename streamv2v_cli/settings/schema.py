@@ -62,7 +62,8 @@ class Settings(Section):
     )
     lookahead: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
         "auto",
-        description="Frames computed in one call, with the same result; auto: bank.interval, or 1 if live.",
+        description="Frames computed in one call, with the same result up to rounding; auto: bank.interval, or 1 "
+        "if live.",
     )
     diffusion: Diffusion = Field(Diffusion(), description="Denoising.")
     bank: Bank = Field(Bank(), description="Feature bank.")

@@ -9,6 +9,8 @@ from helpers import reference
 from streamv2v_cli.bank import merging
 from streamv2v_cli.bank.merging import draw_partition, group_mean, match_tokens, merge_tokens
 
+pytestmark = pytest.mark.numerical
+
 
 def draw(
     tokens: int, *, stratified: bool = False, seed: int = 1, layer: str = "a", row: int = 0, frame: int = 4
@@ -39,19 +41,23 @@ def test_partitions_depend_on_what_they_are_for_and_on_nothing_else() -> None:
 
 @pytest.mark.parametrize("stratified", [False, True])
 def test_merge(stratified: bool) -> None:
-    bank = {name: torch.randn(2, 12, width) for name, width in (("k", 6), ("v", 6), ("o", 4))}
-    current = {name: torch.randn(2, 12, width) for name, width in (("k", 6), ("v", 6), ("o", 4))}
+    bank = {
+        name: torch.randn(2, 12, width, dtype=torch.float64) for name, width in (("k", 6), ("v", 6), ("o", 4))
+    }
+    current = {
+        name: torch.randn(2, 12, width, dtype=torch.float64) for name, width in (("k", 6), ("v", 6), ("o", 4))
+    }
     partition = torch.stack([draw(12, stratified=stratified, row=row) for row in range(2)])
     match = match_tokens(torch.cat([bank["k"], current["k"]], 1), partition)
     for name in ("k", "v", "o"):
         got = merge_tokens(torch.cat([bank[name], current[name]], 1), partition, match)
         for row in range(2):
             wanted = reference.merge(
-                {key: value[row].double() for key, value in bank.items()},
-                {key: value[row].double() for key, value in current.items()},
+                {key: value[row] for key, value in bank.items()},
+                {key: value[row] for key, value in current.items()},
                 partition[row],
             )[name]
-            torch.testing.assert_close(got[row].double(), wanted, atol=1e-6, rtol=0)
+            torch.testing.assert_close(got[row], wanted, atol=1e-12, rtol=0)
 
 
 def test_both_ways_to_average_agree() -> None:

@@ -13,6 +13,8 @@ from torch import nn
 from streamv2v_cli.bank import StreamAttnProcessor, install, join_projections
 from streamv2v_cli.bank.attention import choose_backend
 
+pytestmark = pytest.mark.numerical
+
 CPU = torch.device("cpu")
 
 

@@ -320,6 +320,7 @@ def test_a_file_finds_nothing_of_a_failed_one(
     assert result.stderr.splitlines()[-1] == "1 failed, 2 done"
 
 
+@pytest.mark.timing
 def test_ctrl_c_ends_the_batch_and_resume_goes_on(tmp_path: Path, background: Run, batch: Run) -> None:
     (tmp_path / "clips").mkdir()
     for name in ("a.mp4", "b.mp4", "c.mp4"):

@@ -16,6 +16,8 @@ from helpers.commands import before_each_frame
 from helpers.tiny import make_tiny_pipeline
 from helpers.waiting import until
 
+pytestmark = pytest.mark.timing
+
 Run = Callable[..., Any]
 OPTIONS = ("--translator", "passthrough", "--preset", "ultrafast", "--jobs", "2")
 

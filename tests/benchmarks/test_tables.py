@@ -44,6 +44,10 @@ def test_results_become_tables(tmp_path: Path) -> None:
     way = {"ms": 12.34, "mebibytes": 300.0}
     matching = {"kind": "matching", "rows": [{"shape": [4, 9, 5], "at once": way, "in blocks": way}]}
     (tmp_path / "d.json").write_text(json.dumps({**matching, **COMMON}))
+    apart = {"clip": "a dog", "steps": 4, "dtype": "bfloat16", "frames": 48, "psnr": 51.2, "least_psnr": 44.9}
+    runs = {"kind": "lookahead", "model": "mini", "size": 128, "bank": {"kind": "dyme"}, "prompt": "neon"}
+    runs["rows"] = [{**apart, "pixels_apart": 0.01234}]
+    (tmp_path / "e.json").write_text(json.dumps({**runs, **COMMON}))
     old = f"before\n{tables.BEGIN}\nold figures\n{tables.END}\nafter\n"
     new = tables.text(old, tmp_path)
     assert new.startswith("before\n")
@@ -57,6 +61,8 @@ def test_results_become_tables(tmp_path: Path) -> None:
         "75 frames, 1 steps at 456x256 in float32: 3.21 frames a second. Busy: decode 10%, translate 98%; "
         "the others wait for translate.",
         "| graphs | dyme | 60 | 58.7 | 0.2 |",
+        "| a dog | 4 | bfloat16 | 48 | 51.2 | 44.9 | 1.23% |",
+        "mini at 128 pixels, bank dyme, prompt 'neon'.",
         "| 4 x 9 x 5 | 12.3 | 12.3 | 300 | 300 |",
         "diffusers 0.42. Commit abc.",
         "a processor, 2 threads; torch 2, diffusers 0.42.",

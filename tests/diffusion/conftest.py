@@ -24,8 +24,15 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="session")
+def precise_model() -> Model:
+    """In float64, for tests of equality: float32 turns a match or a threshold of the bank here and there."""
+    return tiny_model(dtype=torch.float64)
+
+
+@pytest.fixture(scope="session")
 def velocity_model() -> Model:
-    return tiny_model(prediction_type="v_prediction")
+    """In float64."""
+    return tiny_model(prediction_type="v_prediction", dtype=torch.float64)
 
 
 @pytest.fixture

@@ -21,8 +21,9 @@ SYNCS = ("_local_scalar_dense", "nonzero", "item", "is_nonzero")
 
 @pytest.fixture(scope="module")
 def small_model() -> Any:
-    """Two levels, so that tracing takes a second and not ten."""
+    """Two levels, so that tracing takes a second and not ten. In float64, see `precise_model`."""
     return tiny_model(
+        dtype=torch.float64,
         block_out_channels=(16, 16),
         down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
@@ -70,7 +71,7 @@ def test_the_tick_is_one_graph(
     buffers += [schedule.alpha, schedule.sigma, schedule.c_skip, schedule.c_out]
     buffers += [schedule.next_alpha, schedule.next_sigma]
     addresses = [x.data_ptr() for x in buffers]
-    clean = torch.randn(group, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    clean = torch.randn(group, 4, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     try:
         results = {}
         for name, tick in (("plain", engine.batch.tick), ("compiled", compiled)):
@@ -82,7 +83,7 @@ def test_the_tick_is_one_graph(
                     schedule.assign([entering] * group + [usual] * group)
                     results[name].append(tick(clean).clone())
         for plain, traced in zip(results["plain"], results["compiled"], strict=True):
-            torch.testing.assert_close(plain, traced, atol=1e-5, rtol=0)
+            torch.testing.assert_close(plain, traced, atol=1e-9, rtol=0)
         assert [x.data_ptr() for x in buffers] == addresses
         assert graphs
         known = len(graphs)

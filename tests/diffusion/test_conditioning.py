@@ -10,6 +10,8 @@ from helpers.tiny import tiny_unet
 
 from streamv2v_cli.diffusion.conditioning import Conditioning
 
+pytestmark = pytest.mark.numerical
+
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {},
     "guidance as an input": {"time_cond_proj_dim": 8},

@@ -17,6 +17,8 @@ from streamv2v_cli.diffusion.schedule import Schedule
 from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
 
+pytestmark = pytest.mark.numerical
+
 SCHEDULER = "diffusers.schedulers.scheduling_lcm.randn_tensor"
 PIPELINE = "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img.randn_tensor"
 

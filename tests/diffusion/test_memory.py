@@ -57,7 +57,7 @@ def test_what_the_allocator_really_says() -> None:
             CUDA,
             torch.float16,
             4,
-            "--lookahead 1 (the same pictures), --accel none, --size 384 or --steps 2",
+            "--lookahead 1 (the same pictures up to rounding), --accel none, --size 384 or --steps 2",
         ),
         (
             {"compute": {"accel": "none"}},

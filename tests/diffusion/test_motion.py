@@ -12,6 +12,8 @@ from streamv2v_cli.diffusion.motion import MotionFusion, Trace
 from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
 
+pytestmark = pytest.mark.numerical
+
 CPU = torch.device("cpu")
 SIZE = (12, 16)  # of the latents: 48 x 64 px for the estimator
 
@@ -140,15 +142,17 @@ def test_it_steadies_a_still_picture_and_none_does_nothing(model: Any, settings:
 
 
 @pytest.mark.parametrize("steps", [1, 3])
-def test_lookahead_and_reset_change_nothing(model: Any, settings: Any, steps: int) -> None:
+def test_lookahead_and_reset_change_nothing(precise_model: Any, settings: Any, steps: int) -> None:
+    """In float64: groups of frames round otherwise than single ones, which may turn a match of the bank."""
     clip = noisy(9)
 
     def make(lookahead: Any) -> Translator:
         bank = {"kind": "queue", "interval": 4, "motion": {"alpha": 0.7}}
-        return Translator(model, settings(bank=bank, diffusion={"steps": steps}, lookahead=lookahead))
+        chosen = settings(bank=bank, diffusion={"steps": steps}, lookahead=lookahead)
+        return Translator(precise_model, chosen)
 
     alone, together = restyled(make(1), clip), restyled(make(4), clip)
-    assert np.abs(alone - together).max() <= 1
+    assert np.array_equal(alone, together)
     translator = make("auto")
     for frame in clip[:5]:
         translator.push(frame)

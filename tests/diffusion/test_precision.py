@@ -15,6 +15,8 @@ from streamv2v_cli.frame import Frame
 from streamv2v_cli.models import Model, load_model
 from streamv2v_cli.settings.schema import Settings
 
+pytestmark = pytest.mark.numerical
+
 LEAST_PSNR = 35.0
 SIDE, FRAMES = 96, 9
 

@@ -73,7 +73,7 @@ def streamv2v(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Resu
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=280,
             check=False,
         )
         return Result(done.returncode, done.stdout, done.stderr)
@@ -148,7 +148,7 @@ def console(tmp_path: Path, environment: dict[str, str]) -> Callable[..., subpro
             capture_output=True,
             encoding="utf-8",
             stdin=subprocess.DEVNULL,
-            timeout=120,
+            timeout=280,
             **options,
         )
 

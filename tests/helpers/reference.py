@@ -214,9 +214,9 @@ def translate(
             def epsilon(row: int, embedding: torch.Tensor, x: torch.Tensor = x, n: Any = n) -> torch.Tensor:
                 state["row"] = row
                 t = torch.tensor([n["t"]])
-                y = unet(x[None].float(), t, encoder_hidden_states=embedding[None], return_dict=False)[0][
+                y = unet(x[None].to(unet.dtype), t, encoder_hidden_states=embedding[None], return_dict=False)[
                     0
-                ].double()
+                ][0].double()
                 return n["alpha"] * y + n["sigma"] * x if predicts_v else y
 
             if kind == "initialize" and step == 0:

@@ -166,12 +166,16 @@ def tiny_model(
     scheduler: TinyScheduler = "pndm",
     vae: Literal["tiny", "kl"] = "tiny",
     seed: int = 0,
+    dtype: torch.dtype = torch.float32,
     **unet: Any,
 ) -> Model:
-    """The `Model` that `load_model` would give for the saved pipeline with its own VAE: CPU, float32."""
+    """The `Model` that `load_model` would give for the saved pipeline with its own VAE on a CPU.
+
+    In float64, where what is equal by its formulas is equal to a billionth, nothing of it is computed in float32.
+    """
     parts = tiny_pipeline(prediction_type=prediction_type, scheduler=scheduler, vae=vae, seed=seed, **unet)
     consistency = parts.unet.config.time_cond_proj_dim is not None
-    return Model(
+    model = Model(
         name="tiny",
         unet=parts.unet,
         vae=parts.vae,
@@ -182,7 +186,32 @@ def tiny_model(
             original_inference_steps=50,
         ),
         device=torch.device("cpu"),
-        dtype=torch.float32,
+        dtype=dtype,
         vae_factor=VAE_FACTOR,
         kind="consistency" if consistency else KINDS[scheduler],
     )
+    for module in (model.unet, model.vae, model.text_encoder):
+        module.to(dtype)
+    if dtype == torch.float64:
+        make_precise(model.unet)
+        model.scheduler.alphas_cumprod = (1 - model.scheduler.betas.double()).cumprod(0)
+    return model
+
+
+def make_precise(unet: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Turn a UNet into one in float64."""
+    unet.double()
+    unet.time_proj = PreciseTimesteps(unet.config.block_out_channels[0])
+    return unet
+
+
+class PreciseTimesteps(torch.nn.Module):
+    """The UNet's sinusoidal embedding of timesteps in float64; diffusers always computes it in float32."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.frequencies = 10000.0 ** -(torch.arange(width // 2, dtype=torch.float64) / (width // 2))
+
+    def forward(self, timesteps: torch.Tensor) -> torch.Tensor:
+        angles = timesteps[:, None] * self.frequencies
+        return torch.cat([angles.cos(), angles.sin()], -1)

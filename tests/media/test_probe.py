@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import pytest
 from helpers.clips import make_clip
 
 Run = Callable[..., Any]
@@ -146,6 +147,7 @@ def test_an_input_that_says_nothing_itself(here: Run, tmp_path: Path) -> None:
     assert (result.code, "--input-size has no meaning" in result.err) == (2, True)
 
 
+@pytest.mark.timing
 def test_a_mute_server_is_waited_for_as_long_as_asked(here: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         url = f"rtsp://joe:hush@127.0.0.1:{mute.getsockname()[1]}/x"

@@ -199,6 +199,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.close()
 
 
+@pytest.mark.timing
 def test_published_weights_are_fetched_once(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], server: Server, tmp_path: Path
 ) -> None:
@@ -218,6 +219,7 @@ def test_published_weights_are_fetched_once(
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.timing
 def test_published_weights_that_came_damaged_are_not_kept(
     monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path
 ) -> None:
@@ -227,6 +229,7 @@ def test_published_weights_that_came_damaged_are_not_kept(
     assert not list((tmp_path / "torch" / "hub" / "checkpoints").iterdir())
 
 
+@pytest.mark.timing
 def test_published_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     remedy = r"Download http://\S+\.pth where there is a network and give it with --flow-weights"
     install_tiny_raft(monkeypatch, f"{server.url}/raft-00000000.pth")

@@ -44,6 +44,7 @@ def test_a_misspelt_name_gets_a_hint(settings: SettingsOf) -> None:
 
 
 @pytest.mark.parametrize("offline", [False, True])
+@pytest.mark.timing
 def test_hub_that_cannot_be_reached(
     settings: SettingsOf, monkeypatch: pytest.MonkeyPatch, offline: bool
 ) -> None:
@@ -173,6 +174,7 @@ def test_repository_with_only_pickles_or_in_another_format(
         (500, "", "reached"),
     ],
 )
+@pytest.mark.timing
 def test_refusals_of_a_real_server(
     monkeypatch: pytest.MonkeyPatch, status: int, code: str, said: str
 ) -> None:

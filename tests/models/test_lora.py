@@ -15,6 +15,8 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models import load_model
 
+pytestmark = pytest.mark.numerical
+
 Folders = Callable[..., Path]
 SettingsOf = Callable[..., Any]
 
@@ -60,7 +62,9 @@ def assert_close(module: torch.nn.Module, wanted: dict[str, torch.Tensor]) -> No
     found = module.state_dict()
     assert found.keys() == wanted.keys()
     for name, value in found.items():
-        torch.testing.assert_close(value.double(), wanted[name], atol=1e-6, rtol=1e-6, msg=name)
+        # Updates may cancel, so that rounding is a share of the largest weight and not of each.
+        largest = max(1.0, float(wanted[name].abs().max()))
+        torch.testing.assert_close(value.double(), wanted[name], atol=5e-6 * largest, rtol=0, msg=name)
 
 
 @pytest.mark.parametrize("spelling", ["kohya", "diffusers", "diffusers-old", "peft"])

@@ -108,6 +108,7 @@ def test_mistakes(
     assert "Traceback" not in result.err
 
 
+@pytest.mark.timing
 def test_a_prompt_file_is_followed_during_the_run(tmp_path: Path, background: Callable[..., Any]) -> None:
     """Frames come through a pipe that the test holds open until the change has been told."""
     prompt, events = tmp_path / "prompt.txt", tmp_path / "events"

@@ -53,6 +53,7 @@ def start(background: Callable[..., Any]) -> Callable[..., subprocess.Popen[str]
 
 
 @pytest.mark.parametrize("run", range(RUNS))
+@pytest.mark.timing
 def test_a_signal_at_any_moment(
     run: int, start: Callable[..., Any], tmp_path: Path, record_property: Callable[..., None]
 ) -> None:
@@ -84,6 +85,7 @@ def test_a_signal_at_any_moment(
         assert seen.sounds[0][-1][0] < seen.times[-1] + 0.05
 
 
+@pytest.mark.timing
 def test_a_killed_run_leaves_no_broken_file_under_the_final_name(
     start: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -216,6 +218,7 @@ def test_a_disk_that_fills_up(clip: Path, restyle: Restyle, small_disk: Path) ->
     assert "those that could be written are in" in ran.said
 
 
+@pytest.mark.timing
 def test_an_output_that_is_removed_is_noticed_at_once(start: Callable[..., Any], tmp_path: Path) -> None:
     """The system would let the run write on to its end, and only then there would be nothing to be named."""
     source = make_clip(tmp_path / "long.mp4", pts=range(0, 512 * 3000, 512))
@@ -255,6 +258,7 @@ def _noise(index: int) -> Any:
     return np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
 
 
+@pytest.mark.timing
 def test_workers_do_not_outlive_a_killed_batch(background: Callable[..., Any], tmp_path: Path) -> None:
     """They end with the pipe to the process that started them, however that ends."""
     if not Path("/proc/self/cwd").exists():

@@ -20,6 +20,8 @@ from helpers.waiting import until_written
 
 from streamv2v_cli.transcode.interruption import noticing_interrupt
 
+pytestmark = pytest.mark.timing
+
 FRAMES = 600
 
 

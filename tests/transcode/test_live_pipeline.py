@@ -94,6 +94,7 @@ def test_drops_and_connections_are_counted() -> None:
     assert statistics.reconnections == 1
 
 
+@pytest.mark.timing
 def test_a_source_that_never_answers_holds_nobody_up() -> None:
     """It waits in FFmpeg, where nothing reaches it."""
     stop, release = threading.Event(), threading.Event()

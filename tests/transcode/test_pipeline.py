@@ -107,6 +107,7 @@ def test_what_goes_in_comes_out(count: int, delay: int) -> None:
     assert (statistics.frames_in, statistics.frames_out, statistics.interrupted) == (count, count, False)
 
 
+@pytest.mark.timing
 def test_a_slow_stage_holds_back_the_others() -> None:
     camera, gate = Camera(200), threading.Event()
     shelf = Shelf(on_write=gate.wait)
@@ -221,6 +222,7 @@ def test_an_exception_in_the_watching_thread_stops_the_run() -> None:
     assert shelf.end == "abandoned"
 
 
+@pytest.mark.timing
 def test_a_channel_is_bounded_and_can_be_shut() -> None:
     channel = Channel(capacity=2)
     channel.put("large", weight=5)

@@ -19,6 +19,8 @@ from helpers.commands import COMMAND, before_each_frame, changed_command
 from helpers.tools_needed import needs
 from helpers.waiting import until_written
 
+pytestmark = pytest.mark.timing
+
 PASS = ["run", "--translator", "passthrough"]
 VARIABLE = (0, 512, 1500, 1600, 4000, 4100, 9000, 9512)
 WITH_TIMES = ["matroska", "nut", "mpegts", "mp4"]

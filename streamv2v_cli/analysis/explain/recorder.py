@@ -100,7 +100,10 @@ class PointRecorder:
         if bank.values is not None and bank.keys is not None and not starts:
             keys = torch.cat([keys, self._held(bank.keys)])
             values = torch.cat([values, self._held(bank.values)])
-        by_head = [x.float().unflatten(-1, (attn.heads, -1)) for x in (query, keys, values)]
+        by_head = [
+            x.to(torch.promote_types(x.dtype, torch.float32)).unflatten(-1, (attn.heads, -1))
+            for x in (query, keys, values)
+        ]
         logits = torch.einsum("hd,mhd->hm", *by_head[:2]) / by_head[0].shape[-1] ** 0.5
         shares = logits.softmax(-1)
         output = attn.to_out[0](torch.einsum("hm,mhd->hd", shares, by_head[2]).flatten().to(hidden.dtype))

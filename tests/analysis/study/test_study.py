@@ -80,6 +80,7 @@ def names_of(page: Path) -> list[dict[str, str]]:
     return json.loads(data)["pairs"]
 
 
+@pytest.mark.timing
 def test_the_page_asks_and_saves_what_was_chosen(browser: Chromium, made: Path) -> None:
     pairs = names_of(made / "index.html")
     ours = {pair["ours"] for pair in pairs}
@@ -114,6 +115,7 @@ def test_the_page_asks_and_saves_what_was_chosen(browser: Chromium, made: Path) 
     ]
 
 
+@pytest.mark.timing
 def test_videos_play_together_and_answers_can_be_changed(browser: Chromium, made: Path) -> None:
     browser.open(made / "index.html", "?participant=eve")
     assert browser.run("return document.title") == "Cats & <dogs>"
@@ -142,6 +144,7 @@ def test_videos_play_together_and_answers_can_be_changed(browser: Chromium, made
     assert browser.run("return document.getElementById('broken').hidden")
 
 
+@pytest.mark.timing
 def test_a_video_that_is_missing_is_told(browser: Chromium, made: Path) -> None:
     gone = names_of(made / "index.html")[0]["source"]
     (made / gone).unlink()

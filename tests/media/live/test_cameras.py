@@ -17,6 +17,8 @@ from helpers.tools_needed import needs
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.media.address import Address
 
+pytestmark = pytest.mark.timing
+
 Start = Callable[..., Any]
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from helpers.clips import look, make_clip
 
+pytestmark = pytest.mark.timing
+
 Start = Callable[..., Any]
 
 

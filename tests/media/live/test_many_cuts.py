@@ -15,6 +15,8 @@ import pytest
 from helpers.clips import look
 from helpers.proxy import Proxy
 
+pytestmark = pytest.mark.timing
+
 CUTS = int(os.environ.get("STREAMV2V_CUTS", "2"))
 SECONDS = float(os.environ.get("STREAMV2V_CUT_SECONDS", "0.3"))
 BETWEEN = 25

@@ -16,6 +16,8 @@ import pytest
 from helpers.clips import look, make_clip
 from helpers.listening import LISTENING, free_port
 
+pytestmark = pytest.mark.timing
+
 Start = Callable[..., Any]
 GENERATED = "lavfi:testsrc2=size=64x48:rate=25,realtime"
 Server = Callable[[str], tuple[str, subprocess.Popen[bytes]]]

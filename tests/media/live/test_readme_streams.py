@@ -10,8 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from helpers.clips import look
 from helpers.readme import command_with, environment_with
+
+pytestmark = pytest.mark.timing
 
 Server = Callable[[str], tuple[str, "subprocess.Popen[bytes]"]]
 

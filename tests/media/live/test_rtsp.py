@@ -15,6 +15,8 @@ from helpers.clips import look
 from helpers.commands import before_each_frame
 from helpers.proxy import Proxy
 
+pytestmark = pytest.mark.timing
+
 Start = Callable[..., Any]
 FRAME = 0.04
 

@@ -6,12 +6,16 @@ import time
 from fractions import Fraction
 from itertools import islice
 
+import pytest
+
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.live.source import LiveSource
 from streamv2v_cli.media.open import MediaInput, open_source
 from streamv2v_cli.media.source.inputs import InputOptions
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
+
+pytestmark = pytest.mark.timing
 
 
 def test_the_clock_begins_with_the_first_frame_that_is_taken() -> None:

@@ -212,6 +212,7 @@ def test_probe_and_dry_run(frames: Path, here: Run, passthrough: Run, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.timing
 def test_ctrl_c_keeps_whole_images(background: Run, tmp_path: Path) -> None:
     make_clip(tmp_path / "long.mp4", pts=range(0, 512 * 600, 512))
     process = background(

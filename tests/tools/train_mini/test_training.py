@@ -67,7 +67,10 @@ def test_targets_are_the_clean_styled_windows(rollout: Rollout, work: Path) -> N
             window = styled[item.crop, 1 + item.style, y : y + 64, x : x + 64]
             if list(STYLES)[item.style] == "pixel art":
                 window = stylise("pixel art", styled[item.crop, 1, y : y + 64, x : x + 64])
-            torch.testing.assert_close(targets[frame, pair], encode(torch.from_numpy(window)))
+            wanted = encode(
+                torch.from_numpy(window)
+            )  # one product: how the pairs are laid out rounds it otherwise
+            torch.testing.assert_close(targets[frame, pair], wanted, atol=2e-4, rtol=1e-4)
 
 
 def test_outputs_fly_on_with_the_rest_of_their_plan(rollout: Rollout) -> None:
@@ -115,13 +118,14 @@ def test_attention_looks_back_and_fuses_as_the_paper_says() -> None:
 
 @pytest.mark.parametrize("shift", [(0, 0), (8, 0), (-8, 8)])
 def test_drift_compares_the_same_place(shift: tuple[int, int]) -> None:
-    scene_latents = torch.randn(4, 40, 40)
+    scene_latents = torch.randn(4, 40, 40, dtype=torch.float64)
     y, x = shift[0] // 4, shift[1] // 4
     first = scene_latents[:, 10:26, 10:26]
     second = scene_latents[:, 10 + y : 26 + y, 10 + x : 26 + x]
     outputs = torch.stack([first, second])[:, None]
     assert drift(outputs, [shift]) == 0
-    assert drift(outputs + torch.tensor([0.0, 0.5]).reshape(2, 1, 1, 1, 1), [shift]) == 0.5
+    brighter = outputs + torch.tensor([0.0, 0.5]).reshape(2, 1, 1, 1, 1)
+    assert float(drift(brighter, [shift])) == pytest.approx(0.5, rel=1e-12)
     assert drift(outputs, [(3, 4)]) == 0  # not by whole blocks: nothing to compare
 
 

@@ -45,12 +45,13 @@ def closed_port() -> Iterator[int]:
     ],
 )
 def test_no_secret_is_shown(
-    here: Callable[..., Any], tmp_path: Path, closed_port: int, code: int, arguments: tuple[str, ...]
+    streamv2v: Callable[..., Any], tmp_path: Path, closed_port: int, code: int, arguments: tuple[str, ...]
 ) -> None:
+    # In a process of its own: FFmpeg may write to the file descriptor, past sys.stderr.
     filled = [argument.format(secret=SECRET, port=closed_port) for argument in arguments]
     common = ["--translator", "passthrough", "--frames", "2"]
     events = [] if "--json" in arguments else ["--json", "events.ndjson"]
-    result = here("--debug", "run", *common, *filled, *events, "--log-level", "debug")
+    result = streamv2v("--debug", "run", *common, *filled, *events, "--log-level", "debug")
     written = "".join(path.read_text() for path in tmp_path.iterdir() if path.is_file())
     assert SECRET not in result.out + result.err + written
     assert SECRET not in "".join(path.name for path in tmp_path.iterdir())

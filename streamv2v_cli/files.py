@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +15,40 @@ from streamv2v_cli.errors import SinkError, UsageError
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["check_result_path", "create_anew", "take_name", "whole_file"]
+__all__ = [
+    "LONGEST_NAME",
+    "check_folder",
+    "check_name",
+    "check_result_path",
+    "create_anew",
+    "cut_name",
+    "make_folders",
+    "part_of",
+    "remove_folders",
+    "take_name",
+    "whole_file",
+]
+
+
+LONGEST_NAME = 255
+"""Bytes of a file name that all usual file systems take."""
+_PART = ".part"
+
+
+def part_of(path: Path) -> Path:
+    """The temporary name of a file while it is written; one that would be too long is cut."""
+    name = path.name + _PART
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        digest = f"~{zlib.crc32(os.fsencode(path.name)):08x}"
+        name = cut_name(path.name, len(digest) + len(_PART)) + digest + _PART
+    return path.with_name(name)
+
+
+def cut_name(name: str, room: int) -> str:
+    """The beginning of a name that leaves `room` bytes of what a file system takes; no character is cut in two."""
+    while len(os.fsencode(name)) > LONGEST_NAME - room:
+        name = name[:-1]
+    return name
 
 
 def create_anew(path: Path) -> int:
@@ -78,9 +112,36 @@ def _came_meanwhile(part: Path, path: Path) -> SinkError:
     )
 
 
+def check_folder(folder: Path, remedy: str = "Give another name with -o.") -> None:
+    """Raise a UsageError if a folder neither can be written to nor made, with those that it is in."""
+    above = next(path for path in (folder, *folder.parents) if path.exists())
+    if not above.is_dir():
+        raise UsageError(f"'{above}' is a file and no folder.", remedy)
+    if not os.access(above, os.W_OK):
+        raise UsageError(f"The folder '{above}' cannot be written to.", remedy)
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those that it is in, where they are missing; which were made, the innermost first.
+
+    Raises:
+        OSError: they cannot be made.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def remove_folders(made: Iterable[Path]) -> None:
+    """Remove folders that were made for nothing; those that hold something by now stay."""
+    for folder in made:
+        with suppress(OSError):
+            folder.rmdir()
+
+
 @contextmanager
 def whole_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
-    """A small file that takes its name when it is complete; after an error there is nothing of it.
+    """A small file that takes its name when it is complete; after an error there is nothing of it, nor of its folder.
 
     Args:
         path: its final name.
@@ -90,19 +151,30 @@ def whole_file(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
         SinkError: another run is writing it, or there is one of that name by now and it may not be overwritten.
         OSError: it cannot be made.
     """
-    part = path.with_name(path.name + ".part")
+    part, made = part_of(path), make_folders(path.parent)
     with open(create_anew(part), "wb") as file:
         try:
             yield file
             file.flush()
         except BaseException:
             part.unlink(missing_ok=True)
+            remove_folders(made)
             raise
         take_name(part, path, overwrite=overwrite)
 
 
+def check_name(path: Path) -> None:
+    """Raise a UsageError for a name that no file system takes."""
+    length = len(os.fsencode(path.name))
+    if length > LONGEST_NAME:
+        raise UsageError(
+            f"The name '{path.name}' is too long: {length} bytes.", f"A file name has at most {LONGEST_NAME}."
+        )
+
+
 def check_result_path(path: Path, option: str, besides: tuple[str, ...]) -> None:
     """Raise a UsageError if a file that is to be written is one of those that are read, or has no folder."""
+    check_name(path)
     for other in besides:
         if path.resolve() == Path(other).resolve():
             raise UsageError(f"{option} {path} would overwrite '{other}'.", "Give another name.")

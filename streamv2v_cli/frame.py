@@ -23,12 +23,14 @@ class Frame:
         pts: presentation timestamp in units of `time_base`; None where the source gave none.
         time_base: seconds per tick of `pts` and `duration`.
         duration: display time in ticks; None where the source gave none.
+        captions: closed captions that come with it: `cc_data_pkt` of CEA-708, three bytes each.
     """
 
     pixels: np.ndarray
     pts: int | None = None
     time_base: Fraction = Fraction(1, 1000)
     duration: int | None = None
+    captions: bytes = b""
 
     @property
     def width(self) -> int:
@@ -47,14 +49,14 @@ class Frame:
 
     def with_pixels(self, pixels: np.ndarray) -> Frame:
         """The same moment with another picture."""
-        return Frame(pixels, self.pts, self.time_base, self.duration)
+        return Frame(pixels, self.pts, self.time_base, self.duration, self.captions)
 
 
 class LateFrame(Frame):
     """A frame whose pixels are still on their way from the device: who asks for them waits.
 
     Args:
-        like: a frame with the same timestamps.
+        like: a frame with the same timestamps and captions.
         fetch: waits for the pixels, (height, width, 3) uint8; called once.
     """
 
@@ -63,7 +65,7 @@ class LateFrame(Frame):
     _pixels: np.ndarray
 
     def __init__(self, like: Frame, fetch: Callable[[], np.ndarray]) -> None:
-        for name in ("pts", "time_base", "duration"):
+        for name in ("pts", "time_base", "duration", "captions"):
             object.__setattr__(self, name, getattr(like, name))
         object.__setattr__(self, "_fetch", fetch)
 

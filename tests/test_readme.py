@@ -24,14 +24,14 @@ COMMANDS = [
     for command in commands_of(name)
     if "rtsp://" not in command
 ]
-MADE = re.compile(r"-o (?P<output>\S+?\.(?:mp4|mkv|png))|> (?P<shell>\S+\.mp4)")
+MADE = re.compile(r"-o (?P<output>\S+?\.(?:mp4|mkv|gif|png))|> (?P<shell>\S+\.mp4)")
 
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
     """A folder with the inputs that the README speaks of."""
     place = tmp_path / "place"
-    for folder in ("clips/more", "out", "frames", "docs"):
+    for folder in ("clips/more", "frames", "docs"):
         (place / folder).mkdir(parents=True)
     big = {"size": (640, 360), "picture": lambda index: numbered(index, 640, 360)}
     first = make_clip(place / "clip.mp4", pts=tuple(range(0, 512 * 60, 512)), tones=(0.0,), **big)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from streamv2v_cli.errors import SourceError, UsageError
-from streamv2v_cli.media.address import Url
+from streamv2v_cli.media.address import Url, local_path
 from streamv2v_cli.settings.resolve import VIDEO_EXTENSIONS
 from streamv2v_cli.settings.values import WRITTEN_IMAGES
 from streamv2v_cli.settings.yaml import read_document
@@ -83,6 +83,7 @@ def collect(
 
 def _path_of(name: str, what: str) -> Path:
     """The path of an input; a UsageError, in which no password stands, if it is a URL."""
+    name = local_path(name)
     if url := Url.of(name):
         raise UsageError(
             f"{what} '{url}' is no file.", "A batch takes files only: use streamv2v run for a URL."

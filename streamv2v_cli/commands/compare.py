@@ -95,10 +95,12 @@ def compare(
     """
     from streamv2v_cli.analysis.compare.video import Layout, check_output, write_sheet, write_video
     from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.media.address import local_path
     from streamv2v_cli.settings.resolve import resolve
     from streamv2v_cli.settings.values import WRITTEN_IMAGES
 
     log_to_stderr("error" if quiet else "warning")
+    videos, output = list(map(local_path, videos)), local_path(output)
     captions = _captions(videos, labels, no_labels)
     is_sheet = Path(output).suffix.lower() in WRITTEN_IMAGES
     for option, value, useless in (

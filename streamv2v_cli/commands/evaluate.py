@@ -89,8 +89,10 @@ def evaluate(
     Example: streamv2v eval clip.mp4 sketch.mp4 --json figures.json --plot figures.png
     """
     from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.media.address import local_path
 
     log_to_stderr("error" if quiet else "warning")
+    source, edited = local_path(source), local_path(edited)
     check_flow(flow, flow_weights)
     if prompt and clip is None:
         raise UsageError("--prompt is for CLIP, and no model was given.", "Give one with --clip.")

@@ -100,8 +100,10 @@ def explain(
     Example: streamv2v explain clip.mp4 --prompt "pencil sketch" --over-time -o bank.png --json bank.json
     """
     from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.media.address import local_path
 
     log_to_stderr("error" if quiet else "warning")
+    source = local_path(source)
     resolved = request.resolve()
     _check_usage(source, resolved, output, report)
     picture = Path(output) if output is not None else None

@@ -81,6 +81,7 @@ def _text(found: Probe) -> str:
         ("frames", frames),
         ("start", "unknown" if found.start is None else f"{found.start:.3f} s"),
         ("duration", "unknown" if found.info.duration is None else duration_text(found.info.duration)),
+        *([("captions", "closed captions within the pictures")] if found.info.has_captions else []),
         *(("stream", str(stream)) for stream in found.info.streams),
         *(("chapter", f"{c['start']:.3f} s to {c['end']:.3f} s {c['title']}") for c in content["chapters"]),
         *(("prepared", sentence) for sentence in content["preparation"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
@@ -51,8 +52,8 @@ def run(
             "-o",
             metavar="FILE|URL",
             help="The result; its extension names the container; - for the standard output; rtsp://, rtmp://, "
-            "udp:// or tcp:// to send a stream. Without it the name is made of the input's and the prompt, in the "
-            "current folder.",
+            "udp:// or tcp:// to send a stream. In a folder, or without it in the current one, the name is made of "
+            "the input's and the prompt. Missing folders are made.",
             show_default=False,
         ),
     ] = None,
@@ -133,7 +134,7 @@ def run(
     """
     from streamv2v_cli.commands.no_effect import unknown_styles, unused_prompts, unused_settings
     from streamv2v_cli.logs import log_to_stderr, masked
-    from streamv2v_cli.media.address import STDOUT, Address, Url
+    from streamv2v_cli.media.address import STDOUT, Address, Url, local_path
     from streamv2v_cli.media.sink.destination import stdout_for_media
     from streamv2v_cli.media.sink.plan_video import default_output_path
     from streamv2v_cli.media.source.inputs import InputOptions
@@ -143,6 +144,7 @@ def run(
     from streamv2v_cli.transcode.job import open_job
     from streamv2v_cli.transcode.translators import make_translator
 
+    source, output = local_path(source), output and local_path(output)
     only_events = json_events == "-"
     log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
     resolved = request.resolve()
@@ -159,10 +161,11 @@ def run(
     path: Path | Url
     if output in ("-", "pipe:", "pipe:1"):
         path = STDOUT
-    elif output:
+    elif output and not _is_folder(output):
         path = Url.of(output) or Path(output)
     else:
-        path = default_output_path(Address.of(source, input_format), settings.prompt or settings.translator)
+        name = default_output_path(Address.of(source, input_format), settings.prompt or settings.translator)
+        path = Path(output or "") / name
     if verify and (path == STDOUT or isinstance(path, Url)):
         where = "written to the standard output" if path == STDOUT else f"sent to '{path}'"
         raise UsageError(f"What was {where} cannot be verified.", "Leave out --verify.")
@@ -198,3 +201,8 @@ def run(
         print(path)
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
+
+
+def _is_folder(output: str) -> bool:
+    """Whether an output names a folder, for which a file name is made."""
+    return output.endswith(("/", os.sep)) or os.path.isdir(output)

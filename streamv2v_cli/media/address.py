@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
 
-from streamv2v_cli.errors import UsageError
+from streamv2v_cli.errors import SourceError, UsageError
+from streamv2v_cli.files import LONGEST_NAME
 from streamv2v_cli.logs import masked
 
-__all__ = ["STDIN", "STDOUT", "Address", "Url"]
+__all__ = ["STDIN", "STDOUT", "Address", "Url", "local_path"]
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
 _CAMERA_FILE = re.compile(r"/dev/(video\d+|v4l/.+)")
@@ -23,6 +26,22 @@ _INPUTS = {
 """Protocols that are read, and whether what they bring waits for the reader."""
 _OUTPUTS = ("rtsp", "rtsps", "rtmp", "rtmps", "udp", "tcp")
 _PLATFORM_CAMERAS = {"darwin": "avfoundation", "win32": "dshow"}
+
+
+def local_path(name: str) -> str:
+    """The path that a URL with `file:` means (RFC 8089); any other name as it is.
+
+    Raises:
+        UsageError: it is on another machine.
+    """
+    if not name.lower().startswith("file:/"):
+        return name
+    parts = urlsplit(name)
+    if parts.netloc.lower() not in ("", "localhost"):
+        raise UsageError(
+            f"'{name}' is on the machine '{parts.netloc}', whose files are not read.", "Write file:///PATH."
+        )
+    return url2pathname(name.partition(":")[2].removeprefix(f"//{parts.netloc}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +124,14 @@ class Address:
         """Understand the name of an input.
 
         Args:
-            name: a path, `-`, a URL, `/dev/videoN`, `camera:N` or `lavfi:GRAPH`.
+            name: a path, `-`, a URL (`file:` as well), `/dev/videoN`, `camera:N` or `lavfi:GRAPH`.
             format: what the user says it is.
 
         Raises:
             UsageError: it is a URL of a protocol that is not read.
+            SourceError: it is too long for the name of a file.
         """
+        name = local_path(name)
         if name in STDIN:
             return Address(name, name, "stdin", format)
         if url := Url.of(name):
@@ -121,6 +142,10 @@ class Address:
             return _of_camera(name, name.removeprefix("camera:"), format)
         if _CAMERA_FILE.fullmatch(name):
             return Address(name, name, "camera", format or "v4l2")
+        if len(os.fsencode(os.path.basename(name))) > LONGEST_NAME:
+            raise SourceError(
+                f"There is no file '{name}': no file system takes a name of more than {LONGEST_NAME} bytes."
+            )
         kind = "sdp" if name.lower().endswith(".sdp") or format == "sdp" else "file"
         # The prefix keeps a name such as `a:b.mp4` from being taken for a protocol.
         return Address(name, f"file:{name}", kind, format)

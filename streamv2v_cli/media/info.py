@@ -85,6 +85,7 @@ class SourceInfo:
         tone: how its colours are mapped to SDR BT.709; None where they are taken as they are.
         is_transparent: the first frame is, somewhere.
         is_deinterlaced: its frames are, from the first one on.
+        has_captions: the first frame comes with closed captions.
         decoded_on: the device that decodes it; None for software.
         notes: sentences on what is done to the pictures that the user should know.
         remarks: sentences that only those need who look closely.
@@ -112,6 +113,7 @@ class SourceInfo:
     tone: ToneMap | None = None
     is_transparent: bool = False
     is_deinterlaced: bool = False
+    has_captions: bool = False
     decoded_on: str | None = None
     notes: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()

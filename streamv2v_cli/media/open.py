@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.media.address import Address
+from streamv2v_cli.media.images.animation import animation_kind
 from streamv2v_cli.media.images.patterns import Images, find_images
 from streamv2v_cli.media.live.source import LiveSource
+from streamv2v_cli.media.sink.animation import AnimationSink
 from streamv2v_cli.media.sink.file import FileSink
 from streamv2v_cli.media.sink.images import ImageSink
 from streamv2v_cli.media.sink.timeout import TimeoutSink
+from streamv2v_cli.media.source.animation import AnimationReader
 from streamv2v_cli.media.source.demuxer import Demuxer
 from streamv2v_cli.media.source.file import COPIED, FileSource
 from streamv2v_cli.media.source.images import ImageReader
@@ -121,12 +124,14 @@ def open_file(
         UsageError: the options contradict the input.
         SourceError: it cannot be opened, has no video stream, or not one frame can be decoded.
     """
-    reader = _reader_for(source, copied)
-    return FileSource(reader, source.options.reading, trim=trim or Trim(), rate=rate, constant=constant)
+    reader, captions = _reader_for(source, copied), "subtitle" in copied
+    return FileSource(
+        reader, source.options.reading, trim=trim or Trim(), rate=rate, constant=constant, captions=captions
+    )
 
 
 def _reader_for(source: MediaInput, copied: Collection[str]) -> Reader:
-    """What reads an input: a container, or images."""
+    """What reads an input: a container, images, or an animation that FFmpeg does not read."""
     address, options = source.address, source.options
     if source.images is not None:
         for note in source.images.notes:
@@ -134,6 +139,8 @@ def _reader_for(source: MediaInput, copied: Collection[str]) -> Reader:
         if options.reading.deinterlace == "on":
             log.warning("--deinterlace on has no effect: images are taken as they are.")
         return ImageReader(address, source.images, options.rate, stops=options.reading.on_error == "stop")
+    if address.is_file and options.format is None and animation_kind(address.name) == "webp":
+        return AnimationReader(address, stops=options.reading.on_error == "stop")
     if options.rate is not None and options.format != "rawvideo" and address.kind != "camera":
         raise UsageError(
             "--input-rate has no meaning for an input that says it itself.",
@@ -155,6 +162,8 @@ def open_sink(plan: OutputPlan, *, verify: bool = False) -> MediaSink:
     """
     if plan.images is not None:
         return ImageSink(plan, plan.images, verify=verify)
+    if plan.container.is_animation:
+        return AnimationSink(plan, verify=verify)
     if plan.target.url is None:
         return FileSink(plan, verify=verify)
     with _signals_end_at_once():

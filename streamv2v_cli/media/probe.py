@@ -76,6 +76,7 @@ class Probe:
                 "hdr": info.tone.curve if info.tone is not None and info.tone.curve != "SDR" else None,
                 "interlaced": info.is_deinterlaced,
                 "transparent": info.is_transparent,
+                "closed_captions": info.has_captions,
                 "time_base": _ratio(info.time_base),
                 "rate": _ratio(info.rate),
                 "variable_rate": self.variable_rate,
@@ -124,7 +125,7 @@ def probe_file(name: str, *, scan: bool = False, options: InputOptions | None = 
             counted, damage = len(times), _damage(source)
         elif source.images:
             times, counted, damage = list(range(min(len(source.images.paths), LOOK_AHEAD))), None, ()
-        elif address.is_file and options.format is None:
+        elif address.is_file and options.format is None and source.info.container != "webp":
             times, counted, damage = _first_times(address, options), None, ()
         else:
             times, counted, damage = _times_of(source), None, ()
@@ -176,7 +177,8 @@ def _is_variable(times: Sequence[int]) -> bool | None:
 def _assumptions(info: SourceInfo) -> tuple[str, ...]:
     found = []
     if not info.colour.tagged:
-        side = "up" if info.height >= HD_LINES else "down"
+        lines = info.width if info.orientation.transposed else info.height
+        side = "up" if lines >= HD_LINES else "down"
         found.append(
             f"The colour matrix is not tagged: {str(info.colour).split()[0]} is assumed, as is usual "
             f"from {HD_LINES if side == 'up' else HD_LINES - 1} lines {side}."

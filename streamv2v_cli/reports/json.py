@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from streamv2v_cli.errors import SinkError
-from streamv2v_cli.files import create_anew, whole_file
+from streamv2v_cli.files import create_anew, part_of, whole_file
 
 __all__ = ["JsonRows", "write_json"]
 
@@ -50,7 +50,7 @@ class JsonRows:
 
     def __init__(self, path: Path | None, head: Mapping[str, Any], name: str) -> None:
         self._path = path
-        self._part = path and path.with_name(path.name + ".part")
+        self._part = path and part_of(path)
         self._between = ""
         try:
             self._file: TextIO = sys.stdout

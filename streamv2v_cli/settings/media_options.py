@@ -211,6 +211,9 @@ class Output(Section):
         "flv",
         "yuv4mpegpipe",
         "rawvideo",
+        "gif",
+        "apng",
+        "webp",
         "image2",
     ] = Field(
         "auto",

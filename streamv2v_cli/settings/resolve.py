@@ -23,7 +23,7 @@ from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.settings.values import IMAGE_EXTENSIONS
 from streamv2v_cli.settings.yaml import parse_value, read_mapping, unquote
 
-VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".nut", ".ts", ".mts")
+VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".nut", ".ts", ".mts", ".gif", ".apng")
 """Files that --config does not read as YAML."""
 
 _NEVER_FROM_A_VIDEO = ("weights.allow_pickle", "input.references")

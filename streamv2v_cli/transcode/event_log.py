@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from streamv2v_cli.errors import SinkError, StreamV2VError, UsageError
+from streamv2v_cli.files import check_name, part_of
 from streamv2v_cli.logs import masked
 from streamv2v_cli.reports.text import resident_bytes
 from streamv2v_cli.transcode.events import (
@@ -205,8 +206,9 @@ def _open(target: str | None, besides: tuple[str | Path | Url, ...]) -> TextIO |
         return None
     if target == "-":
         return sys.stderr
+    check_name(Path(target))
     for other in besides:
-        if _is_same(target, str(other)) or _is_same(target, f"{other}.part"):
+        if _is_same(target, str(other)) or _is_same(target, str(part_of(Path(str(other))))):
             raise UsageError(f"--json {target} would overwrite '{masked(str(other))}'.", "Give another name.")
     if os.path.islink(target) and not os.path.exists(target):
         raise UsageError(

@@ -157,3 +157,11 @@ def test_a_mute_server_is_waited_for_as_long_as_asked(here: Run) -> None:
     assert "hush" not in result.err
     result = here("probe", url, "--rtsp-transport", "carrier")
     assert (result.code, "must be one of tcp" in result.err) == (2, True)
+
+
+def test_an_assumed_matrix_is_explained_by_the_lines_as_they_are_stored(here: Run, tmp_path: Path) -> None:
+    """A telephone's video, 544 wide and 960 high, is stored with 544 lines."""
+    clip = make_clip(tmp_path / "upright.mp4", size=(960, 544), rotation=(90, False, False), pts=(0, 512))
+    said = here("probe", clip).out
+    assert "544x960" in said
+    assert "BT.601 is assumed, as is usual from 719 lines down" in said

@@ -55,7 +55,7 @@ def check_output(output: str, videos: Sequence[str], *, overwrite: bool) -> Path
     """The path that is written.
 
     Raises:
-        UsageError: it is no file, one of the inputs, in no existing folder, or may not be overwritten.
+        UsageError: it is no file, one of the inputs, in a folder that cannot be had, or may not be overwritten.
     """
     from streamv2v_cli.media.address import Url
     from streamv2v_cli.media.images.patterns import Numbered
@@ -71,8 +71,6 @@ def check_output(output: str, videos: Sequence[str], *, overwrite: bool) -> Path
     read = [file for video in videos for file in MediaInput.of(video).files]
     checked = check_output_path(Target.of(path), read, overwrite=overwrite).file
     assert checked is not None
-    if not checked.parent.is_dir():
-        raise UsageError(f"The folder '{checked.parent}' does not exist.", "Create it first.")
     return checked
 
 
@@ -106,8 +104,7 @@ def write_video(
         SourceError: an input cannot be read.
         SinkError: the output cannot be written.
     """
-    from streamv2v_cli.media.open import MediaInput, open_file
-    from streamv2v_cli.media.sink.file import FileSink
+    from streamv2v_cli.media.open import MediaInput, open_file, open_sink
     from streamv2v_cli.media.sink.plan_video import plan_output
     from streamv2v_cli.media.sink.target import Target
     from streamv2v_cli.media.trim import Trim
@@ -126,7 +123,7 @@ def write_video(
             log.warning("%s", note)
         display = stack.enter_context(Progress(first.info.frame_count, enabled=progress))
         with Interruption() as interruption:
-            sink = FileSink(replace(plan, overwrite=overwrite))
+            sink = open_sink(replace(plan, overwrite=overwrite))
             statistics = run_pipeline(
                 first,
                 Juxtaposition(first, others, grid),

@@ -94,21 +94,13 @@ class ImageDecoder:
         return context
 
     def _plain(self, frame: VideoFrame, orientation: Orientation) -> VideoFrame:
-        """The picture upright; without its Exif data, at which PyAV fails."""
-        if orientation == UPRIGHT and _is_readable(frame):
+        """The picture upright."""
+        if orientation == UPRIGHT:
             return frame
         if any(component.is_alpha for component in frame.format.components):
             return VideoFrame.from_ndarray(orientation.apply(frame.to_ndarray(format="rgba")), "rgba")
         pixels = self._read_rgb(frame, frame.width, frame.height)
         return VideoFrame.from_ndarray(orientation.apply(pixels), "rgb24")
-
-
-def _is_readable(frame: VideoFrame) -> bool:
-    """Whether PyAV knows all kinds of data that come with a frame; it does not know Exif."""
-    try:
-        return frame.side_data is not None
-    except ValueError:
-        return False
 
 
 def _tagged(frame: VideoFrame) -> VideoFrame:

@@ -11,6 +11,7 @@ from glob import glob
 from pathlib import Path
 
 from streamv2v_cli.errors import SourceError, UsageError
+from streamv2v_cli.media.images.animation import animation_kind
 from streamv2v_cli.settings.values import IMAGE_EXTENSIONS
 
 __all__ = ["Images", "Numbered", "find_images", "natural_key"]
@@ -92,7 +93,7 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 
 
 def find_images(name: str, format: str | None = None) -> Images | None:
-    """The images that an input means; None if it is no image and names none.
+    """The images that an input means; None if it is no image and names none, or is an animation.
 
     A file that exists is never taken for a pattern.
 
@@ -108,7 +109,7 @@ def find_images(name: str, format: str | None = None) -> Images | None:
     if format not in (None, "image2") or "://" in name:
         return None
     if path.is_file():
-        is_image = path.suffix.lower() in IMAGE_EXTENSIONS
+        is_image = path.suffix.lower() in IMAGE_EXTENSIONS and animation_kind(path) is None
         return Images((name,), _number_at_end(path.name)) if is_image else None
     if path.exists() and not path.is_dir():
         return None

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from streamv2v_cli.media.side_data import side_data
+
 if TYPE_CHECKING:
     from streamv2v_cli.media.picture.colour import Colour
 
@@ -165,11 +167,10 @@ def tone_map_for(colour: Colour, mode: str, peak: float | None = None) -> ToneMa
 
 def peak_of(frame: Any) -> float | None:
     """The brightest light in cd/m2 by a frame's side data: MaxCLL (CTA-861.3), or that of the mastering display."""
-    data = {item.type.name: bytes(item) for item in frame.side_data}
     maximum = 0.0
-    if light := data.get("CONTENT_LIGHT_LEVEL"):
+    if light := side_data(frame, "CONTENT_LIGHT_LEVEL"):
         maximum = float(struct.unpack_from("=I", light)[0])
-    if not maximum and (mastering := data.get("MASTERING_DISPLAY_METADATA")):
+    if not maximum and (mastering := side_data(frame, "MASTERING_DISPLAY_METADATA")):
         # AVMasteringDisplayMetadata: eight ratios of chromaticity, then darkest and brightest, then two flags.
         numerator, denominator, _, has_luminance = struct.unpack_from("=4i", mastering, 72)
         maximum = numerator / denominator if has_luminance and denominator else 0.0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from streamv2v_cli.media.side_data import side_data
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,11 +70,10 @@ def orientation_of(frame: VideoFrame) -> Orientation:
     The matrix (ISO/IEC 14496-12, 16.16 fixed point) sends column p and row q of the coded picture to column
     a p + c q and row b p + d q of the shown one.
     """
-    all_side_data: Any = frame.side_data
-    side_data = next((data for data in all_side_data if data.type.name == "DISPLAYMATRIX"), None)
-    if side_data is None:
+    matrix = side_data(frame, "DISPLAYMATRIX")
+    if matrix is None:
         return UPRIGHT
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side_data))
+    a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
     if abs(b) + abs(c) > abs(a) + abs(d):
         return Orientation(True, mirrored=c < 0, flipped=b < 0)
     return Orientation(False, mirrored=a < 0, flipped=d < 0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from copy import copy
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.media.address import STDOUT, Url
+from streamv2v_cli.media.images.patterns import Numbered
 from streamv2v_cli.settings.values import WRITTEN_IMAGES
 
 __all__ = [
@@ -74,6 +76,20 @@ class Container:
         self.tick = tick
         self.pix_fmts = pix_fmts
 
+    def with_options(self, options: dict[str, str]) -> Container:
+        """The same with further options for the muxer."""
+        changed = copy(self)
+        changed.options, changed.piped_options = (
+            {**self.options, **options},
+            {**self.piped_options, **options},
+        )
+        return changed
+
+    @property
+    def is_animation(self) -> bool:
+        """It holds an image that moves."""
+        return self.name in ANIMATIONS
+
     @property
     def ends_by_sample_durations(self) -> bool:
         """The length of the video is the sum of the packets' durations."""
@@ -103,6 +119,22 @@ _Y4M_PIX_FMTS = ("yuv420p", "yuv422p", "yuv444p", "yuv411p", "gray")
 
 IMAGES = "image2"
 """Every frame is a file of its own."""
+ANIMATIONS = ("gif", "apng", "webp")
+"""Images that move."""
+
+
+def _animation(name: str, encoder: str, forever: dict[str, str], **facts: Any) -> Container:
+    return Container(
+        name,
+        encoder,
+        forever,
+        has_chapters=False,
+        has_metadata=False,
+        has_copies=False,
+        begins_at_zero=True,
+        **facts,
+    )
+
 
 FORMATS = {
     container.name: container
@@ -151,6 +183,9 @@ FORMATS = {
             has_copies=False,
         ),
         Container(IMAGES, "png", has_chapters=False, has_copies=False),
+        _animation("gif", "gif", {"loop": "0"}, tick=Fraction(1, 100), pix_fmts=("pal8",)),
+        _animation("apng", "apng", {"plays": "0"}, tick=_MILLISECOND, pix_fmts=("rgb24",)),
+        _animation("webp", "libwebp_anim", {"loop": "0"}, tick=_MILLISECOND, pix_fmts=("yuv420p", "bgra")),
     )
 }
 """FFmpeg's name of a format -> container."""
@@ -167,6 +202,8 @@ CONTAINERS = {
         "nut": (".nut",),
         "yuv4mpegpipe": (".y4m",),
         "rawvideo": (".yuv",),
+        "gif": (".gif",),
+        "apng": (".apng",),
         IMAGES: WRITTEN_IMAGES,
     }.items()
     for extension in extensions
@@ -201,6 +238,8 @@ def container_for(path: Path | Url, name: str = "auto") -> Container:
         return FORMATS[name]
     if path == STDOUT:
         return FORMATS["matroska"]
+    if path.suffix.lower() == ".webp" and Numbered.parse(path.name) is None:
+        return FORMATS["webp"]
     try:
         return CONTAINERS[path.suffix.lower()]
     except KeyError:

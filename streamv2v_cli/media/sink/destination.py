@@ -6,12 +6,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from streamv2v_cli.errors import SinkError, UsageError
-from streamv2v_cli.files import create_anew, take_name
+from streamv2v_cli.files import create_anew, make_folders, remove_folders, take_name
 from streamv2v_cli.media.ffmpeg import describe
 from streamv2v_cli.media.images.patterns import Numbered
 
@@ -85,6 +85,7 @@ class FileDestination:
     def __init__(self, path: Path, part: Path, *, overwrite: bool = False) -> None:
         self._path, self._part, self._overwrite = path, part, overwrite
         self._descriptor: int | None = None
+        self._made_folders: list[Path] = []
         # The prefix keeps a name such as `a:b.mp4` from being taken for a protocol.
         self.url = f"file:{part}"
         self.name = str(part)
@@ -103,12 +104,15 @@ class FileDestination:
         )
 
     def prepare(self) -> None:
-        """Create the file; its lock, which shows that a run is writing it, is held until the end.
+        """Create the file, and its folder where there is none.
+
+        The file's lock, which shows that a run is writing it, is held until the end.
 
         Raises:
             SinkError: another run is writing it.
             OSError: it cannot be made.
         """
+        self._made_folders = make_folders(self._part.parent)
         self._descriptor = create_anew(self._part)
 
     def await_delivery(self) -> None:  # noqa: D102
@@ -122,6 +126,7 @@ class FileDestination:
         if self._descriptor is not None:
             self._part.unlink(missing_ok=True)
         self.release()
+        remove_folders(self._made_folders)
 
     def release(self) -> None:
         """Let go of the lock."""
@@ -235,7 +240,7 @@ class ImageDestination:
         self._pattern = Numbered.parse(path.name)
         self._first = first_number
         self.name = str(path)
-        self._made_folder = False
+        self._made_folders: list[Path] = []
 
     @property
     def kept(self) -> str | None:
@@ -250,9 +255,7 @@ class ImageDestination:
         """
         folder = self._path.parent
         try:
-            if not folder.is_dir():
-                folder.mkdir()
-                self._made_folder = True
+            self._made_folders = make_folders(folder)
         except OSError as error:
             raise SinkError(f"The folder '{folder}' cannot be made: {describe(error)}.") from error
 
@@ -273,9 +276,7 @@ class ImageDestination:
 
     def discard(self) -> None:
         """No image was written: leave no empty folder behind."""
-        if self._made_folder:
-            with suppress(OSError):
-                self._path.parent.rmdir()
+        remove_folders(self._made_folders)
 
 
 def numbered_name(path: Path) -> str:

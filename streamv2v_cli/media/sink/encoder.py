@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["EncoderPlan", "Picture", "configure", "rehearse"]
 
+_UNSAID = ("x265-params", "a53cc")
+"""Options that change no picture."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -65,7 +68,7 @@ class EncoderPlan:
     keyint: int | None = None
 
     def __str__(self) -> str:
-        options = "".join(f" {key}={value}" for key, value in self.options.items() if key != "x265-params")
+        options = "".join(f" {key}={value}" for key, value in self.options.items() if key not in _UNSAID)
         rate = f" {self.bit_rate} bit/s" if self.bit_rate else ""
         size = f"{self.picture.width}x{self.picture.height}"
         return f"{self.codec}{options}{rate}, {self.pix_fmt} {size}, {self.colour}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -18,18 +19,21 @@ if TYPE_CHECKING:
 
 __all__ = ["encoder_options"]
 
+log = logging.getLogger(__name__)
+
 _X26X_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
-_QUIET_X265 = {"x265-params": "log-level=error"}
 _HOUSE_OPTIONS = {
-    "libx265": _QUIET_X265,
+    "libx265": {"x265-params": "log-level=error", "a53cc": "1"},
     "libvpx-vp9": {"row-mt": "1", "cpu-used": "4"},
     "libvpx": {"cpu-used": "4"},
+    "libwebp_anim": {"quality": "80"},
+    "apng": {"pred": "mixed"},
     "mpeg4": {"flags": "+qscale", "global_quality": "354"},
 }
-"""Options of our own choice: no chatter on stderr, a sensible speed, a quality where there is no crf."""
+"""Options of our own choice: no chatter on stderr, closed captions, a sensible speed, a quality without a crf."""
 
 
 _QUALITY: dict[str, tuple[str, dict[str, str]]] = {
@@ -38,6 +42,8 @@ _QUALITY: dict[str, tuple[str, dict[str, str]]] = {
 }
 """Encoders that have a quality on the scale of crf under another name, with what switches it on."""
 
+_OTHER_PRESETS = ("libwebp", "libwebp_anim")
+"""Encoders whose presets name a kind of picture."""
 _COUNT_TICKS = ("mpeg4", "msmpeg4", "msmpeg4v2", "wmv1", "wmv2", "h263", "h263p", "flv", "mjpeg")
 """Encoders whose rate control takes a tick for a frame."""
 
@@ -116,6 +122,10 @@ def _takes(codec: Codec, key: str, value: str, explicit: bool) -> bool:
     """Whether the encoder takes option `key` with this value; if the user asked for it, it must."""
     context = CodecContext.create(codec, "w")
     option = next((option for option in context.supported_options.private if option.name == key), None)
+    if key == "preset" and (option is None or (codec.name in _OTHER_PRESETS and value in _X26X_PRESETS)):
+        if explicit:  # no error: whoever writes several formats gives all the same options
+            log.warning("The encoder %s has no presets of speed: --preset has no effect.", codec.name)
+        return False
     if option is None:
         reason = f"has no {key}"
         remedy = f"Leave out --{key}, or say --{key} none."

@@ -6,6 +6,7 @@ import errno
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from streamv2v_cli.errors import SinkError
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.ffmpeg import describe, describe_connection, hide_password, time_of
 from streamv2v_cli.media.picture.colour import RgbWriter
+from streamv2v_cli.media.sink.captions import CaptionWriter, captions_lost, takes_captions
 from streamv2v_cli.media.sink.encoder import configure
 from streamv2v_cli.media.sink.offset import OutputClock
 from streamv2v_cli.media.sink.tracks import damage_text, open_track
@@ -57,7 +59,10 @@ class FileSink:
         self._verifier = Verifier(plan) if verify else None
         self._closed = self._told = False
         self._picture = plan.encoder.picture
-        self._to_yuv = RgbWriter(plan.encoder.pix_fmt, plan.encoder.colour)
+        self._to_yuv: Callable[[np.ndarray], Any] = RgbWriter(plan.encoder.pix_fmt, plan.encoder.colour)
+        takes = takes_captions(plan.encoder.codec)
+        self._captions = CaptionWriter(plan.encoder) if takes else None
+        self._captions_lost = captions_lost(plan.encoder.codec) in plan.notes
         self._held: dict[Any, deque[Packet[Any]]] = {}
         self._next_look = 0.0
         self._last_packet: Packet[Any] | None = None
@@ -121,7 +126,9 @@ class FileSink:
             SinkError: it cannot be written, for example because the disk is full.
         """
         self._look_for_output()
-        picture = self._to_yuv(self._padded(frame.pixels))
+        picture: Any = self._to_yuv(self._padded(frame.pixels))
+        if frame.captions:
+            picture = self._with_captions(picture, frame.captions)
         picture.pts, picture.duration = self._ticks(frame)
         picture.time_base = self._picture.time_base
         self._tell_of_rounding(picture.duration)
@@ -133,6 +140,14 @@ class FileSink:
         self._encode(picture)
         self.frames_written += 1
         self._release(self._end * self._picture.time_base)
+
+    def _with_captions(self, picture: Any, captions: bytes) -> Any:
+        if self._captions is not None:
+            return self._captions.attached(picture, captions)
+        if not self._captions_lost:
+            self._captions_lost = True
+            log.warning("%s", captions_lost(self._plan.encoder.codec))
+        return picture
 
     def _look_for_output(self) -> None:
         """Notice now and then that the file was removed: the system would let us write to it for hours."""

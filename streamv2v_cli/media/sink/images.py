@@ -13,7 +13,7 @@ import numpy as np
 from av.codec.context import CodecContext
 
 from streamv2v_cli.errors import SinkError
-from streamv2v_cli.files import create_anew, take_name
+from streamv2v_cli.files import create_anew, part_of, take_name
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.ffmpeg import describe
 from streamv2v_cli.media.images.decoder import ImageDecoder
@@ -142,7 +142,7 @@ class ImageSink:
             self._save(path, bytes(packet), pixels)
 
     def _save(self, path: Path, data: bytes, pixels: np.ndarray) -> None:
-        part = path.with_name(path.name + ".part")
+        part = part_of(path)
         try:
             _write(part, with_comment(data, self._comment) if self._comment else data)
             if self._check is not None:

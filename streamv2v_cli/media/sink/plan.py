@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from streamv2v_cli.files import part_of
 from streamv2v_cli.media.provenance import comment_tags
 from streamv2v_cli.media.sink.containers import Container
 from streamv2v_cli.media.sink.destination import (
@@ -90,7 +91,7 @@ class OutputPlan:
     @property
     def part(self) -> Path:
         """The temporary name of a file while it is written."""
-        return self._file.with_name(self._file.name + ".part")
+        return part_of(self._file)
 
     @property
     def _file(self) -> Path:

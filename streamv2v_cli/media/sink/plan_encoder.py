@@ -18,7 +18,7 @@ from av.codec.codec import Codec, UnknownCodecError, codecs_available, find_best
 from av.video.format import VideoFormat
 
 from streamv2v_cli.errors import SinkError, UsageError
-from streamv2v_cli.media.picture.colour import BT470BG, FULL, is_grey
+from streamv2v_cli.media.picture.colour import BT470BG, FULL, LIMITED, is_grey
 from streamv2v_cli.media.sink.containers import IMAGES, Container, NullFile
 from streamv2v_cli.media.sink.encoder import EncoderPlan, Picture, rehearse
 from streamv2v_cli.media.sink.encoder_options import encoder_options
@@ -48,6 +48,12 @@ _WITH_RANGE = ("h264", "hevc", "av1", "vp9")
 _WITH_MATRIX = ("mpeg2video", "prores")
 _TAGGED = ("matroska", "webm", "mp4", IMAGES)
 """Containers that tell both; images have a colour of their own kind."""
+_USUALLY = {
+    **dict.fromkeys(("h.264", "x264", "avc", "avc1"), "libx264"),
+    **dict.fromkeys(("h265", "h.265", "x265", "hvc1"), "libx265"),
+    **dict.fromkeys(("svtav1", "svt-av1"), "libsvtav1"),
+}
+"""Names of codecs and programs that FFmpeg does not know -> the encoder that is meant."""
 _SECONDS_TO_JOIN = 2
 """From one keyframe to the next: nobody who joins waits longer for the first picture."""
 
@@ -76,7 +82,9 @@ def plan_encoder(
     if output.codec == "auto":
         return _first_that_opens(output, container, picture, explicit, live)
     codec = _codec(output.codec, container, "output.codec" in explicit)
-    pix_fmt = _pixel_format(codec, output.pix_fmt, "output.pix_fmt" in explicit)
+    asked = "output.pix_fmt" in explicit
+    wanted = output.pix_fmt if asked or not container.is_animation else container.pix_fmts[0]
+    pix_fmt = _pixel_format(codec, wanted, asked)
     if container.pix_fmts and pix_fmt not in container.pix_fmts:
         raise UsageError(
             f"The container {container.name} does not take the pixel format {pix_fmt!r}.",
@@ -105,11 +113,13 @@ def plan_encoder(
 
 def _encoded_colour(codec: Codec, container: Container, pix_fmt: str, picture: Picture) -> Colour:
     """The colour of the source, as far as the output can say that it is that."""
-    if VideoFormat(pix_fmt).is_rgb:
+    if VideoFormat(pix_fmt).is_rgb or VideoFormat(pix_fmt).has_palette:
         return picture.colour.for_rgb()
     colour, name = picture.colour.for_yuv(picture.height), codec.canonical_name
     if name == "mjpeg":
         return replace(colour, matrix=BT470BG, range=FULL)  # JFIF knows no other
+    if name == "webp":
+        return replace(colour, matrix=BT470BG, range=LIMITED)
     if is_grey(pix_fmt):
         return replace(colour, range=FULL)
     return colour.without_tags(
@@ -181,7 +191,8 @@ def _fits(codec: Codec, container: Container) -> bool:
 
 def _unknown_codec(name: str) -> UsageError:
     encoders = [other for other in codecs_available if _is_video_encoder(other)]
-    near = get_close_matches(name, encoders, n=1)
+    usual = _USUALLY.get(name.lower())
+    near = [usual] if usual else get_close_matches(name.lower(), encoders, n=1)
     remedy = f"Did you mean {near[0]!r}?" if near else "Try libx264, libx265, libsvtav1, libvpx-vp9 or ffv1."
     return UsageError(f"There is no video encoder {name!r} in this FFmpeg.", remedy)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import UsageError
+from streamv2v_cli.files import check_folder, check_name
 from streamv2v_cli.media.images.patterns import Numbered
 from streamv2v_cli.media.picture.colour import BT470BG, FULL, LIMITED, Colour
 from streamv2v_cli.media.sink.containers import FORMATS, IMAGES
@@ -70,17 +71,14 @@ def check_image_path(path: Path | None, read: Iterable[str | int], *, overwrite:
         raise UsageError("Images cannot go to the standard output.", "Give file names: -o out/%05d.png")
     if path.suffix.lower() not in _KINDS:
         raise UsageError(f"'{path}' is no image that can be written.", f"Use one of {', '.join(_KINDS)}.")
+    check_name(path)
     if Numbered.parse(str(path.parent)):
         raise UsageError(f"'{path}' has the number in the name of a folder.", "Put it into the file's.")
     target = Path(os.path.realpath(path.parent)) / path.name
     folder, pattern = target.parent, Numbered.parse(path.name)
     if target.is_dir():
         raise UsageError(f"The output '{path}' is a folder.", f"Give names: -o '{target.name}/%05d.png'")
-    above = folder if folder.is_dir() else folder.parent
-    if not above.is_dir():
-        raise UsageError(f"The folder '{above}' does not exist.", "Create it first.")
-    if not os.access(above, os.W_OK):
-        raise UsageError(f"The folder '{above}' cannot be written to.", "Give other names with -o.")
+    check_folder(folder)
     if any(_is_output(file, target, pattern) for file in read):
         raise UsageError(f"The output '{path}' is the input.", "Give another folder or name with -o.")
     existing = _existing(target, pattern)
@@ -191,6 +189,8 @@ def _notes(source: MediaSource, path: Path, pattern: Numbered | None, output: Ou
     lost = [word for kind, word in kinds.items() if any(stream.kind == kind for stream in info.streams)]
     if output.audio == "none" and "sound" in lost:
         lost.remove("sound")
+    if info.has_captions:
+        lost.append("closed captions")
     if info.chapters:
         lost.append("chapters")
     if lost:

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 from av.codec.codec import Codec
 
 from streamv2v_cli.errors import UsageError
+from streamv2v_cli.files import check_folder, check_name, cut_name, part_of
 from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import is_cover
+from streamv2v_cli.media.images.animation import animation_kind
 from streamv2v_cli.media.info import TIMECODE
+from streamv2v_cli.media.sink.captions import captions_lost, takes_captions
 from streamv2v_cli.media.sink.containers import (
     CONTAINERS,
     IMAGES,
@@ -25,6 +28,7 @@ from streamv2v_cli.media.sink.containers import (
 from streamv2v_cli.media.sink.encoder import EncoderPlan, Picture
 from streamv2v_cli.media.sink.metadata import OF_THE_OLD_STREAM, output_metadata, trimmed_chapters
 from streamv2v_cli.media.sink.plan import OutputPlan
+from streamv2v_cli.media.sink.plan_animation import check_animation, is_still
 from streamv2v_cli.media.sink.plan_encoder import plan_encoder
 from streamv2v_cli.media.sink.plan_images import check_image_path, plan_images
 from streamv2v_cli.media.sink.target import Target
@@ -59,7 +63,10 @@ def default_output_path(source: Address, prompt: str) -> Path:
             break
         slug = f"{slug}-{word}" if slug else word
     suffix = named.suffix if named.suffix.lower() in CONTAINERS else ".mp4"
-    return Path(f"{named.stem}_{slug or 'streamv2v'}{suffix}")
+    if source.is_file and animation_kind(source.name) == "apng":
+        suffix = ".apng"
+    ending = f"_{slug or 'streamv2v'}{suffix}"
+    return Path(cut_name(named.stem, len(ending.encode())) + ending)
 
 
 def _named(source: Address) -> Path:
@@ -86,8 +93,8 @@ def check_output_path(target: Target, read: Iterable[str | int], *, overwrite: b
         overwrite: what exists may be replaced.
 
     Raises:
-        UsageError: it is the input, a folder, in no existing folder, a link that leads nowhere, or exists and may
-            not be overwritten.
+        UsageError: it is the input, a folder, in a folder that cannot be had, a link that leads nowhere, or exists
+            and may not be overwritten.
     """
     if target.container.name == IMAGES:
         return replace(target, path=check_image_path(target.file, read, overwrite=overwrite))
@@ -97,6 +104,7 @@ def check_output_path(target: Target, read: Iterable[str | int], *, overwrite: b
 
 
 def _checked(path: Path, read: Iterable[str | int], *, overwrite: bool) -> Path:
+    check_name(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UsageError(
             f"The output '{path}' is a device or a pipe, which no file replaces.",
@@ -108,15 +116,12 @@ def _checked(path: Path, read: Iterable[str | int], *, overwrite: bool) -> Path:
             f"The output '{path}' is a link to '{target}', which does not exist.",
             "Remove the link, or give the name that it leads to.",
         )
-    for candidate in (target, target.with_name(target.name + ".part")):
+    for candidate in (target, part_of(target)):
         if candidate.exists() and any(_is_same(candidate, file) for file in read):
             raise UsageError(f"The output '{path}' is the input.", "Give another name with -o.")
     if target.is_dir():
         raise UsageError(f"The output '{path}' is a folder.", "Give a file name with -o.")
-    if not target.parent.is_dir():
-        raise UsageError(f"The folder '{target.parent}' does not exist.", "Create it first.")
-    if not os.access(target.parent, os.W_OK):
-        raise UsageError(f"The folder '{target.parent}' cannot be written to.", "Give another name with -o.")
+    check_folder(target.parent)
     if target.exists() and not overwrite:
         raise UsageError(
             f"The output '{path}' exists.", "Overwrite it with -y, or give another name with -o."
@@ -161,8 +166,11 @@ def plan_output(
     """
     info, container = info or source.info, target.container
     full_size = pair_size(size) if output.side_by_side else size
-    if container.name == IMAGES:
-        return plan_images(source, target, full_size, output, explicit=explicit, trim=trim or Trim())
+    trim = trim or Trim()
+    if container.name == IMAGES or is_still(container, output, info, trim):
+        return plan_images(source, target, full_size, output, explicit=explicit, trim=trim)
+    if container.is_animation:
+        check_animation(target, output, info)
     rate = info.rate or USUAL_RATE
     picture = Picture(
         *full_size,
@@ -172,7 +180,6 @@ def plan_output(
         colour=info.colour,
     )
     encoder = plan_encoder(output, container, picture, explicit, live=target.url is not None)
-    trim = trim or Trim()
     tracks, track_notes = _plan_tracks(source, container, output, target.file is not None, trim)
     notes = [*encoder.notes, *track_notes]
     if source.rate_assumed and info.frame_count != 1:
@@ -180,6 +187,8 @@ def plan_output(
             f"Images have no frame rate: {info.rate} a second are assumed; --input-rate says another."
         )
     notes += filter(None, [_shape_lost(encoder, container, size)])
+    if info.has_captions and output.subtitles == "copy" and not takes_captions(encoder.codec):
+        notes.append(captions_lost(encoder.codec))
     if info.chapters and not container.has_chapters:
         notes.append(f"The container {container.name} has no chapters; those of the input are left out.")
     if container.begins_at_zero and abs(info.start) * rate >= Fraction(1, 2):  # of a frame

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import av
 from av.packet import Packet
+from av.stream import Stream
 
 from streamv2v_cli.media.ffmpeg import is_cover
 from streamv2v_cli.media.sink.audio import (
@@ -142,7 +143,9 @@ def plan_track(
         return TrackPlan(stream) if container.name == "matroska" else None
     if stream.codec_context is None:
         return None
-    candidates = [TrackPlan(stream)] if _may_be_copied(container, stream, start, trimmed) else []
+    # What FFmpeg has no name for, such as some WebVTT, is no stream of PyAV's, and cannot be copied.
+    copied = isinstance(stream, Stream) and _may_be_copied(container, stream, start, trimmed)
+    candidates = [TrackPlan(stream)] if copied else []
     codec = _encoder_for(container, stream)
     if codec is not None:
         candidates.append(TrackPlan(stream, codec, start if container.begins_at_zero else None))

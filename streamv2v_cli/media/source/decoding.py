@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import av
 from av.codec.codec import Codec, UnknownCodecError
-from av.codec.context import CodecContext
+from av.codec.context import CodecContext, Flags
 from av.codec.hwaccel import HWAccel, hwdevices_available
 
 from streamv2v_cli.errors import DeviceError, SourceError
@@ -191,6 +191,8 @@ def picture_decoder(video: Any) -> Any:
     tags = {key.lower(): value for key, value in video.metadata.items()}
     name = _WITH_ALPHA.get(context.codec.canonical_name)
     limit = {"max_pixels": str(MOST_PIXELS)}
+    # Otherwise only whole blocks are cut off on the left of what the codec crops.
+    context.flags |= int(Flags.unaligned)
     if name is None or tags.get("alpha_mode") != "1":
         context.options = {**context.options, **limit}
         return context

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from av.filter import Graph
 from av.video.reformatter import VideoReformatter
+
+from streamv2v_cli.media.source.filtering import TICK, entry_for
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -17,7 +18,6 @@ __all__ = ["Deinterlacer"]
 
 log = logging.getLogger(__name__)
 
-_TICK = Fraction(1, 1000)
 _PLANAR = {
     "nv12": "yuv420p",
     "nv16": "yuv422p",
@@ -83,7 +83,7 @@ class Deinterlacer:
             self._layout = layout
         self._times.append((frame.pts, frame.duration, frame.time_base))
         # The filter only halves what it is told of time, so it gets a count, and frames get their own time back.
-        frame.pts, frame.time_base = self._count, _TICK
+        frame.pts, frame.time_base = self._count, TICK
         self._count += 1
         self._entry.push(frame)
         return finished + self._pulled()
@@ -110,15 +110,7 @@ class Deinterlacer:
             log.warning("The input becomes interlaced on the way: from there on it is deinterlaced.")
         self.active = True
         self._graph = Graph()
-        self._entry: Any = self._graph.add(
-            "buffer",
-            video_size=f"{frame.width}x{frame.height}",
-            pix_fmt=frame.format.name,
-            time_base=str(_TICK),
-            pixel_aspect="1/1",
-            colorspace=str(int(frame.colorspace)),
-            range=str(int(frame.color_range)),
-        )
+        self._entry = entry_for(self._graph, frame)
         which = "all" if self._mode == "on" else "interlaced"
         bwdif = self._graph.add("bwdif", mode="send_frame", parity="auto", deint=which)
         self._exit: Any = self._graph.add("buffersink")
@@ -133,5 +125,5 @@ class Deinterlacer:
                 return finished
             frame.pts, frame.duration, time_base = self._times.popleft()
             # Frames that a decoder gives at its end know no time base.
-            frame.time_base = time_base or _TICK
+            frame.time_base = time_base or TICK
             finished.append(frame)

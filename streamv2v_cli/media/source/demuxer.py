@@ -18,11 +18,15 @@ from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import describe, describe_connection, end_of, is_cover, time_of
 from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import SourceInfo, Timed
+from streamv2v_cli.media.source.cropping import Cropper, cropping_of
 from streamv2v_cli.media.source.decoding import Acceleration, picture_decoder
 from streamv2v_cli.media.source.deinterlace import Deinterlacer
 from streamv2v_cli.media.source.describe import describe_source
+from streamv2v_cli.media.source.encryption import check_file, check_packet
 from streamv2v_cli.media.source.inputs import FROM_A_PIPE, InputOptions, open_input, stdin_reader
 from streamv2v_cli.media.source.timestamps import Continuity, TimestampRepair
+from streamv2v_cli.media.source.web import parts_remedy
+from streamv2v_cli.media.source.webvtt import WebVtt, with_webvtt
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
 
@@ -93,11 +97,14 @@ class Demuxer:
             if self.acceleration.take(device, picture_decoder(self.video)) or not self.address.is_file:
                 break
             self.container.close()
+        self.streams = with_webvtt(self.container, self.address)
         self.streams_to_copy = tuple(
             s
-            for s in self.container.streams
+            for s in self.streams
             if is_cover(s) or (s.type in self._copied and (s.codec_context or s.type == "attachment"))
         )
+        cropping = cropping_of(self.address, self.container.format.name, self.video)
+        self._cropper = Cropper(cropping)
         for stream in self.container.streams:
             if stream is not self.video and stream not in self.streams_to_copy:
                 stream.discard = Discard.all
@@ -109,6 +116,7 @@ class Demuxer:
             self._name,
             self.container,
             self.video,
+            self.streams,
             first,
             trim,
             settings,
@@ -124,6 +132,10 @@ class Demuxer:
         if device := self.acceleration.in_use:
             return f"It was to be decoded on {device}: --hwaccel none decodes in software."
         return FROM_A_PIPE if self.address.kind == "stdin" else "Is the file complete?"
+
+    def remedy_of_loss(self) -> str:
+        """See `Reader`."""
+        return parts_remedy(self.address, self.container.format.name, self._options.reading.timeout)
 
     @property
     def rest(self) -> Iterator[Packet[Any]]:
@@ -146,12 +158,14 @@ class Demuxer:
         container = self.container
         moving = [stream for stream in container.streams.video if not is_cover(stream)]
         if not moving:
+            check_file(self.address)
             raise SourceError(
                 f"The input '{self._name}' has no video stream.", "Give a file with moving pictures."
             )
         best = container.streams.best("video")
         video = best if best in moving else moving[0]
         if video.codec_context is None:
+            check_file(self.address)
             raise SourceError(f"The video in '{self._name}' has a codec that this FFmpeg cannot decode.")
         return video
 
@@ -159,7 +173,7 @@ class Demuxer:
         self.packets = self._demux()
         self._decoder = picture_decoder(self.video)
         self._deinterlacer.restart()
-        decoded = self._decode()
+        decoded = self._cropper(self._decode())
         clock = self.video.time_base, self.ticks_a_frame() * self.video.time_base, time_of
         continuity = Continuity(*clock, live=self._live)
         if self._live:
@@ -251,13 +265,15 @@ class Demuxer:
 
     def _demux(self) -> Iterator[Packet[Any]]:
         """All packets of the streams that are used, reading on after errors for as long as that helps."""
-        streams = [self.video, *(stream for stream in self.streams_to_copy if stream.type != "attachment")]
+        copied = (stream for stream in self.streams_to_copy if stream.type != "attachment")
+        streams = [self.video, *(s.stream if isinstance(s, WebVtt) else s for s in copied)]
         errors = 0
         while errors <= _MAX_READ_ERRORS:
             try:
                 for packet in self._received(self.container.demux(*streams)):
                     if packet.size == 0 and packet.dts is None:
                         continue  # PyAV's request to flush the decoder, which _decode does itself
+                    check_packet(packet, self._name)
                     errors = 0
                     self._end_seen = max(self._end_seen, end_of(packet))
                     yield packet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +12,7 @@ from av.video.frame import VideoFrame
 from streamv2v_cli.media.info import TIMECODE, SourceInfo, StreamInfo
 from streamv2v_cli.media.picture.orientation import orientation_of
 from streamv2v_cli.media.picture.preparation import prepare
+from streamv2v_cli.media.side_data import side_data
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
 
@@ -21,6 +23,7 @@ def describe_source(
     name: str,
     container: Any,
     video: Any,
+    streams: Sequence[Any],
     first: VideoFrame,
     trim: Trim,
     settings: Input,
@@ -33,6 +36,7 @@ def describe_source(
         name: what the user called it.
         container: opened.
         video: its stream that is used.
+        streams: all of them.
         first: the first frame, which alone knows how the picture is turned.
         trim: the part that is wanted.
         settings: of the input.
@@ -58,7 +62,7 @@ def describe_source(
         rate=rate,
         frame_count=_frame_count(video.frames, duration, rate, trim),
         duration=duration,
-        streams=tuple(_stream_info(stream) for stream in container.streams if stream is not video),
+        streams=tuple(_stream_info(stream) for stream in streams if stream is not video),
         chapters=tuple(container.chapters()),
         metadata=dict(container.metadata),
         video_metadata=dict(video.metadata),
@@ -66,6 +70,7 @@ def describe_source(
         tone=picture.tone,
         is_transparent=picture.is_transparent,
         is_deinterlaced=is_deinterlaced,
+        has_captions=side_data(first, "A53_CC") is not None,
         notes=picture.notes,
         remarks=picture.remarks,
     )

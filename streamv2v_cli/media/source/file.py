@@ -18,6 +18,8 @@ from streamv2v_cli.media.ffmpeg import end_of, is_cover, rescale_packet, shift_p
 from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import SourceInfo, Timed
 from streamv2v_cli.media.picture.prepare import PictureReader
+from streamv2v_cli.media.source.captions import CaptionReader
+from streamv2v_cli.media.source.encryption import check_file
 from streamv2v_cli.media.source.inputs import interruptibly
 from streamv2v_cli.media.source.reader import Reader
 from streamv2v_cli.media.source.resample import ConstantRate
@@ -60,6 +62,7 @@ class FileSource:
         trim: the part of it that is wanted.
         rate: resample to so many frames a second; None keeps each frame at its own time.
         constant: resample to a constant rate also without `rate`, then to the input's own one.
+        captions: the frames bring their closed captions with them.
 
     Raises:
         SourceError: it cannot be opened, has no video stream, or not one frame can be decoded.
@@ -77,9 +80,11 @@ class FileSource:
         trim: Trim,
         rate: Fraction | None = None,
         constant: bool = False,
+        captions: bool = True,
     ) -> None:
         self._demuxer, self._settings, self._trim = reader, settings, trim
         self._rate, self._constant = rate, constant
+        self._with_captions = captions
         self.seconds_missing = 0.0
         self._ahead: deque[Timed | Packet[Any]] = deque()
         self._resampler: ConstantRate | None = None
@@ -111,7 +116,10 @@ class FileSource:
         first = self._ahead[-1] if self._ahead else None
         if not isinstance(first, Timed):
             if demuxer.lost:
-                raise SourceError(f"The connection to '{self._name}' was lost: {demuxer.lost}.")
+                raise SourceError(
+                    f"The connection to '{self._name}' was lost: {demuxer.lost}.", demuxer.remedy_of_loss()
+                )
+            check_file(demuxer.address)
             raise SourceError(
                 f"Not one frame of the video in '{self._name}' can be decoded.", demuxer.remedy()
             )
@@ -198,7 +206,8 @@ class FileSource:
             info.size, info.orientation, self._settings, tone=info.tone, is_transparent=info.is_transparent
         )
         picture = pixels = None
-        timed = self._trimmed()
+        captions = CaptionReader(info.codec if self._with_captions else "")
+        timed = captions.watched(self._trimmed())
         for item in self._resampler(timed) if self._resampler else timed:
             if isinstance(item, Packet):
                 yield item
@@ -207,7 +216,7 @@ class FileSource:
                 picture = item.picture
                 pixels = pixels_of(picture)
             assert pixels is not None
-            yield Frame(pixels, item.pts, info.time_base, item.duration)
+            yield Frame(pixels, item.pts, info.time_base, item.duration, captions.take())
             count += 1
             if count == self._trim.frames:
                 yield from self._sound_up_to((item.pts + item.duration) * info.time_base + self._offset)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import SourceInfo, Timed
 from streamv2v_cli.media.picture.orientation import UPRIGHT
 from streamv2v_cli.media.picture.preparation import prepare
+from streamv2v_cli.media.source.reader import Clock, WithoutStreams
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Input
 from streamv2v_cli.settings.values import USUAL_RATE
@@ -32,15 +32,7 @@ log = logging.getLogger(__name__)
 _HALF_MILLISECOND = Fraction(1, 2000)
 
 
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    """What stands for the video stream."""
-
-    time_base: Fraction
-    index: int = 0
-
-
-class ImageReader:
+class ImageReader(WithoutStreams):
     """Images as a video of a constant rate; one is read at a time.
 
     An image that cannot be decoded is left out, and its time stays empty.
@@ -59,10 +51,6 @@ class ImageReader:
     """
 
     seekable = True
-    repaired_timestamps = 0
-    lost = ""
-    streams_to_copy: tuple[Any, ...] = ()
-    rest: tuple[Packet[Any], ...] = ()
 
     def __init__(
         self, address: Address, images: Images, rate: Fraction | None, *, stops: bool = False
@@ -72,9 +60,8 @@ class ImageReader:
         self._paths = images.paths
         self.rate = rate or USUAL_RATE
         self.rate_assumed = rate is None
-        self.video: Any = _Clock(1 / self.rate)
+        self.video: Any = Clock(1 / self.rate)
         self._stops = stops
-        self.stopped = False
         self.damaged_packets = 0
         self._name = address.name
         self._decode = ImageDecoder()
@@ -85,32 +72,10 @@ class ImageReader:
         """Begin with the first image."""
         self.items = self._read(0)
 
-    def extra_videos(self) -> int:
-        """None."""
-        return 0
-
     def seek(self, time: Fraction, earliest: Fraction) -> list[Timed | Packet[Any]]:
         """Go on from the image that is shown at `time`, in seconds, and read that."""
         self.items = self._read(int(time * self.rate))
         return self.read_picture()
-
-    def read_picture(self) -> list[Timed | Packet[Any]]:
-        """The next image, if there is one."""
-        return [item for item in [next(self.items, None)] if item is not None]
-
-    def end_and_promise(self) -> None:
-        """Nothing is promised: images that are not there were never listed."""
-
-    def stop(self) -> None:
-        """Read no further image."""
-        self.stopped = True
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-    def remedy(self) -> str:
-        """What may help where not one image can be decoded."""
-        return "Is the file complete?"
 
     def describe(self, first: VideoFrame, trim: Trim, settings: Input) -> SourceInfo:
         """Describe the images by the first that was read."""

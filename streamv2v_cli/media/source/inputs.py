@@ -24,7 +24,9 @@ from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import describe, describe_connection, hide_password
 from streamv2v_cli.media.protocols import refused_reference, restrictions
 from streamv2v_cli.media.source.decoding import accelerated
+from streamv2v_cli.media.source.encryption import check_file
 from streamv2v_cli.media.source.stdin import StdinReader
+from streamv2v_cli.media.source.web import page_remedy
 from streamv2v_cli.settings.schema import Input
 
 __all__ = ["FROM_A_PIPE", "InputOptions", "interruptibly", "open_input", "stdin_reader"]
@@ -176,6 +178,7 @@ def open_input(
         )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         _check_reference(address, references)
+        check_file(address)
         remedy, reason = "", describe(error)
         unclear = not isinstance(error, av.error.InvalidDataError | MemoryError)
         if unclear and address.is_file and os.access(address.name, os.R_OK):
@@ -184,9 +187,12 @@ def open_input(
         if waits:
             seconds = time.monotonic() - started
             reason = describe_connection(hide_password(error), address, options.reading.timeout, seconds)
+            remedy = page_remedy(address, options.reading.timeout)
         if reader is not None:
             remedy = FROM_A_PIPE
         raise SourceError(f"The input '{address.name}' cannot be opened: {reason}.", remedy) from error
+    if container.format.name == "asf":
+        check_file(address)  # FFmpeg decodes it nevertheless
     if container.format.name in _TEXT_ART and options.format is None:
         kind = container.format.name
         container.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.settings.schema import Input
 
-__all__ = ["Reader"]
+__all__ = ["Clock", "Reader", "WithoutStreams"]
 
 
 class Reader(Protocol):
@@ -72,6 +73,9 @@ class Reader(Protocol):
     def remedy(self) -> str:
         """What may help where not one picture can be decoded."""
 
+    def remedy_of_loss(self) -> str:
+        """What may help where the connection broke off before the first picture; empty if nothing is known."""
+
     def extra_videos(self) -> int:
         """How many video streams there are beside the one that is used."""
 
@@ -89,3 +93,48 @@ class Reader(Protocol):
 
     def close(self) -> None:
         """Close the input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What stands for the video stream."""
+
+    time_base: Fraction
+    index: int = 0
+
+
+class WithoutStreams:
+    """What is alike in readers of pictures alone, which wait for whoever reads them."""
+
+    items: Iterator[Timed | Packet[Any]]
+    repaired_timestamps = 0
+    lost = ""
+    streams_to_copy: tuple[Any, ...] = ()
+    rest: tuple[Packet[Any], ...] = ()
+    stopped = False
+
+    def extra_videos(self) -> int:
+        """None."""
+        return 0
+
+    def read_picture(self) -> list[Timed | Packet[Any]]:
+        """The next picture, if there is one."""
+        return [item for item in [next(self.items, None)] if item is not None]
+
+    def end_and_promise(self) -> None:
+        """Nothing is promised."""
+
+    def stop(self) -> None:
+        """Read no further picture."""
+        self.stopped = True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def remedy(self) -> str:
+        """What may help where not one picture can be decoded."""
+        return "Is the file complete?"
+
+    def remedy_of_loss(self) -> str:
+        """There is no connection."""
+        return ""

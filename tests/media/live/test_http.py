@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from helpers.clips import look, make_clip
 
@@ -27,6 +28,7 @@ class Files:
         ranges: it lets one ask for a part.
         silent_after: bytes after which it says no more; None for never.
         requests: the ranges that were asked for.
+        kind: what the content is called.
     """
 
     def __init__(self) -> None:
@@ -35,6 +37,7 @@ class Files:
         self.silent_after: int | None = None
         self.requests: list[str | None] = []
         self.released = threading.Event()
+        self.kind = "video/mp4"
         self.port = 0
 
     @property
@@ -54,6 +57,7 @@ class Files:
             request.send_header("Accept-Ranges", "bytes")
             request.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
         request.send_header("Content-Length", str(len(data) - begin))
+        request.send_header("Content-Type", self.kind)
         request.end_headers()
         request.wfile.write(data[begin : self.silent_after])
         if self.silent_after is not None:
@@ -184,3 +188,44 @@ def test_an_unknown_host_and_a_refused_connection(start: Start) -> None:
             f"error: The input '{scheme}://joe:***@127.0.0.1:{port}/x' cannot be opened: "
             "the connection was refused.\n",
         )
+
+
+def noisy(index: int) -> np.ndarray:
+    return np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
+
+
+def test_an_index_at_the_end_needs_a_server_that_goes_back(
+    files: Files, start: Start, tmp_path: Path
+) -> None:
+    """The file is larger than what FFmpeg keeps of what it has read."""
+    large = {"picture": noisy, "options": {"preset": "ultrafast", "qp": "0"}, "pts": range(0, 512 * 200, 512)}
+    files.content, files.ranges = [make_clip(tmp_path / "clip.mp4", **large).read_bytes()], False
+    code, _, err = start(files.url, "-o", "out.mp4").end()
+    assert code == 1
+    assert "this one has its index at the end" in err
+    assert "+faststart" in err
+    files.ranges = True
+    assert start(files.url, "-o", "out.mp4").end()[0] == 0
+    options = {"container_options": {"movflags": "faststart"}, **large}
+    files.content, files.ranges = [make_clip(tmp_path / "fast.mp4", **options).read_bytes()], False
+    assert start(files.url, "-o", "fast-out.mp4").end()[0] == 0
+
+
+def test_a_web_page_is_no_video(files: Files, start: Start) -> None:
+    files.content, files.kind = (
+        [b"<!DOCTYPE html><html><body>A film</body></html>"],
+        "text/html; charset=utf-8",
+    )
+    code, _, err = start(files.url, "-o", "out.mp4").end()
+    assert (code, "yt-dlp" in err) == (1, True), err
+    files.content, files.kind = [b"no video and no page either"], "application/octet-stream"
+    code, _, err = start(files.url, "-o", "out.mp4").end()
+    assert (code, "yt-dlp" in err) == (1, False), err
+
+
+@pytest.mark.parametrize(
+    "url", ["https://www.youtube.com/watch?v=x", "https://youtu.be/x", "https://vimeo.com/1"]
+)
+def test_sites_of_pages_are_known_without_an_answer(url: str, start: Start) -> None:
+    code, _, err = start(url, "-o", "out.mp4", "--timeout", "5").end()
+    assert (code, "yt-dlp" in err) == (1, True), err

@@ -230,4 +230,4 @@ def test_defaults_give_way_to_the_container_but_wishes_do_not(
     with pytest.raises(UsageError, match=r"webm cannot hold .*'libx264'"):
         rewrite(source, tmp_path / "other.webm", codec="libx264", explicit=["output.codec"])
     with pytest.raises(UsageError, match="extension"):
-        rewrite(source, tmp_path / "out.gif")
+        rewrite(source, tmp_path / "out.swf")

@@ -150,3 +150,33 @@ def test_the_lossless_preset_keeps_every_pixel(tmp_path: Path, rewrite: Callable
         rewrite(clip, tmp_path / f"out{suffix}", change=lambda _: pixels, explicit=explicit, **settings)
         assert all((seen == pixels).all() for seen in look(tmp_path / f"out{suffix}").pixels)
     assert Output().codec == "libx264"
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("h265", "libx265"),
+        ("H.264", "libx264"),
+        ("x264", "libx264"),
+        ("X265", "libx265"),
+        ("LIBX264", "libx264"),
+    ],
+)
+def test_the_usual_names_of_codecs_lead_to_encoders(
+    asked: str, meant: str, here: Any, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "in.mp4", pts=(0, 512))
+    result = here("run", clip, "--translator", "passthrough", "--codec", asked, "-o", "out.mkv")
+    assert (result.code, f"Did you mean '{meant}'?" in result.err) == (2, True), result.err
+
+
+def test_a_preset_of_speed_stops_no_encoder_without_presets(here: Any, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", pts=(0, 512))
+    for name, encoder_name in (("out.webm", "libvpx-vp9"), ("out.gif", "gif"), ("out.webp", "libwebp_anim")):
+        result = here("run", clip, "--translator", "passthrough", "--preset", "ultrafast", "-o", name)
+        assert result.code == 0, result.err
+        assert result.err.count(f"The encoder {encoder_name} has no presets of speed") == 1
+    for codec, preset in (("libx264", "ultrafats"), ("libsvtav1", "ultrafast")):
+        options = ("--codec", codec, "--preset", preset, "-o", "no.mkv")
+        result = here("run", clip, "--translator", "passthrough", *options)
+        assert (result.code, "does not take" in result.err) == (2, True), result.err

@@ -147,8 +147,8 @@ def test_an_output_must_be_a_free_name_in_a_folder(tmp_path: Path) -> None:
         target_of(existing, source, overwrite=False)
     assert error.value.exit_code == 2
     assert target_of(existing, source, overwrite=True).file == existing
-    with pytest.raises(UsageError, match="does not exist"):
-        target_of(tmp_path / "no" / "out.mp4", source, overwrite=True)
+    with pytest.raises(UsageError, match="is a file and no folder"):
+        target_of(existing / "out.mp4", source, overwrite=True)
     with pytest.raises(UsageError, match=r"no extension .* \.mkv"):
         target_of(tmp_path / "out", source, overwrite=True)
     (tmp_path / "folder.mp4").mkdir()

@@ -81,6 +81,7 @@ class SourceInfo:
         metadata: of the container.
         video_metadata: of the video stream.
         start: time of the first frame that is wanted, in seconds.
+        earliest: when the first of its streams that are copied begins, or its first frame, in seconds.
         stored_colour: what the tags of the input say.
         tone: how its colours are mapped to SDR BT.709; None where they are taken as they are.
         is_transparent: the first frame is, somewhere.
@@ -109,6 +110,7 @@ class SourceInfo:
     metadata: dict[str, str] = field(default_factory=dict)
     video_metadata: dict[str, str] = field(default_factory=dict)
     start: Fraction = Fraction(0)
+    earliest: Fraction = Fraction(0)
     stored_colour: Colour | None = None
     tone: ToneMap | None = None
     is_transparent: bool = False

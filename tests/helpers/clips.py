@@ -159,7 +159,7 @@ class Seen:
     Attributes:
         times: of the frames, in seconds, in order of presentation.
         last_end: when the last frame ends, in seconds, from the container's header.
-        sounds: for each audio track its packets as (start in seconds, hash).
+        sounds: for each audio track its packets that are not hidden, as (start in seconds, hash).
     """
 
     times: list[Fraction]
@@ -211,7 +211,7 @@ def look(path: Path) -> Seen:
             stream.index: [] for stream in container.streams.audio
         }
         for packet in container.demux(*container.streams.audio) if tracks else ():
-            if packet.size:
+            if packet.size and not packet.is_discard:
                 tracks[packet.stream.index].append((_seconds(packet), hashlib.md5(bytes(packet)).hexdigest()))
         seen.sounds = list(tracks.values())
     return seen

@@ -91,6 +91,11 @@ class Container:
         return self.name in ANIMATIONS
 
     @property
+    def has_edit_lists(self) -> bool:
+        """Whether it says from when on its sound is heard; not in a pipe."""
+        return self.name in ("mp4", "mov")
+
+    @property
     def ends_by_sample_durations(self) -> bool:
         """The length of the video is the sum of the packets' durations."""
         return "movflags" in self.options

@@ -20,6 +20,7 @@ from streamv2v_cli.media.ffmpeg import describe, describe_connection, hide_passw
 from streamv2v_cli.media.picture.colour import RgbWriter
 from streamv2v_cli.media.sink.captions import CaptionWriter, captions_lost, takes_captions
 from streamv2v_cli.media.sink.encoder import configure
+from streamv2v_cli.media.sink.hidden import HiddenPackets
 from streamv2v_cli.media.sink.offset import OutputClock
 from streamv2v_cli.media.sink.tracks import damage_text, open_track
 from streamv2v_cli.media.sink.verify import Verifier
@@ -70,7 +71,10 @@ class FileSink:
         self._start: int | None = None
         self._last_pts: int | None = None
         self._end = 0
-        self._clock = OutputClock(plan.container, plan.start)
+        can_hide = plan.container.has_edit_lists and self.destination.seekable
+        self._hidden = HiddenPackets(can_hide=can_hide)
+        self._converted = {track.template for track in plan.tracks if track.codec is not None}
+        self._clock = OutputClock(plan.container, plan.start, plan.earliest)
         self._usual_duration = max(1, round(1 / (self._picture.rate * self._picture.time_base)))
         container = plan.container
         try:
@@ -163,7 +167,10 @@ class FileSink:
             SinkError: it cannot be converted, though it is whole.
         """
         track = self._tracks.get(packet.stream)
-        if track is not None and packet.dts is not None:
+        if track is None or packet.dts is None:
+            return
+        # A converted track decodes, which leaves out what is hidden to the sample.
+        if packet.stream in self._converted or not self._hidden(packet):
             template = packet.stream
             try:
                 made = track.take(packet)

@@ -23,14 +23,16 @@ class OutputClock:
     Args:
         container: of the output.
         start: time of the first picture, in seconds.
+        earliest: when the first of all streams begins, in seconds, as far as the input says it: its first packet may
+            come long after the first picture.
 
     Attributes:
         shift: seconds by which everything is moved.
         started: the shift is final, so that packets can be written.
     """
 
-    def __init__(self, container: Container, start: Fraction) -> None:
-        self._container = container
+    def __init__(self, container: Container, start: Fraction, earliest: Fraction = Fraction(0)) -> None:
+        self._container, self._earliest = container, earliest
         self.shift = -start if container.begins_at_zero else Fraction(0)
         self.started = not container.not_below_zero
         self._pictures = 0
@@ -48,6 +50,8 @@ class OutputClock:
         kind = self._container.not_below_zero
         heard = [packet for packets in waiting for packet in list(packets)[:1]] if kind != "pictures" else []
         begins = [_time(packet, kind) for packet in heard]
+        if kind != "pictures":
+            begins.append(self._earliest)
         if picture is not None:
             begins.append(_time(picture, kind))
         self.shift = max(Fraction(0), -min(begins, default=Fraction(0)))

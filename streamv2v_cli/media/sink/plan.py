@@ -55,6 +55,7 @@ class OutputPlan:
         descriptor: leads to the standard output, where the target stands for that.
         overwrite: a file of that name is replaced.
         images: the files, where each frame is one of its own.
+        earliest: when the first of the streams begins, in seconds, as far as the input says it.
     """
 
     target: Target
@@ -68,6 +69,7 @@ class OutputPlan:
     descriptor: int | None = None
     overwrite: bool = False
     images: ImageFiles | None = None
+    earliest: Fraction = Fraction(0)
 
     @property
     def container(self) -> Container:

@@ -207,6 +207,7 @@ def plan_output(
         info.start,
         (*info.notes, *notes),
         descriptor,
+        earliest=info.earliest,
     )
 
 

@@ -18,13 +18,15 @@ from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import describe, describe_connection, end_of, is_cover, time_of
 from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import SourceInfo, Timed
+from streamv2v_cli.media.source.continuity import Continuity
 from streamv2v_cli.media.source.cropping import Cropper, cropping_of
 from streamv2v_cli.media.source.decoding import Acceleration, picture_decoder
 from streamv2v_cli.media.source.deinterlace import Deinterlacer
 from streamv2v_cli.media.source.describe import describe_source
 from streamv2v_cli.media.source.encryption import check_file, check_packet
 from streamv2v_cli.media.source.inputs import FROM_A_PIPE, InputOptions, open_input, stdin_reader
-from streamv2v_cli.media.source.timestamps import Continuity, TimestampRepair
+from streamv2v_cli.media.source.presentation import DecodedSpan, Presentation, set_missing_time
+from streamv2v_cli.media.source.timestamps import TimestampRepair
 from streamv2v_cli.media.source.web import parts_remedy
 from streamv2v_cli.media.source.webvtt import WebVtt, with_webvtt
 from streamv2v_cli.media.trim import Trim
@@ -79,9 +81,11 @@ class Demuxer:
         self.stopped = False
         self.container: Any = None
         self.video: Any = None
-        self._undecodable = self._unordered = 0
+        self._undecodable = 0
+        self._span = DecodedSpan()
         self._seeking = False
         self._repair: TimestampRepair | None = None
+        self._presentation: Presentation | None = None
         self._end_seen = Fraction(0)
 
     def open(self) -> None:
@@ -148,7 +152,8 @@ class Demuxer:
 
     @property
     def repaired_timestamps(self) -> int:  # noqa: D102
-        return self._unordered + (self._repair.moved if self._repair else 0)
+        moved = self._presentation.moved if self._presentation else 0
+        return moved + (self._repair.moved if self._repair else 0)
 
     def extra_videos(self) -> int:
         """How many video streams there are beside the one that is used."""
@@ -175,13 +180,15 @@ class Demuxer:
         self._deinterlacer.restart()
         decoded = self._cropper(self._decode())
         clock = self.video.time_base, self.ticks_a_frame() * self.video.time_base, time_of
-        continuity = Continuity(*clock, live=self._live)
+        self._continuity = continuity = Continuity(*clock, live=self._live)
         if self._live:
             decoded = continuity(decoded)
         else:
             self._repair = TimestampRepair(*clock)
             decoded = self._repair.increasing(continuity(self._repair.settled(decoded)))
-        self.items = self._stamp(decoded)
+        format = self.container.format.name
+        self._presentation = Presentation(self.ticks_a_frame(), format, self._span, live=self._live)
+        self.items = self._presentation(decoded)
 
     def seek(self, time: Fraction, earliest: Fraction) -> list[Timed | Packet[Any]]:
         """Go on from a keyframe at or before `time`, in seconds of the input; not before `earliest`.
@@ -189,7 +196,7 @@ class Demuxer:
         Returns:
             What was read on the way, of which the last is a picture that is not later than `time`.
         """
-        before = self._undecodable, self._unordered
+        before = self._undecodable
         # A decoder that starts in the middle may complain about frames that are not wanted.
         self._seeking = True
         subtitled = any(stream.type == "subtitle" for stream in self.streams_to_copy)
@@ -204,7 +211,7 @@ class Demuxer:
                 break
             self._restart()
             read = self.read_picture()
-            self._undecodable, self._unordered = before
+            self._undecodable = before
             if read and isinstance(read[-1], Timed) and read[-1].pts * self.video.time_base <= time:
                 self._seeking = False
                 return read
@@ -227,41 +234,30 @@ class Demuxer:
         rate = self.video.guessed_rate or self.video.average_rate
         return max(1, round(1 / (rate * self.video.time_base))) if rate else 1
 
-    def _stamp(self, decoded: Iterator[VideoFrame | Packet[Any]]) -> Iterator[Timed | Packet[Any]]:
-        """Give each picture a timestamp that follows on the last one, as encoders need it."""
-        next_pts, last_pts = 0, None
-        usual = self.ticks_a_frame()
-        for item in decoded:
-            if isinstance(item, Packet):
-                yield item
-                continue
-            pts = next_pts if item.pts is None else item.pts
-            if last_pts is not None and pts <= last_pts:
-                self._unordered += 1
-                pts = last_pts + 1
-            duration = item.duration or usual
-            next_pts, last_pts = pts + duration, pts
-            yield Timed(item, pts, duration)
-
     def _decode(self) -> Iterator[VideoFrame | Packet[Any]]:
         """Decoded frames, and the packets of other streams as they are."""
         for packet in self.packets:
             if packet.stream is not self.video:
                 yield packet
                 continue
+            self._continuity.note(packet)
+            self._span.note(packet)
             try:
                 frames = self.acceleration.watched(self._decoder.decode, packet)
             except av.error.FFmpegError as error:
                 self._note_damage(f"a packet of video at {float(time_of(packet)):.3f} s", error)
                 continue
-            for frame in frames:
-                yield from self._deinterlacer.push(frame)
+            yield from self._finished(frames)
         try:
-            for frame in self.acceleration.watched(self._decoder.decode, None):
-                yield from self._deinterlacer.push(frame)
+            yield from self._finished(self.acceleration.watched(self._decoder.decode, None))
         except av.error.FFmpegError as error:
             self._note_damage("the end of the video", error)
         yield from self._deinterlacer.flush()
+
+    def _finished(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
+        for frame in frames:
+            set_missing_time(frame, self.container.format.name)
+            yield from self._deinterlacer.push(frame)
 
     def _demux(self) -> Iterator[Packet[Any]]:
         """All packets of the streams that are used, reading on after errors for as long as that helps."""

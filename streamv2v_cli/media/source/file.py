@@ -131,7 +131,7 @@ class FileSource:
             self._skip_to(begin + trim.start, begin, has_times=first.picture.pts is not None)
             self._shift = int((begin + trim.start) / info.time_base)
         self._offset = self._shift * info.time_base
-        info = replace(info, start=self._first_time())
+        info = self._with_start(info)
         self.first_number = self._first_number()
         if self._rate is not None or self._constant:
             rate = self._rate or info.rate or USUAL_RATE
@@ -142,11 +142,19 @@ class FileSource:
             info = replace(info, rate=rate, time_base=self._resampler.time_base, frame_count=count)
         self.info: SourceInfo = info
 
-    def _first_time(self) -> Fraction:
-        """When the first wanted frame is shown, in seconds of the output."""
+    def _with_start(self, info: SourceInfo) -> SourceInfo:
+        """What is known of the input, with when its wanted part begins in the output."""
         first = next(item for item in self._ahead if isinstance(item, Timed))
-        time: Fraction = (first.pts - self._shift) * self._demuxer.video.time_base
-        return time if self._trim.start is None else max(Fraction(0), time)
+        start: Fraction = (first.pts - self._shift) * info.time_base
+        if self._trim.start is not None:
+            start = max(Fraction(0), start)
+            return replace(info, start=start, earliest=start)
+        begins = [
+            stream.start_time * stream.time_base
+            for stream in self._demuxer.streams_to_copy
+            if stream.type == "audio" and stream.start_time is not None
+        ]
+        return replace(info, start=start, earliest=min([start, *begins]))
 
     def _skip_to(self, start: Fraction, begin: Fraction, has_times: bool) -> None:
         """Leave out the frames before `start`; what comes next is in `_ahead`."""

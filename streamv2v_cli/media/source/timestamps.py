@@ -12,14 +12,14 @@ from av.packet import Packet
 
 from streamv2v_cli.media.ffmpeg import shift_packet
 
-__all__ = ["Continuity", "TimestampRepair"]
+__all__ = ["TimestampRepair"]
 
 log = logging.getLogger(__name__)
 
 _FAR = 10
 """Seconds after the last timestamp of a stream at which one waits to see whether the next one agrees."""
 _BACK = 1
-"""The same before the last one."""
+"""The same before the last one, of sound."""
 _SLIGHTLY = Fraction(1, 10)
 """Seconds that sound may go back by rounding; it is then moved, and otherwise left out."""
 
@@ -74,10 +74,7 @@ class TimestampRepair:
             held, stream.held = stream.held, None
             if held is not None:
                 yield self._judged(stream, held, time)
-            if (
-                stream.last is not None
-                and not -_BACK <= time - stream.last <= _FAR + stream.due - stream.last
-            ):
+            if stream.last is not None and self._is_far(item, time, stream):
                 stream.held = item
                 continue
             self._note(stream, item, time)
@@ -86,6 +83,11 @@ class TimestampRepair:
             if stream.held is not None:
                 yield stream.held
                 stream.held = None
+
+    def _is_far(self, item: Any, time: Fraction, stream: _Stream) -> bool:
+        assert stream.last is not None
+        back = _BACK if isinstance(item, Packet) else self._usual
+        return time < stream.last - back or time > stream.due + _FAR
 
     def _judged(self, stream: _Stream, held: Any, following: Fraction) -> Any:
         """The item that was held: in its place if the next one is nearer to those before than to it."""
@@ -128,91 +130,12 @@ class TimestampRepair:
         return None if item.pts is None else item.pts * self._time_base
 
     def _note(self, stream: _Stream, item: Any, time: Fraction) -> None:
-        tick = Fraction(item.time_base) if isinstance(item, Packet) else self._time_base
-        usual = Fraction(0) if isinstance(item, Packet) else self._usual
-        stream.last, stream.due = time, time + (item.duration * tick if item.duration else usual)
+        # What a picture in MP4 says of its duration is the time to the next one that is decoded.
+        lasts = (item.duration or 0) * Fraction(item.time_base) if isinstance(item, Packet) else self._usual
+        stream.last, stream.due = time, time + lasts
 
     def _move(self, item: Any, time: Fraction) -> None:
         if not isinstance(item, Packet):
             item.pts = round(time / self._time_base)
             return
         shift_packet(item, time - self._time_of(item))
-
-
-log = logging.getLogger(__name__)
-
-_JUMP = 10
-"""Seconds between one frame and the next that are no pause any more, but another clock."""
-_LONGEST_PAUSE = 12 * 3600
-"""Seconds of a file in which nothing is shown. FFmpeg takes the next recording in a transport stream, which begins
-with zero, for one whose counter has run over, a day later."""
-_SET_BACK = 1
-"""Seconds that the frames of a file go back only where another recording begins."""
-
-
-class Continuity:
-    """Moves what comes after a jump of the clock to where it would have come without.
-
-    Pictures lead; a packet of another stream belongs to the clock by which it is near the last picture.
-
-    Args:
-        time_base: of the pictures.
-        usual: how long a picture lasts if it does not say so, in seconds.
-        time_of: when a packet begins, in seconds.
-        live: a long time ahead is another clock as well, and not a pause, as it may be in a file.
-
-    Attributes:
-        jumps: how many there were.
-    """
-
-    def __init__(
-        self,
-        time_base: Fraction,
-        usual: Fraction,
-        time_of: Callable[[Packet[Any]], Fraction],
-        *,
-        live: bool = True,
-    ) -> None:
-        self._time_base, self._usual, self._time_of = time_base, usual, time_of
-        self._live = live
-        self._shift = self._shift_before = Fraction(0)
-        self._due: Fraction | None = None
-        self.jumps = 0
-
-    def __call__(self, items: Iterator[Any]) -> Iterator[Any]:
-        """The items with continuous times; packets that fit neither clock are left out."""
-        for item in items:
-            if isinstance(item, Packet):
-                if self._fit(item):
-                    yield item
-                continue
-            if item.pts is not None:
-                self._follow(item)
-            yield item
-
-    def _follow(self, picture: Any) -> None:
-        time = picture.pts * self._time_base + self._shift
-        if self._due is not None and self._is_other_clock(time - self._due):
-            self.jumps += 1
-            log.warning(
-                "The clock of the input jumped by %.1f s; the output goes on without a gap.",
-                float(time - self._due),
-            )
-            self._shift_before, self._shift = self._shift, self._shift + self._due - time
-            time = self._due
-        picture.pts = round(time / self._time_base)
-        duration = picture.duration * self._time_base if picture.duration else self._usual
-        self._due = time + duration
-
-    def _is_other_clock(self, ahead: Fraction) -> bool:
-        return abs(ahead) > _JUMP if self._live else not -_SET_BACK <= ahead <= _LONGEST_PAUSE
-
-    def _fit(self, packet: Packet[Any]) -> bool:
-        """Move a packet; whether it belongs to any time."""
-        if self._due is None or packet.dts is None or not (self._live or self.jumps):
-            return True
-        for shift in (self._shift, self._shift_before):
-            if abs(self._time_of(packet) + shift - self._due) <= _JUMP:
-                shift_packet(packet, shift)
-                return True
-        return False

@@ -13,7 +13,8 @@ import pytest
 from helpers.clips import make_clip
 
 from streamv2v_cli.media.ffmpeg import time_of
-from streamv2v_cli.media.source.timestamps import Continuity, TimestampRepair
+from streamv2v_cli.media.source.continuity import Continuity
+from streamv2v_cli.media.source.timestamps import TimestampRepair
 
 TICK = Fraction(1, 100)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
-from helpers.ffmpeg import frame_times, make
+from helpers.ffmpeg import frame_times, make, packets, sound_seconds
 
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.source.file import FileSource
@@ -63,3 +66,86 @@ def test_the_last_frame_is_not_longer_for_a_pause_before_it(
         assert seen(path)[1][-1] == pytest.approx(THIRTIETH, abs=0.0015)
         with FileSource(path, rate=Fraction(30)) as source:
             assert sum(isinstance(item, Frame) for item in source) == 48
+
+
+WITHOUT_TIMES = [
+    *[(codec, suffix) for codec in ("h264", "pyramid", "mpeg4", "mpeg2") for suffix in (".avi", ".asf")],
+    *[("h264", ".h264"), ("pyramid", ".264"), ("hevc", ".hevc"), ("mpeg4", ".m4v"), ("mpeg2", ".m2v")],
+]
+
+
+@pytest.mark.parametrize(("codec", "suffix"), WITHOUT_TIMES)
+def test_frames_without_presentation_times_are_evenly_apart(codec: str, suffix: str, tmp_path: Path) -> None:
+    """AVI, ASF and elementary streams say in which order frames are decoded, and not when they are shown."""
+    path = make(tmp_path / f"in{suffix}", *PICTURES, "-frames:v", 40, "-r", 25, *B_FRAMES[codec])
+    times, durations = seen(path)
+    assert times == pytest.approx([times[0] + Fraction(n, 25) for n in range(40)])
+    assert durations == pytest.approx([Fraction(1, 25)] * 40)
+    known = {at: time for at, time in enumerate(frame_times(path)) if time is not None}
+    if suffix in (".avi", ".asf"):
+        assert len(known) > 30
+        del known[0]  # FFmpeg shows the first frame of MPEG-2 in ASF early
+        assert all(times[at] == pytest.approx(time, abs=0.001) for at, time in known.items())
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "start"),
+    [("aac", ".mp4", 1.0), ("aac", ".mov", 0.4), ("libmp3lame", ".mp4", 1.5), ("ac3", ".mov", 0.99)],
+)
+def test_sound_that_an_edit_list_hides_stays_hidden(
+    codec: str, suffix: str, start: float, tmp_path: Path, rewrite: Callable[..., Any]
+) -> None:
+    video = [*B_FRAMES["h264"], "-g", 250, "-t", 3]
+    whole = make(tmp_path / f"whole{suffix}", *PICTURES, *TONE, *video, "-c:a", codec)
+    part = make(tmp_path / f"part{suffix}", "-ss", start, "-i", whole, "-c", "copy")
+    times = frame_times(part)
+    for output in ("out.mp4", "out.mov", "out.mkv", "out.ts", "out.nut", "out.avi"):
+        rewrite(part, tmp_path / output, preset="ultrafast")
+        assert sound_seconds(tmp_path / output) == pytest.approx(sound_seconds(part), abs=0.03)
+        assert len(frame_times(tmp_path / output)) == len(times)
+
+
+def joined(path: Path, first: Path, second: Path) -> Path:
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    return path
+
+
+@pytest.mark.parametrize("seconds", [0.4, 1, 1.5, 3])
+@pytest.mark.parametrize("codec", ["h264", "pyramid", "hevc", "mpeg2"])
+def test_a_joined_recording_goes_on_where_the_first_one_ends(
+    codec: str, seconds: float, tmp_path: Path, rewrite: Callable[..., Any]
+) -> None:
+    first = make(tmp_path / "1.ts", *PICTURES, *TONE, "-t", seconds, *B_FRAMES[codec], "-c:a", "mp2")
+    count = round(seconds * 30)
+    path = joined(tmp_path / "in.ts", first, make(tmp_path / "2.ts", *PICTURES, "-t", 1, *B_FRAMES[codec]))
+    times, durations = seen(path)
+    start = frame_times(first)[0] or 0
+    assert times == pytest.approx([start + n * THIRTIETH for n in range(count + 30)], abs=0.0001)
+    assert durations == pytest.approx([THIRTIETH] * (count + 30), abs=0.0001)
+    # Sound of both parts stays with its pictures.
+    path = joined(tmp_path / "twice.ts", first, first)
+    rewrite(path, tmp_path / "out.mkv", preset="ultrafast")
+    lead = packets(first, "a:0")[0] - start
+    heard, shown = packets(tmp_path / "out.mkv", "a:0"), frame_times(tmp_path / "out.mkv")
+    again = (shown[count] or 0) + lead
+    assert len(shown) == 2 * count
+    assert len(heard) >= 2 * len(packets(first, "a:0")) - 3
+    assert min(abs(time - again) for time in heard) < 0.03
+    assert max(after - before for before, after in pairwise(heard)) < 0.06
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".nut", ".mkv", ".mp4"])
+@pytest.mark.parametrize("offset", [95441.5, 95442.5, 0])
+def test_no_sound_is_missing_after_the_clock_ran_over(
+    offset: float, suffix: str, tmp_path: Path, rewrite: Callable[..., Any]
+) -> None:
+    video = ["-t", 2, *B_FRAMES["h264"], "-c:a", "aac", "-output_ts_offset", offset]
+    path = make(tmp_path / "in.ts", *PICTURES, *TONE, *video)
+    rewrite(path, tmp_path / f"out{suffix}", preset="ultrafast")
+    before, after = packets(path, "a:0"), packets(tmp_path / f"out{suffix}", "a:0")
+    if suffix == ".mp4":
+        assert len(after) >= len(before) - 1  # the first one is hidden, before the first picture
+        return
+    shown = frame_times(path), frame_times(tmp_path / f"out{suffix}")
+    assert len(after) == len(before)
+    assert (after[0] - (shown[1][0] or 0)) == pytest.approx(before[0] - (shown[0][0] or 0), abs=0.0015)

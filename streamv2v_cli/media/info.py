@@ -195,6 +195,10 @@ class MediaSource(FrameSource, Protocol):
         """How many packets or images were skipped because they cannot be decoded."""
 
     @property
+    def concealed_frames(self) -> int:
+        """How many frames were given of which a part was lost, and made up by the decoder."""
+
+    @property
     def repaired_timestamps(self) -> int:
         """How many timestamps did not increase and were moved."""
 
@@ -253,6 +257,9 @@ def damage_text(source: MediaSource) -> str:
     if source.damaged_packets:
         several, what = source.damaged_packets > 1, "packet" if source.images is None else "image"
         parts.append(f"{source.damaged_packets} damaged {what}{'s were' if several else ' was'} skipped")
+    if source.concealed_frames:
+        several = source.concealed_frames > 1
+        parts.append(f"a part of {source.concealed_frames} frame{'s is' if several else ' is'} lost")
     if source.seconds_missing:
         parts.append(f"the last {source.seconds_missing:.2f} s are missing")
     damage = f"The input is damaged: {' and '.join(parts)}." if parts else ""

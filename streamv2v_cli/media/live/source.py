@@ -73,7 +73,7 @@ class LiveSource:
         self._end = None if trim.end is None else trim.end - (trim.start or 0)
         self.connections: list[Connection] = []
         self.lost = ""
-        self.damaged_packets = self.repaired_timestamps = 0
+        self.damaged_packets = self.concealed_frames = self.repaired_timestamps = 0
         self._resampled = ""
         self._failure: BaseException | None = None
         self._origin: Fraction | None = None
@@ -231,6 +231,7 @@ class LiveSource:
         finally:
             # A decoder that starts in the middle may complain until the first keyframe: that is no damage.
             self.damaged_packets += source.damaged_packets - damage_before
+            self.concealed_frames += source.concealed_frames
             self.repaired_timestamps += source.repaired_timestamps
             self._resampled = self._resampled or source.resampled_text()
         return source.lost

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -18,6 +19,7 @@ from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import describe, describe_connection, end_of, is_cover, time_of
 from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import SourceInfo, Timed
+from streamv2v_cli.media.source.completeness import is_whole
 from streamv2v_cli.media.source.continuity import Continuity
 from streamv2v_cli.media.source.cropping import Cropper, cropping_of
 from streamv2v_cli.media.source.decoding import Acceleration, picture_decoder
@@ -54,6 +56,7 @@ class Demuxer:
         streams_to_copy: of the wanted kinds, and cover art.
         packets: what is left to read, not decoded.
         damaged_packets: skipped so far.
+        concealed_frames: given so far of which a part was lost, and made up by the decoder.
         repaired_timestamps: moved so far, because they did not increase or were far from all others.
         acceleration: what decodes the video.
         lost: why the connection broke off; empty while it holds and after a regular end.
@@ -81,7 +84,8 @@ class Demuxer:
         self.stopped = False
         self.container: Any = None
         self.video: Any = None
-        self._undecodable = 0
+        self._undecodable = self.concealed_frames = 0
+        self._began_whole = False
         self._span = DecodedSpan()
         self._seeking = False
         self._repair: TimestampRepair | None = None
@@ -177,6 +181,7 @@ class Demuxer:
     def _restart(self) -> None:
         self.packets = self._demux()
         self._decoder = picture_decoder(self.video)
+        self._began_whole = False
         self._deinterlacer.restart()
         decoded = self._cropper(self._decode())
         clock = self.video.time_base, self.ticks_a_frame() * self.video.time_base, time_of
@@ -196,7 +201,7 @@ class Demuxer:
         Returns:
             What was read on the way, of which the last is a picture that is not later than `time`.
         """
-        before = self._undecodable
+        before = self._undecodable, self.concealed_frames
         # A decoder that starts in the middle may complain about frames that are not wanted.
         self._seeking = True
         subtitled = any(stream.type == "subtitle" for stream in self.streams_to_copy)
@@ -211,7 +216,7 @@ class Demuxer:
                 break
             self._restart()
             read = self.read_picture()
-            self._undecodable = before
+            self._undecodable, self.concealed_frames = before
             if read and isinstance(read[-1], Timed) and read[-1].pts * self.video.time_base <= time:
                 self._seeking = False
                 return read
@@ -256,8 +261,20 @@ class Demuxer:
 
     def _finished(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
         for frame in frames:
+            self._note_concealed(frame)
             set_missing_time(frame, self.container.format.name)
             yield from self._deinterlacer.push(frame)
+
+    def _note_concealed(self, frame: VideoFrame) -> None:
+        """Count a frame of which the decoder made up a part, but for those before the first whole one.
+
+        A recording that begins in the middle refers to what was before.
+        """
+        if not frame.is_corrupt:
+            self._began_whole = True
+        elif self._began_whole:
+            self.concealed_frames += 1
+            log.info("A part of the frame at %.3f s is lost.", float((frame.pts or 0) * self.video.time_base))
 
     def _demux(self) -> Iterator[Packet[Any]]:
         """All packets of the streams that are used, reading on after errors for as long as that helps."""
@@ -312,14 +329,18 @@ class Demuxer:
             yield packet
 
     def end_and_promise(self) -> tuple[float, float] | None:
-        """Where the input ended and where its header says it does, in seconds; None if it says nothing."""
+        """Where the input ended and where its header says it does, in seconds; None if that does not count."""
         container = self.container
         ignored = any(s.discard == Discard.all and s.type in ("audio", "video") for s in container.streams)
         if container.duration is None or ignored or not container.format.name.startswith(_WITH_TRUE_HEADERS):
             return None
+        if self.address.is_file and is_whole(Path(self.address.name), container):
+            return None
         # Matroska and nut count the duration from zero, the others from the first packet.
         start = 0 if container.format.name.startswith(("matroska", "nut")) else container.start_time or 0
         promised = Fraction(container.duration + start, av.time_base)
+        if container.format.name == "avi":  # whose duration FFmpeg shortens to what there is
+            promised = max(promised, self.video.frames * self.ticks_a_frame() * self.video.time_base)
         return float(self._end_seen), float(promised)
 
     def stop(self) -> None:

@@ -199,6 +199,11 @@ class FileSource:
         return self._demuxer.damaged_packets
 
     @property
+    def concealed_frames(self) -> int:
+        """How many frames were given of which a part was lost, and made up by the decoder."""
+        return self._demuxer.concealed_frames
+
+    @property
     def lost(self) -> str:
         """Why the connection to the input broke off; empty if it did not."""
         return "" if self._demuxer.stopped else self._demuxer.lost

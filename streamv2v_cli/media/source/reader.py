@@ -55,6 +55,10 @@ class Reader(Protocol):
         """How many packets or images were skipped because they cannot be decoded."""
 
     @property
+    def concealed_frames(self) -> int:
+        """How many frames were given of which a part was lost."""
+
+    @property
     def repaired_timestamps(self) -> int:
         """How many timestamps did not increase and were moved."""
 
@@ -107,7 +111,7 @@ class WithoutStreams:
     """What is alike in readers of pictures alone, which wait for whoever reads them."""
 
     items: Iterator[Timed | Packet[Any]]
-    repaired_timestamps = 0
+    repaired_timestamps = concealed_frames = 0
     lost = ""
     streams_to_copy: tuple[Any, ...] = ()
     rest: tuple[Packet[Any], ...] = ()

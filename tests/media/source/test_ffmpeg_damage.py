@@ -1,0 +1,142 @@
+"""What is called damaged of files that ffmpeg wrote, and what is not."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from helpers.ffmpeg import frame_times, make
+
+from streamv2v_cli.frame import Frame
+from streamv2v_cli.media.info import damage_text, repaired_text
+from streamv2v_cli.media.source.file import FileSource
+from streamv2v_cli.media.trim import Trim
+
+PICTURES = ["-f", "lavfi", "-i", "testsrc2=size=192x160:rate=25"]
+TS_PACKET = 188
+X265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params"]
+
+
+def seen(path: Path, trim: Trim | None = None) -> tuple[int, str, str]:
+    """How many frames there are, and what is said of damage."""
+    with FileSource(path, trim=trim) as source:
+        count = sum(isinstance(item, Frame) for item in source)
+        return count, damage_text(source), repaired_text(source)
+
+
+def without(path: Path, first: int, count: int) -> Path:
+    """The transport stream without some of its packets."""
+    data = path.read_bytes()
+    path.write_bytes(data[: first * TS_PACKET] + data[(first + count) * TS_PACKET :])
+    return path
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.8])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg2video"])
+def test_lost_packets_are_told_of(codec: str, place: float, tmp_path: Path) -> None:
+    path = make(tmp_path / "in.ts", *PICTURES, "-t", 4, "-c:v", codec, "-g", 50, "-b:v", "1M")
+    without(path, int(path.stat().st_size // TS_PACKET * place), 40)
+    count, damage, _ = seen(path)
+    assert count > 80
+    assert "is lost" in damage or "are lost" in damage or "skipped" in damage
+
+
+CLEAN = {
+    "open-gop.ts": ["-c:v", "libx264", "-g", 12, "-bf", 3, "-x264-params", "open-gop=1"],
+    "open-gop.mkv": ["-c:v", "mpeg2video", "-g", 12, "-bf", 2],
+    "open-gop-hevc.mkv": [*X265, "log-level=none:open-gop=1:keyint=12:bframes=3"],
+    "fields.ts": [
+        "-vf",
+        "interlace",
+        "-c:v",
+        "libx264",
+        "-g",
+        25,
+        "-flags",
+        "+ilme+ildct",
+        "-x264-params",
+        "tff=1",
+    ],
+    "fields.mpg": ["-vf", "interlace", "-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-bf", 2],
+    "refresh.ts": ["-c:v", "libx264", "-x264-params", "intra-refresh=1:keyint=25"],
+    "dv.avi": ["-vf", "scale=720:576", "-pix_fmt", "yuv420p", "-c:v", "dvvideo"],
+    "vp9.webm": ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", 8],
+    "plain.flv": ["-c:v", "flv"],
+    "theora.ogg": ["-c:v", "libtheora"],
+}
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_a_clean_file_is_not_called_damaged(name: str, tmp_path: Path) -> None:
+    path = make(tmp_path / name, *PICTURES, "-t", 4, *CLEAN[name])
+    assert seen(path) == (len(frame_times(path)), "", "")
+    for start in ("0.5", "2.5", "3.1"):
+        _, damage, repaired = seen(path, Trim.parse(start=start))
+        assert (damage, repaired) == ("", "")
+
+
+@pytest.mark.parametrize("name", ["open-gop.ts", "fields.ts", "refresh.ts"])
+def test_a_recording_that_begins_in_the_middle_is_not_called_damaged(name: str, tmp_path: Path) -> None:
+    path = make(tmp_path / name, *PICTURES, "-t", 4, *CLEAN[name])
+    for part in (3, 4, 5):
+        begin = path.stat().st_size // TS_PACKET // part
+        cut = tmp_path / f"{part}-{name}"
+        cut.write_bytes(path.read_bytes()[begin * TS_PACKET :])
+        count, damage, _ = seen(cut)
+        assert count > 20
+        assert damage == ""
+
+
+def claims_more(path: Path, seconds: int) -> Path:
+    """The same file, whose header says that it lasts longer."""
+    data = bytearray(path.read_bytes())
+    if path.suffix == ".mkv":
+        at = data.index(b"\x44\x89\x88") + 3
+        import struct
+
+        data[at : at + 8] = struct.pack(">d", seconds * 1000)
+    elif path.suffix == ".avi":
+        at = data.index(b"avih") + 8
+        data[at + 16 : at + 20] = (seconds * 25).to_bytes(4, "little")
+        at = data.index(b"strh") + 8
+        data[at + 32 : at + 36] = (seconds * 25).to_bytes(4, "little")
+    else:
+        for box, where in ((b"mvhd", 16), (b"tkhd", 20), (b"mdhd", 16)):
+            at = data.index(box) + 4 + where
+            scale = int.from_bytes(data[at - 4 : at], "big") if box != b"tkhd" else 1000
+            data[at : at + 4] = (seconds * scale).to_bytes(4, "big")
+        at = data.index(b"elst") + 12
+        data[at : at + 4] = (seconds * 1000).to_bytes(4, "big")
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi"])
+def test_a_header_that_claims_more_is_no_truncation(suffix: str, tmp_path: Path) -> None:
+    path = make(tmp_path / f"in{suffix}", *PICTURES, "-t", 2, "-c:v", "mpeg4", "-bf", 0)
+    claims_more(path, 60)
+    command = ["ffprobe", "-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", str(path)]
+    claimed = float(subprocess.run(command, check=True, capture_output=True).stdout)
+    assert claimed == 60
+    assert seen(path) == (50, "", "")
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.8, 0.9])
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (".mp4", ["-movflags", "+faststart"]),
+        (".mov", ["-movflags", "+faststart"]),
+        (".mkv", []),
+        (".avi", []),
+    ],
+)
+def test_a_file_that_was_cut_off_is_truncated(
+    suffix: str, options: list[str], kept: float, tmp_path: Path
+) -> None:
+    path = make(tmp_path / f"in{suffix}", *PICTURES, "-t", 10, "-c:v", "mpeg4", "-g", 1, *options)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    count, damage, _ = seen(path)
+    assert 100 < count < 250
+    assert "s are missing" in damage

@@ -20,6 +20,7 @@ __all__ = [
     "TIMECODE",
     "FrameSink",
     "FrameSource",
+    "InputTimes",
     "MediaSink",
     "MediaSource",
     "SourceInfo",
@@ -140,6 +141,23 @@ class Timed:
     duration: int
 
 
+@dataclass(frozen=True)
+class InputTimes:
+    """When the packets of an input are shown and heard that nothing hides, in seconds.
+
+    Attributes:
+        frames: of the video, in order; empty where the container does not say it.
+        length: from the first frame to the end of the last, None where the container does not say it.
+        sounds: index of a stream -> when its first and its last packet begin.
+        tick: how finely the frames are timed.
+    """
+
+    frames: tuple[Fraction, ...]
+    length: Fraction | None
+    sounds: dict[int, tuple[Fraction, Fraction]]
+    tick: Fraction
+
+
 TIMECODE = "timecode"
 """Details of a stream that only says when the first frame was taken; the video's metadata say it too."""
 
@@ -216,6 +234,9 @@ class MediaSource(FrameSource, Protocol):
     def resampled_text(self) -> str:
         """A sentence on frames that were repeated or left out although nobody asked for it; empty if none were."""
 
+    def read_again(self) -> InputTimes | str:
+        """The times of the input by its own packets; why they are not those of the output, where they are not."""
+
     def close(self) -> None:
         """Close it."""
 
@@ -242,6 +263,10 @@ class MediaSink(FrameSink, Protocol):
     @property
     def frames_written(self) -> int:
         """Frames that it has taken."""
+
+    @property
+    def verified(self) -> str:
+        """What was read back, in a few words; empty if nothing was."""
 
     @property
     def kept(self) -> str | None:

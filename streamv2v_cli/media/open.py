@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -28,7 +28,7 @@ from streamv2v_cli.media.source.inputs import InputOptions
 from streamv2v_cli.media.trim import Trim
 
 if TYPE_CHECKING:
-    from streamv2v_cli.media.info import MediaSink
+    from streamv2v_cli.media.info import InputTimes, MediaSink
     from streamv2v_cli.media.sink.plan import OutputPlan
     from streamv2v_cli.media.source.reader import Reader
 
@@ -149,12 +149,15 @@ def _reader_for(source: MediaInput, copied: Collection[str]) -> Reader:
     return Demuxer(address, options, copied)
 
 
-def open_sink(plan: OutputPlan, *, verify: bool = False) -> MediaSink:
+def open_sink(
+    plan: OutputPlan, *, verify: bool = False, again: Callable[[], InputTimes | str] | None = None
+) -> MediaSink:
     """Create an output.
 
     Args:
         plan: what it will be.
         verify: read back what was written before it takes its final name.
+        again: reads the input again, to compare its times; see `MediaSource.read_again`.
 
     Raises:
         SinkError: it cannot be created.
@@ -165,7 +168,7 @@ def open_sink(plan: OutputPlan, *, verify: bool = False) -> MediaSink:
     if plan.container.is_animation:
         return AnimationSink(plan, verify=verify)
     if plan.target.url is None:
-        return FileSink(plan, verify=verify)
+        return FileSink(plan, verify=verify, again=again)
     with _signals_end_at_once():
         return TimeoutSink(FileSink(plan, verify=verify))
 

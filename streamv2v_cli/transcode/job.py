@@ -144,7 +144,8 @@ class Job:
         events = events or EventLog(None)
         # From the moment on at which there is a file under the temporary name, an interruption finishes it.
         with Interruption() as interruption:
-            sink = open_sink(self.plan.with_comment(_comment(self.settings, prompts)), verify=verify)
+            plan = self.plan.with_comment(_comment(self.settings, prompts))
+            sink = open_sink(plan, verify=verify, again=self.source.read_again)
             events.start(self._start_event())
             display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
             statistics = self._transcode(translator, sink, display, events, interruption.event)
@@ -155,7 +156,8 @@ class Job:
         ):
             log.warning("%s", message)
         if not quiet:
-            print(summary_text(self.plan, statistics, self.settings, translator), file=sys.stderr)
+            summary = summary_text(self.plan, statistics, self.settings, translator, verified=sink.verified)
+            print(summary, file=sys.stderr)
         exit_code = DAMAGED_INPUT if damage else 0
         if statistics.interrupted:
             exit_code = interruption.exit_code or exit_code

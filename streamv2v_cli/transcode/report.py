@@ -71,7 +71,12 @@ def _video_text(info: SourceInfo) -> str:
 
 
 def summary_text(
-    plan: OutputPlan, statistics: Statistics, settings: Settings, translator: FrameTranslator
+    plan: OutputPlan,
+    statistics: Statistics,
+    settings: Settings,
+    translator: FrameTranslator,
+    *,
+    verified: str = "",
 ) -> str:
     """What a run did, in a few lines."""
     picture, frames = plan.encoder.picture, statistics.frames_out
@@ -100,6 +105,8 @@ def summary_text(
         lines.append(f"{dropped} of {statistics.frames_in} frames came too fast and were dropped")
     if count := statistics.reconnections:
         lines.append(f"{count} reconnection{'' if count == 1 else 's'}")
+    if verified:
+        lines.append(f"verified: {verified}")
     file = plan.target.file
     if frames > 1 and plan.images is not None:
         lines.append(f"{plan.images.path}: {frames} images")

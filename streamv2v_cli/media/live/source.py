@@ -110,6 +110,10 @@ class LiveSource:
             parts.append(f"{queue.packets_dropped} packets of sound were dropped")
         return f"The input was faster than the output: {' and '.join(parts)}." if parts else ""
 
+    def read_again(self) -> str:
+        """Why the times of the input cannot be compared with those of the output."""
+        return "the input cannot be read twice"
+
     def resampled_text(self) -> str:
         """A sentence on frames that were repeated or left out although nobody asked for it; empty if none were."""
         return self._resampled

@@ -26,6 +26,7 @@ from streamv2v_cli.media.sink.tracks import damage_text, open_track
 from streamv2v_cli.media.sink.verify import Verifier
 
 if TYPE_CHECKING:
+    from streamv2v_cli.media.info import InputTimes
     from streamv2v_cli.media.sink.plan import OutputPlan
 
 __all__ = ["FileSink"]
@@ -47,17 +48,22 @@ class FileSink:
     Args:
         plan: the output.
         verify: read the file back before it takes its final name.
+        again: reads the input again, to compare its times; see `MediaSource.read_again`.
 
     Raises:
         SinkError: the file cannot be created.
         BrokenPipeError: the reader of the standard output has gone.
     """
 
-    def __init__(self, plan: OutputPlan, *, verify: bool = False) -> None:
+    def __init__(
+        self, plan: OutputPlan, *, verify: bool = False, again: Callable[[], InputTimes | str] | None = None
+    ) -> None:
         self.destination = plan.destination
         self.frames_written = 0
         self._plan = plan
         self._verifier = Verifier(plan) if verify else None
+        self._again = again
+        self.verified = ""
         self._closed = self._told = False
         self._picture = plan.encoder.picture
         self._to_yuv: Callable[[np.ndarray], Any] = RgbWriter(plan.encoder.pix_fmt, plan.encoder.colour)
@@ -203,10 +209,29 @@ class FileSink:
             self._output.close()
             self._closed = True
             if self._verifier is not None:
-                self._verifier.check(self._plan.part, self._clock.shift)
+                self._verify(self._verifier)
             self.destination.commit()
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
+
+    def _verify(self, verifier: Verifier) -> None:
+        verifier.check(self._plan.part, self._clock.shift)
+        times = self._again() if self._again is not None else ""
+        if isinstance(times, str):
+            self.verified = verifier.summary + (
+                f"; not against the times of the input: {times}" if times else ""
+            )
+            return
+        verifier.compare(
+            self._plan.part,
+            times,
+            {
+                template.index: track.stream.index
+                for template, track in self._tracks.items()
+                if template not in self._converted and template.type == "audio"
+            },
+        )
+        self.verified = f"{verifier.summary}, with the times of the input"
 
     def abandon(self) -> None:
         """After an error: write the finished frames, close the file and leave it under its temporary name.

@@ -66,6 +66,11 @@ class ImageSink:
         self.destination.prepare()
 
     @property
+    def verified(self) -> str:
+        """What was read back, in a few words; empty if nothing was."""
+        return f"{self.frames_written} image{'' if self.frames_written == 1 else 's'}" if self._check else ""
+
+    @property
     def kept(self) -> str | None:
         """Where finished frames are after a failure; None if they are gone."""
         return self.destination.kept

@@ -44,6 +44,11 @@ class TimeoutSink:
         return self._sink.frames_written
 
     @property
+    def verified(self) -> str:
+        """Nothing: what has been sent is not here."""
+        return self._sink.verified
+
+    @property
     def kept(self) -> str | None:
         """Nothing: what has been sent is not here."""
         return self._sink.kept

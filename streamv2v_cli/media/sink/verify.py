@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -17,11 +19,14 @@ from streamv2v_cli.media.ffmpeg import describe, end_of, time_of
 from streamv2v_cli.media.images.animation import webp_pictures
 
 if TYPE_CHECKING:
+    from streamv2v_cli.media.info import InputTimes
     from streamv2v_cli.media.sink.plan import OutputPlan
 
 __all__ = ["Verifier"]
 
 _MILLISECOND = Fraction(1, 1000)
+_SOUND_TOLERANCE = Fraction(1, 5)
+"""Seconds of sound before what an edit list lets be heard, which decoders need."""
 _LENGTH_TOLERANCE = 0.25
 """Seconds that a header's duration may differ from what was written, for sound that is heard out."""
 
@@ -114,6 +119,69 @@ class Verifier:
             if abs(end - expected) <= 1
             else f"it lasts {end / 1000:.3f} s instead of {expected / 1000:.3f} s"
         )
+
+    @property
+    def summary(self) -> str:
+        """What was checked, in a few words."""
+        frames, tracks = len(self._pts), 1 + len(self._tracks)
+        return f"{frames} frame{'' if frames == 1 else 's'}, {tracks} track{'' if tracks == 1 else 's'}"
+
+    def compare(self, path: Path, times: InputTimes, tracks: Mapping[int, int]) -> None:
+        """Compare what was written with what the input's own packets say, counted from the first frame.
+
+        Args:
+            path: of the output.
+            times: of the input.
+            tracks: index of a copied sound stream of the input -> that in the output.
+
+        Raises:
+            SinkError: frames or sound are at another time than in the input.
+        """
+        found = self._frames_differ(times) or self._sounds_differ(times, tracks)
+        if found:
+            raise SinkError(
+                f"The output differs from the input: {found}; it is left as '{path}'.",
+                "Please report it; without --verify the output takes its name all the same.",
+            )
+
+    def _frames_differ(self, times: InputTimes) -> str:
+        unit = self._plan.encoder.picture.time_base
+        if not times.frames:
+            return ""
+        allowed = max(times.tick, unit, _MILLISECOND)
+        for count, pts in enumerate(self._pts):
+            time = (pts - self._pts[0]) * unit
+            place = bisect_left(times.frames, time + times.frames[0])
+            near = (frame - times.frames[0] for frame in times.frames[max(0, place - 1) : place + 1])
+            if min((abs(frame - time) for frame in near), default=0) > allowed:
+                return (
+                    f"frame {count} is {float(time):.4f} s after the first one, and no frame of the input is"
+                )
+        length = (self._end - self._pts[0]) * unit
+        if times.length is not None and abs(length - times.length) > _LENGTH_TOLERANCE:
+            return f"the video lasts {float(length):.4f} s instead of {float(times.length):.4f} s"
+        if (self._pts[-1] - self._pts[0]) * unit < times.frames[-1] - times.frames[0] - _LENGTH_TOLERANCE:
+            return "frames at the end are missing"
+        return ""
+
+    def _sounds_differ(self, times: InputTimes, tracks: Mapping[int, int]) -> str:
+        if not times.frames:
+            return ""
+        begin = self._pts[0] * self._plan.encoder.picture.time_base
+        for index, (first, last) in times.sounds.items():
+            written = self._tracks.get(tracks.get(index, -1))
+            if written is None or written.first is None:
+                continue
+            moved = (
+                written.first - begin - (first - times.frames[0]),
+                written.last - begin - (last - times.frames[0]),
+            )
+            if max(map(abs, moved)) > _SOUND_TOLERANCE:
+                return (
+                    f"the audio stream #{index} begins {float(moved[0]):+.3f} s and ends {float(moved[1]):+.3f} s "
+                    "later than in the input"
+                )
+        return ""
 
     def _difference(self, container: Any, shift: Fraction) -> str:
         """What differs, in a few words; empty if nothing does."""

@@ -18,7 +18,7 @@ from streamv2v_cli.errors import SourceError
 from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import describe, describe_connection, end_of, is_cover, time_of
 from streamv2v_cli.media.images.patterns import Images
-from streamv2v_cli.media.info import SourceInfo, Timed
+from streamv2v_cli.media.info import InputTimes, SourceInfo, Timed
 from streamv2v_cli.media.source.completeness import is_whole
 from streamv2v_cli.media.source.continuity import Continuity
 from streamv2v_cli.media.source.cropping import Cropper, cropping_of
@@ -28,6 +28,7 @@ from streamv2v_cli.media.source.describe import describe_source
 from streamv2v_cli.media.source.encryption import check_file, check_packet
 from streamv2v_cli.media.source.inputs import FROM_A_PIPE, InputOptions, open_input, stdin_reader
 from streamv2v_cli.media.source.presentation import DecodedSpan, Presentation, set_missing_time
+from streamv2v_cli.media.source.reread import read_times
 from streamv2v_cli.media.source.timestamps import TimestampRepair
 from streamv2v_cli.media.source.web import parts_remedy
 from streamv2v_cli.media.source.webvtt import WebVtt, with_webvtt
@@ -158,6 +159,11 @@ class Demuxer:
     def repaired_timestamps(self) -> int:  # noqa: D102
         moved = self._presentation.moved if self._presentation else 0
         return moved + (self._repair.moved if self._repair else 0)
+
+    @property
+    def clock_jumps(self) -> int:
+        """How often another part of the input began, with another clock."""
+        return self._continuity.jumps
 
     def extra_videos(self) -> int:
         """How many video streams there are beside the one that is used."""
@@ -342,6 +348,15 @@ class Demuxer:
         if container.format.name == "avi":  # whose duration FFmpeg shortens to what there is
             promised = max(promised, self.video.frames * self.ticks_a_frame() * self.video.time_base)
         return float(self._end_seen), float(promised)
+
+    def read_again(self) -> InputTimes | str:
+        """See `Reader`."""
+        if not self.address.is_file:
+            return "the input cannot be read twice"
+        try:
+            return read_times(self.address, self._options, self.video.index)
+        except (SourceError, av.error.FFmpegError) as error:
+            return f"the input cannot be read again: {describe(error)}"
 
     def stop(self) -> None:
         """Let reading from a pipe come to an end at once."""

@@ -16,7 +16,7 @@ from streamv2v_cli.errors import SourceError
 from streamv2v_cli.frame import Connection, Frame
 from streamv2v_cli.media.ffmpeg import end_of, is_cover, rescale_packet, shift_packet, time_of
 from streamv2v_cli.media.images.patterns import Images
-from streamv2v_cli.media.info import SourceInfo, Timed
+from streamv2v_cli.media.info import InputTimes, SourceInfo, Timed, damage_text, repaired_text
 from streamv2v_cli.media.picture.prepare import PictureReader
 from streamv2v_cli.media.source.captions import CaptionReader
 from streamv2v_cli.media.source.encryption import check_file
@@ -250,6 +250,16 @@ class FileSource:
             "The frame rate of the input is not constant and the output holds only a constant one: "
             f"it was resampled to {rate} fps; --rate chooses another."
         )
+
+    def read_again(self) -> InputTimes | str:
+        """The times of the input by its own packets; why they are not those of the output, where they are not."""
+        if self._trim != Trim():
+            return "only a part of the input was taken"
+        if self._resampler is not None:
+            return "the frame rate is another"
+        if damage_text(self) or repaired_text(self) or self._demuxer.clock_jumps:
+            return "the input was repaired"
+        return self._demuxer.read_again()
 
     def stop(self) -> None:
         """Let iteration come to an end although the input is silent, if that can be; from any thread."""

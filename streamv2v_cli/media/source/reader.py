@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
-from streamv2v_cli.media.info import SourceInfo, Timed
+from streamv2v_cli.media.info import InputTimes, SourceInfo, Timed
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -59,6 +59,10 @@ class Reader(Protocol):
         """How many frames were given of which a part was lost."""
 
     @property
+    def clock_jumps(self) -> int:
+        """How often another part of the input began, with another clock."""
+
+    @property
     def repaired_timestamps(self) -> int:
         """How many timestamps did not increase and were moved."""
 
@@ -92,6 +96,9 @@ class Reader(Protocol):
     def end_and_promise(self) -> tuple[float, float] | None:
         """Where the input ended and where its header says it does, in seconds; None if it says nothing."""
 
+    def read_again(self) -> InputTimes | str:
+        """The times of the input by its own packets; why there are none, where there are none."""
+
     def stop(self) -> None:
         """Let reading come to an end at once."""
 
@@ -111,7 +118,7 @@ class WithoutStreams:
     """What is alike in readers of pictures alone, which wait for whoever reads them."""
 
     items: Iterator[Timed | Packet[Any]]
-    repaired_timestamps = concealed_frames = 0
+    repaired_timestamps = concealed_frames = clock_jumps = 0
     lost = ""
     streams_to_copy: tuple[Any, ...] = ()
     rest: tuple[Packet[Any], ...] = ()
@@ -127,6 +134,10 @@ class WithoutStreams:
 
     def end_and_promise(self) -> None:
         """Nothing is promised."""
+
+    def read_again(self) -> str:
+        """Why there are no times to be compared."""
+        return "the times of images are not compared"
 
     def stop(self) -> None:
         """Read no further picture."""

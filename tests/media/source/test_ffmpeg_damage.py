@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from helpers.ffmpeg import frame_times, make
+from helpers.media import file_source
 
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.info import damage_text, repaired_text
-from streamv2v_cli.media.source.file import FileSource
 from streamv2v_cli.media.trim import Trim
 
 PICTURES = ["-f", "lavfi", "-i", "testsrc2=size=192x160:rate=25"]
@@ -20,7 +20,7 @@ X265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params"]
 
 def seen(path: Path, trim: Trim | None = None) -> tuple[int, str, str]:
     """How many frames there are, and what is said of damage."""
-    with FileSource(path, trim=trim) as source:
+    with file_source(path, trim=trim) as source:
         count = sum(isinstance(item, Frame) for item in source)
         return count, damage_text(source), repaired_text(source)
 

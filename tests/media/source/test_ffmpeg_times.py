@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from helpers.ffmpeg import frame_times, make, packets, sound_seconds
+from helpers.media import file_source
 
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.source.file import FileSource
 
 THIRTIETH = Fraction(1, 30)
 PICTURES = ["-f", "lavfi", "-i", "testsrc2=size=64x48:rate=30"]
@@ -30,7 +30,7 @@ CONTAINERS = {"mp4": (".mp4", []), "mov": (".mov", []), "fragments": (".mp4", FR
 
 def seen(path: Path) -> tuple[list[Fraction], list[Fraction]]:
     """The times and the durations of the frames that come out of a source, in seconds."""
-    with FileSource(path) as source:
+    with file_source(path) as source:
         frames = [item for item in source if isinstance(item, Frame)]
         tick = source.info.time_base
     times, durations = [frame.pts for frame in frames], [frame.duration for frame in frames]
@@ -64,7 +64,7 @@ def test_the_last_frame_is_not_longer_for_a_pause_before_it(
     for after in (17, 18, 19, 20, 21, 22):
         path = with_pause(tmp_path / f"in{suffix}", after, 0.8, 24, *B_FRAMES[codec], *options)
         assert seen(path)[1][-1] == pytest.approx(THIRTIETH, abs=0.0015)
-        with FileSource(path, rate=Fraction(30)) as source:
+        with file_source(path, rate=Fraction(30)) as source:
             assert sum(isinstance(item, Frame) for item in source) == 48
 
 

@@ -13,7 +13,7 @@ DEMO_PROMPT ?= pencil sketch
 DEMO_OUTPUT ?= demo_pencil.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-failed test-isa check format docs bench bench-transcoder bench-gpu soak faults fuzz train-mini eval-mini quality demo-sheet clean
+.PHONY: help setup demo test test-failed test-isa check format docs bench bench-transcoder bench-gpu soak faults sweep fuzz train-mini eval-mini quality demo-sheet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ soak: setup ## long runs: memory, speed, sound against picture, sharpness (an ho
 faults: setup ## signals at fifty random moments, a camera lost twenty times, and all other faults
 	@STREAMV2V_SIGNAL_RUNS=50 STREAMV2V_CUTS=20 STREAMV2V_CUT_SECONDS=5 $(BIN)/python -m pytest -q \
 		tests/robustness/test_faults.py tests/media/live/test_many_cuts.py
+
+sweep: setup ## inputs of sixty kinds against ffprobe (5 minutes); the table goes to docs/reliability.md
+	@$(BIN)/python -m tools.sweep
 
 fuzz: setup ## search for inputs that break it; SECONDS=600 for each target
 	@$(BIN)/python -m tools.fuzz --seconds $(SECONDS)

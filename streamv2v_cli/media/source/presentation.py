@@ -18,6 +18,11 @@ _ONLY_DECODING_TIMES = ("avi", "asf")
 _DECODING_DURATIONS = ("mov",)
 """Containers, with fragments too, whose durations are those from one decoding time to the next."""
 
+_WITHOUT_NEGATIVE_TIMES = ("matroska",)
+"""Containers that hold times below zero, of which FFmpeg tells none for video."""
+_MOST_UNTIMED = 50
+"""Pictures at the beginning that wait for one with a time."""
+
 
 def set_missing_time(frame: VideoFrame, format: str) -> None:
     """Let a frame that has no presentation time be shown when its decoder gave it, as FFmpeg and players do.
@@ -73,12 +78,35 @@ class Presentation:
     def __init__(self, usual: int, format: str, span: DecodedSpan, *, live: bool) -> None:
         self._usual, self._live = usual, live
         self._span = span if format.startswith(_DECODING_DURATIONS) else None
+        self._begins_untimed = format.startswith(_WITHOUT_NEGATIVE_TIMES)
         self.moved = 0
 
     def __call__(self, decoded: Iterator[VideoFrame | Packet[Any]]) -> Iterator[Timed | Packet[Any]]:
         """The pictures, and packets as they are."""
-        timed = self._timed(decoded)
-        return timed if self._live else self._lasting(timed)
+        if self._live:
+            return self._timed(decoded)
+        return self._lasting(self._timed(self._from_the_first(decoded) if self._begins_untimed else decoded))
+
+    def _from_the_first(
+        self, decoded: Iterator[VideoFrame | Packet[Any]]
+    ) -> Iterator[VideoFrame | Packet[Any]]:
+        """Let the pictures before the first that has a time come evenly before it."""
+        early: list[VideoFrame] = []
+        for item in decoded:
+            if isinstance(item, Packet):
+                yield item
+            elif item.pts is None and len(early) < _MOST_UNTIMED:
+                early.append(item)
+            else:
+                if item.pts is not None:
+                    for back, picture in enumerate(reversed(early), 1):
+                        picture.pts = item.pts - back * self._usual
+                yield from early
+                yield item
+                break
+        else:
+            yield from early
+        yield from decoded
 
     def _timed(self, decoded: Iterator[VideoFrame | Packet[Any]]) -> Iterator[Timed | Packet[Any]]:
         next_pts, last_pts = 0, None

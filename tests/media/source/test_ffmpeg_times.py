@@ -149,3 +149,16 @@ def test_no_sound_is_missing_after_the_clock_ran_over(
     shown = frame_times(path), frame_times(tmp_path / f"out{suffix}")
     assert len(after) == len(before)
     assert (after[0] - (shown[1][0] or 0)) == pytest.approx(before[0] - (shown[0][0] or 0), abs=0.0015)
+
+
+@pytest.mark.parametrize("codec", ["h264", "mpeg4"])
+@pytest.mark.parametrize("offset", [-0.5, -0.1, -1.2])
+def test_frames_before_zero_come_before_the_others(codec: str, offset: float, tmp_path: Path) -> None:
+    """FFmpeg tells no times of frames in Matroska that are below zero."""
+    below_zero = ["-output_ts_offset", offset, "-avoid_negative_ts", "disabled"]
+    path = make(tmp_path / "in.mkv", *PICTURES, "-t", 2, *B_FRAMES[codec], *below_zero)
+    times, _ = seen(path)
+    assert len(times) == 60
+    assert times == pytest.approx([offset + n / 30 for n in range(60)], abs=0.015)
+    known = [(at, time) for at, time in enumerate(frame_times(path)) if time is not None]
+    assert all(times[at] == time for at, time in known)

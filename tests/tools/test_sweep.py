@@ -12,7 +12,7 @@ def test_one_input_of_the_sweep(capsys: pytest.CaptureFixture[str]) -> None:
     needs("ffmpeg")
     assert sweep.main(["cut without encoding.mp4", "one frame.mkv"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "one frame.mkv | 1 frames | ok | ok"
+    assert lines[1] == "one frame.mkv | 1 frame | ok | ok"
     assert lines[0].endswith("1 sound | ok | ok")
 
 

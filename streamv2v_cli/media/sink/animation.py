@@ -70,6 +70,11 @@ class AnimationSink:
         return len(self._kept)
 
     @property
+    def verified(self) -> str:
+        """What was read back, in a few words; empty if nothing was."""
+        return "" if self._sink is None else self._sink.verified
+
+    @property
     def kept(self) -> str | None:
         """Where finished frames are after a failure; None if they are gone."""
         return None if self._sink is None else self._sink.kept

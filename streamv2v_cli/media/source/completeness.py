@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
-__all__ = ["is_whole"]
+from streamv2v_cli.media.source.matroska import end_of_segment
 
-_SEGMENT = 0x18538067
-_EBML = 0x1A45DFA3
+__all__ = ["is_whole"]
 
 
 def is_whole(path: Path, container: Any) -> bool | None:
@@ -28,7 +26,7 @@ def is_whole(path: Path, container: Any) -> bool | None:
         return max(ends) <= size if ends else None
     with path.open("rb") as file:
         if name.startswith("matroska"):
-            end = _end_of_segment(file)
+            end = end_of_segment(file)
         elif name == "avi":
             end = _end_of_riff(file, size)
         else:
@@ -49,33 +47,3 @@ def _end_of_riff(file: BinaryIO, size: int) -> int | None:
             return None
         end += 8 + length + length % 2
     return end if end - size != 1 else size  # the last chunk need not be padded
-
-
-def _end_of_segment(file: BinaryIO) -> int | None:
-    """Where the segment of a Matroska file ends; None if it does not say how long it is."""
-    file.seek(0, os.SEEK_SET)
-    while (found := _element(file)) is not None:
-        kind, length = found
-        if length is None:
-            return None
-        if kind == _SEGMENT:
-            return file.tell() + length
-        if kind != _EBML:
-            return None
-        file.seek(length, os.SEEK_CUR)
-    return None
-
-
-def _element(file: BinaryIO) -> tuple[int, int | None] | None:
-    """The identifier and the length of the next element (RFC 8794), None for an unknown length."""
-    first = file.read(1)
-    if not first or not first[0]:
-        return None
-    kind = int.from_bytes(first + file.read(8 - first[0].bit_length()), "big")
-    first = file.read(1)
-    if not first or not first[0]:
-        return None
-    more = 8 - first[0].bit_length()
-    bits = 7 * (more + 1)
-    length = int.from_bytes(first + file.read(more), "big") & ((1 << bits) - 1)
-    return kind, None if length == (1 << bits) - 1 else length

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["elements", "number_at", "tracks_of"]
+__all__ = ["elements", "end_of_segment", "number_at", "tracks_of"]
 
 _SEGMENT, _TRACKS, _TRACK, _CLUSTER = 0x18538067, 0x1654AE6B, 0xAE, 0x1F43B675
 _UNKNOWN_SIZE = (1 << 56) - 1
@@ -26,6 +26,14 @@ def tracks_of(file: BinaryIO) -> list[tuple[int, int]]:
             if inner == _CLUSTER:
                 break
     return []
+
+
+def end_of_segment(file: BinaryIO) -> int | None:
+    """Where the file ends by its structure; None where that does not say it, as after a live recording."""
+    for element, size in elements(file, 0, _UNKNOWN_SIZE):
+        if element == _SEGMENT:
+            return None if size == _UNKNOWN_SIZE else file.tell() + size
+    return None
 
 
 def elements(file: BinaryIO, start: int, size: int) -> Iterator[tuple[int, int]]:

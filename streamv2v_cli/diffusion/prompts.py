@@ -86,6 +86,8 @@ class PromptEncoder:
     def encode(self, prompt: str, negative: str) -> Prompt:
         """Encode a prompt and its negative; text beyond the encoder's length is cut, with a warning.
 
+        Of a prompt for a model that knows only certain styles, words that name none are left out.
+
         The embeddings of a text are the same objects again as long as it is among the last few.
         """
         known = {prompt, negative} <= self._embeddings.keys()
@@ -107,6 +109,8 @@ class PromptEncoder:
     @torch.no_grad()
     def _embed(self, text: str) -> torch.Tensor:
         tokenizer, encoder = self._model.tokenizer, self._model.text_encoder
+        if self._model.styles is not None:
+            text = self._model.styles.known_part(text)
         length = tokenizer.model_max_length
         count = len(tokenizer(text, verbose=False).input_ids)
         if count > length:

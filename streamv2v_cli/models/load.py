@@ -22,6 +22,7 @@ from streamv2v_cli.models.lora import LoraRequest, fuse_loras
 from streamv2v_cli.models.model import Kind, Model
 from streamv2v_cli.models.out_of_memory import ran_out_of_memory, too_little_memory_to_load
 from streamv2v_cli.models.sources import ModelSource
+from streamv2v_cli.models.styles import read_styles
 from streamv2v_cli.models.vae import load_vae, vae_factor
 from streamv2v_cli.models.weights import check_pickle
 
@@ -175,6 +176,7 @@ def _build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) -
         vae_factor=vae_factor(vae),
         kind=parts.kind,
         notes=notes,
+        styles=read_styles(name),
     )
 
 

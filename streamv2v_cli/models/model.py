@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
+    from streamv2v_cli.models.styles import StyleBook
+
 __all__ = ["Kind", "Model"]
 
 Kind: TypeAlias = Literal["diffusion", "consistency", "turbo"]
@@ -31,6 +33,7 @@ class Model:
         vae_factor: pixels per latent, along each side.
         kind: `diffusion` needs LCM-LoRA for few steps, `consistency` and `turbo` do not.
         notes: sentences that say what was loaded and applied.
+        styles: the only styles that it knows; None for a model that takes any prompt.
     """
 
     name: str
@@ -44,3 +47,4 @@ class Model:
     vae_factor: int
     kind: Kind
     notes: tuple[str, ...] = ()
+    styles: StyleBook | None = None

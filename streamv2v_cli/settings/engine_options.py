@@ -154,7 +154,11 @@ class SkipSimilar(Section):
         False, description="Skip frames that are nearly the same as the last translated one."
     )
     threshold: float = Field(
-        0.98, ge=0, le=1, description="Cosine similarity above which a frame is skipped."
+        0.98,
+        ge=0,
+        le=1,
+        description="Least similarity of a skipped frame: 1 less the largest change of a block of 8x8 pixels, as a "
+        "share of the whole range.",
     )
     max_skip: int = Field(10, ge=1, description="Frames skipped in a row at most.")
 

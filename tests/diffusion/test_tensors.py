@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 
+from benchmarks.clips import write_clip
+from benchmarks.similar import main as count_similar
 from streamv2v_cli.accel.transfer import DirectTransfers
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.tensors import from_model_range, resize, to_model_range
@@ -55,3 +60,57 @@ def test_black_frames_are_similar() -> None:
     similar.translated(black)
     assert similar.skips(black)
     assert not similar.skips(-black)
+
+
+def _skipped(pictures: list[torch.Tensor]) -> int:
+    similar = SimilarFrameFilter(SkipSimilar(enabled=True, max_skip=100))
+    skipped = 0
+    for picture in pictures:
+        if similar.skips(picture):
+            skipped += 1
+        else:
+            similar.translated(picture)
+    return skipped
+
+
+def _levels(pictures: np.ndarray) -> list[torch.Tensor]:
+    """Grey pictures (frames, height, width) from 0 to 255 as the model sees them."""
+    clipped = torch.from_numpy(pictures).round().clamp(0, 255).float()
+    return list((clipped / 127.5 - 1)[:, None, None].expand(-1, 1, 3, -1, -1))
+
+
+def test_sensor_noise_of_a_still_camera_is_skipped() -> None:
+    random = np.random.default_rng(0)
+    scene = np.kron(random.uniform(0, 255, (16, 24)), np.ones((16, 16)))
+    assert _skipped(_levels(scene + random.normal(0, 5, (40, *scene.shape)))) == 39
+
+
+def test_a_small_object_that_moves_is_not_skipped() -> None:
+    """12 of 256 pixels wide, four pixels a frame, in a scene that stands still."""
+    random = np.random.default_rng(0)
+    scene = np.kron(random.uniform(120, 255, (16, 16)), np.ones((16, 16)))
+    frames = np.repeat(scene[None], 40, axis=0)
+    for number, frame in enumerate(frames):
+        frame[100:112, 4 * number : 4 * number + 12] -= 60
+    assert _skipped(_levels(frames)) == 0
+
+
+def test_a_camera_that_turns_over_a_bright_wall_is_not_skipped() -> None:
+    """Pictures that are bright all over are alike by their cosine from 0 to 1 whatever they show."""
+    random = np.random.default_rng(0)
+    wall = np.kron(random.uniform(170, 230, (32, 48)), np.ones((8, 8)))
+    assert _skipped(_levels(np.stack([wall[:, x : x + 256] for x in range(0, 80, 2)]))) == 0
+
+
+def test_the_command_counts_what_is_skipped_in_clips_and_before_a_still_camera(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(tmp_path / "pan.mp4", frames=12, smooth=16)
+    monkeypatch.setattr(
+        "sys.argv", ["similar", str(tmp_path / "pan.mp4"), "--set", "skip_similar.max_skip=3"]
+    )
+    count_similar()
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[1] for row in rows] == ["12", "250", "250"]
+    assert rows[0] == ["| pan", "12", "0 % |"]
+    assert [row[2] for row in rows[1:]] == ["75 % |", "75 % |"]

@@ -32,10 +32,27 @@ def test_a_prompt_names_styles_by_whole_phrases(prompt: str, names: list[str]) -
     assert [style.name for style in BOOK.named_in(prompt)] == names
 
 
+@pytest.mark.parametrize(
+    ("prompt", "known"),
+    [
+        ("Pencil-Sketch, 8 bit game", "Pencil-Sketch, 8 bit game"),
+        ("a Pencil-Sketch of a dog", "Pencil-Sketch"),
+        ("8-bit dragon game, in oil painting!", "oil painting"),
+        ("sketch of a bit, oil", "sketch, oil"),
+        ("a dragon", ""),
+        ("", ""),
+        ("...", ""),
+    ],
+)
+def test_words_that_name_no_style_are_left_out(prompt: str, known: str) -> None:
+    assert BOOK.known_part(prompt) == known
+
+
 def test_misspelt_words_find_the_style_that_was_meant() -> None:
     assert BOOK.nearest("a pencl drawing")[0].name == "pencil sketch"
     assert BOOK.nearest("pixle game")[0].name == "pixel art"
     assert BOOK.nearest("van gogh") == []
+    assert BOOK.nearest("a stitch in the flame") == []
 
 
 @pytest.fixture
@@ -51,10 +68,10 @@ def test_the_note_is_about_the_first_prompt_that_names_no_style(model: Path) -> 
     note = unknown_style_note(str(model), ["oil", "", "pencl", "gogh"])
     assert note is not None
     assert note.startswith("'pencl' names none of the 3 styles")
-    assert "near to it: 'pencil sketch' (" in note
+    assert "stays nearly as it is; did you mean 'pencil sketch'? `streamv2v styles`" in note
     far = unknown_style_note(str(model), ["gogh"])
     assert far is not None
-    assert "known: 'pencil sketch', 'pixel art', 'oil painting' (" in far
+    assert far.endswith("stays nearly as it is; `streamv2v styles` lists them.")
     assert unknown_style_note(str(model), ["oil", "  "]) is None
 
 

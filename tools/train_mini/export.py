@@ -58,7 +58,7 @@ def style_list() -> str:
         {"name": name, "about": (function.__doc__ or "").splitlines()[0], "phrases": PHRASES[name]}
         for name, function in STYLES.items()
     ]
-    return "# What the model knows; any other word changes hardly anything.\n" + yaml.safe_dump(
+    return "# What the model knows; any other word of a prompt is left out.\n" + yaml.safe_dump(
         {"styles": rows}, sort_keys=False, allow_unicode=True, width=110
     )
 

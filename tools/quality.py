@@ -107,14 +107,14 @@ def ablate(clips: list[Path], prompt: str, options: argparse.Namespace, tables: 
 
 
 def sheet(clip: Path, prompt: str, options: argparse.Namespace) -> Path:
-    """Source, baseline and DyMe below each other at four moments."""
+    """Source, the preset `baseline`, which looks back in no way, and the defaults, at four moments."""
     videos = [clip]
-    for bank in ("none", "dyme"):
-        videos.append(options.work / f"{clip.stem}-{slug(prompt)}-{bank}.mkv")
-        arguments = ("--bank", bank, "--frames", options.frames, "--config", "lossless", "-q", "-y")
+    for name, preset in (("baseline", ("--config", "baseline")), ("default", ())):
+        videos.append(options.work / f"{clip.stem}-{slug(prompt)}-{name}.mkv")
+        arguments = (*preset, "--frames", options.frames, "--config", "lossless", "-q", "-y")
         streamv2v("run", clip, "-p", prompt, *arguments, "-o", videos[-1])
     path: Path = options.pictures / f"{slug(prompt)}-{clip.stem}.jpg"
-    labels = [word for text in ("source", "no bank", "DyMe") for word in ("-l", text)]
+    labels = [word for text in ("source", "baseline", "DyMe, steady") for word in ("-l", text)]
     streamv2v("compare", *videos, *labels, "-o", path, "--height", SHEET_HEIGHT, "-q", "-y")
     return path
 
@@ -134,7 +134,9 @@ def chapter(prompt: str, results: dict, sheets: list[Path], options: argparse.Na
     """What was found under one prompt."""
     folder = options.pictures.name
     lines = [f"## {prompt}", "", *verdict(results), ""]
-    lines += [f"![source, no bank and DyMe: {path.stem}]({folder}/{path.name})" for path in sheets]
+    lines += [
+        f"![source, baseline, DyMe with motion fusion: {path.stem}]({folder}/{path.name})" for path in sheets
+    ]
     lines += ["", *results["markdown"].splitlines()[2:]]
     text = "\n".join(lines).replace("\n## ", "\n### ").replace("### " + prompt, "## " + prompt, 1)
     plots = [f"![{key}]({folder}/{slug(prompt)}-{key}.png)" for key in results["tables"]]
@@ -142,8 +144,8 @@ def chapter(prompt: str, results: dict, sheets: list[Path], options: argparse.Na
 
 
 def verdict(results: dict) -> list[str]:
-    """Each clip and the mean: warp error of every bank beside that of none, and the sharpness that is left."""
-    variants = {variant["name"]: variant["clips"] for variant in results["tables"]["bank"]["variants"]}
+    """Each clip and the mean: warp error and sharpness with bank, motion fusion and both, beside those of neither."""
+    variants = {variant["name"]: variant["clips"] for variant in results["tables"]["motion"]["variants"]}
     none = variants.pop("none")
     lines = [f"| warp error | none | {' | '.join(variants)} |", "|---|--:|" + "--:|" * len(variants)]
     for clip, cell in none.items():

@@ -124,7 +124,7 @@ def batch(
     from streamv2v_cli.batch.items import tasks_of
     from streamv2v_cli.batch.ledger import Ledger
     from streamv2v_cli.batch.runner import BatchOptions
-    from streamv2v_cli.commands.no_effect import unknown_styles, unused_prompts, unused_settings
+    from streamv2v_cli.commands.no_effect import model_limits, unused_prompts, unused_settings
     from streamv2v_cli.logs import log_to_stderr
 
     only_events = json_events == "-"
@@ -156,7 +156,7 @@ def batch(
     _check_prompts(options, tasks)
     ledger = Ledger.open(target)
     notes = [*unused_settings(resolved), *unused_prompts(resolved, prompts)]
-    notes += unknown_styles(resolved.settings, prompts, (task.prompt for task in tasks if task.prompt))
+    notes += model_limits(resolved.settings, prompts, (task.prompt for task in tasks if task.prompt))
     for note in notes:
         logging.getLogger(__name__).warning("%s", note)
     if dry_run:

@@ -1,4 +1,4 @@
-"""Options that somebody set and that have no effect beside the others."""
+"""Options that have no effect beside the others, and those that the model can do nothing with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.settings.resolve import Resolved
     from streamv2v_cli.settings.schema import Settings
 
-__all__ = ["unknown_styles", "unused_prompts", "unused_settings"]
+__all__ = ["model_limits", "unused_prompts", "unused_settings"]
 
 
 def unused_settings(resolved: Resolved, source: MediaInput | None = None) -> list[str]:
@@ -36,10 +36,8 @@ def unused_settings(resolved: Resolved, source: MediaInput | None = None) -> lis
     return notes
 
 
-def unknown_styles(
-    settings: Settings, prompts: Prompts | None = None, others: Iterable[str] = ()
-) -> list[str]:
-    """A sentence if a prompt names no style of a model that knows only certain ones.
+def model_limits(settings: Settings, prompts: Prompts | None = None, others: Iterable[str] = ()) -> list[str]:
+    """Sentences on a prompt that names no style of a model that knows only certain ones, and on useless values.
 
     Args:
         settings: the whole configuration, with the first prompt.
@@ -48,12 +46,25 @@ def unknown_styles(
     """
     if settings.translator == "passthrough":
         return []
+    from streamv2v_cli.models.locate import useful_ranges
     from streamv2v_cli.models.styles import unknown_style_note
+    from streamv2v_cli.settings.keys import values_of
 
     later = (prompts.record() if prompts else None) or []
     texts = [settings.prompt, *(str(row.get("prompt", "")) for row in later), *others]
+    values = {key: [value] for key, value in values_of(settings).items()}
+    values["diffusion.strength"] += [float(str(row["strength"])) for row in later if "strength" in row]
     note = unknown_style_note(settings.model, texts)
-    return [note] if note else []
+    return [
+        *([note] if note else []),
+        *(
+            f"{key} {value:g} is outside {low:g} to {high:g}, where the model {settings.model} is of use; "
+            "--mix shows more or less of the source."
+            for key, (low, high) in useful_ranges(settings.model).items()
+            for value in dict.fromkeys(values[key])
+            if not low <= value <= high
+        ),
+    ]
 
 
 def unused_prompts(resolved: Resolved, prompts: Prompts | None) -> list[str]:
@@ -76,6 +87,7 @@ def unused_prompts(resolved: Resolved, prompts: Prompts | None) -> list[str]:
         "prompt": prompts.first.prompt != settings.prompt,
         "negative_prompt": prompts.first.negative_prompt != settings.negative_prompt,
         "diffusion.strength": prompts.first.strength != settings.diffusion.strength,
+        "frame.mix": prompts.first.mix != settings.frame.mix,
     }
     for key, differs in replaced.items():
         if differs and origins[key].startswith("--"):
@@ -112,13 +124,12 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
         # Scene cuts are found, counted and listed without a model as well.
         bank_keys = [f"bank.{key}" for key in type(settings.bank).model_fields if key != "reset_on_cut"]
         sections = ("prompt", "negative_prompt", "seed", "model", "lookahead", "diffusion", *bank_keys)
-        return [
-            (key, "translator is passthrough") for key in (*sections, "skip_similar", "weights", "compute")
-        ]
+        sections = (*sections, "frame.mix", "skip_similar", "weights", "compute")
+        return [(key, "translator is passthrough") for key in sections]
     bank, guidance = settings.bank, settings.diffusion.guidance
     reasons = []
     if bank.kind == "none":
-        keys = ["size", "interval", "stratified", "attention", "fuse", "motion"]
+        keys = ["size", "interval", "stratified", "attention", "fuse"]
         reasons += [(f"bank.{key}", "bank.kind is none") for key in keys]
     if bank.kind != "queue":
         reasons.append(("bank.size", f"it is the length of a queue, and bank.kind is {bank.kind}"))

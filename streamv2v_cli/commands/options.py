@@ -51,6 +51,7 @@ FLAGS: Mapping[str, Flag] = {
     "prompt": Flag(("--prompt", "-p"), _PICTURE, "TEXT"),
     "negative_prompt": Flag(("--negative-prompt",), _PICTURE, "TEXT"),
     "diffusion.strength": Flag(("--strength",), _PICTURE),
+    "frame.mix": Flag(("--mix",), _PICTURE),
     "diffusion.steps": Flag(("--steps",), _PICTURE),
     "diffusion.guidance.kind": Flag(("--guidance",), _PICTURE),
     "diffusion.guidance.scale": Flag(("--guidance-scale",), _PICTURE),

@@ -89,8 +89,8 @@ def run(
         typer.Option(
             "--prompts",
             metavar="FILE",
-            help="Prompts and strengths over time, a list in YAML or JSON: time or frame, prompt, "
-            "negative_prompt, strength, transition (hold, linear or slerp) and over.",
+            help="Prompts, strengths and mixes over time, a list in YAML or JSON: time or frame, prompt, "
+            "negative_prompt, strength, mix, transition (hold, linear or slerp) and over.",
             show_default=False,
             rich_help_panel=_PICTURE,
         ),
@@ -132,7 +132,7 @@ def run(
 
     Example: ffmpeg -i clip.mp4 -f nut - | streamv2v run - --prompt "pencil sketch" -o - | ffplay -
     """
-    from streamv2v_cli.commands.no_effect import unknown_styles, unused_prompts, unused_settings
+    from streamv2v_cli.commands.no_effect import model_limits, unused_prompts, unused_settings
     from streamv2v_cli.logs import log_to_stderr, masked
     from streamv2v_cli.media.address import STDOUT, Address, Url, local_path
     from streamv2v_cli.media.sink.destination import stdout_for_media
@@ -184,7 +184,7 @@ def run(
             job.check_model()
             return
         notes = [*unused_settings(given, job.input), *unused_prompts(given, prompts)]
-        for note in [*notes, *unknown_styles(settings, prompts), *job.plan.notes]:
+        for note in [*notes, *model_limits(settings, prompts), *job.plan.notes]:
             logging.getLogger(__name__).warning("%s", note)
         translator = stack.enter_context(closing(make_translator(settings, live=job.source.is_live)))
         if prompts is not None:

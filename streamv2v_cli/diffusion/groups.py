@@ -21,7 +21,7 @@ class InFlightFrame:
     """A frame on its way through the denoising steps, with all that belongs to it.
 
     Attributes:
-        frames: the frame, followed by the similar ones that wait for its picture.
+        frames: the frame, followed by the similar ones that wait for its picture; each with its mix.
         source: (1, 3, height, width) source picture from -1 to 1, until it has been encoded.
         prompt, schedule: the prompt and the denoising schedule that were set when it entered.
         number: its number in the run, counting the frames that enter the UNet.
@@ -31,7 +31,7 @@ class InFlightFrame:
         picture: (1, 3, height, width) result from -1 to 1, once it has left.
     """
 
-    frames: list[Frame]
+    frames: list[tuple[Frame, float]]
     source: torch.Tensor | None
     prompt: Prompt
     schedule: Schedule
@@ -98,10 +98,12 @@ class GroupBuilder:
         """Whether the next frame is the first of a segment."""
         return self._index == 0
 
-    def enter(self, frame: Frame, source: torch.Tensor, prompt: Prompt, schedule: Schedule) -> InFlightFrame:
+    def enter(
+        self, frame: Frame, mix: float, source: torch.Tensor, prompt: Prompt, schedule: Schedule
+    ) -> InFlightFrame:
         """Give a frame its number and its place in the segment, and put it into the open group."""
         member = InFlightFrame(
-            frames=[frame],
+            frames=[(frame, mix)],
             source=source,
             prompt=prompt,
             schedule=schedule,

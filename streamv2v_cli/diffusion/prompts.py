@@ -109,8 +109,8 @@ class PromptEncoder:
     @torch.no_grad()
     def _embed(self, text: str) -> torch.Tensor:
         tokenizer, encoder = self._model.tokenizer, self._model.text_encoder
-        if self._model.styles is not None:
-            text = self._model.styles.known_part(text)
+        if self._model.known_part is not None:
+            text = self._model.known_part(text)
         length = tokenizer.model_max_length
         count = len(tokenizer(text, verbose=False).input_ids)
         if count > length:

@@ -70,6 +70,7 @@ class FrameTranslator(FrameProcessor, Protocol):
         negative_prompt: str | None = None,
         *,
         strength: float | None = None,
+        mix: float | None = None,
         blend: PromptBlend | None = None,
     ) -> None:
         """Change the prompt for the frames that are pushed from now on."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import torch
 
 from streamv2v_cli.accel import TickCounts, choose_accel
@@ -20,11 +22,14 @@ from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.tensors import from_model_range, resize, to_model_range
 from streamv2v_cli.frame import LateFrame
+from streamv2v_cli.media.picture.resize import resized
 from streamv2v_cli.models.out_of_memory import ran_out_of_memory, too_little_memory
 from streamv2v_cli.settings.sizes import model_frame_size, output_frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
 
     from streamv2v_cli.diffusion.protocol import PromptBlend
     from streamv2v_cli.frame import Frame
@@ -83,6 +88,7 @@ class Translator:
         self._size = (0, 0)
         self._schedules = Schedules(model.scheduler, settings.diffusion)
         self._first_prompt = self._prompt = self._encoder.encode(settings.prompt, settings.negative_prompt)
+        self._mix = settings.frame.mix
         self._first_schedule = self._schedule = self._schedules.at(settings.diffusion.strength)
 
     @property
@@ -101,6 +107,7 @@ class Translator:
         negative_prompt: str | None = None,
         *,
         strength: float | None = None,
+        mix: float | None = None,
         blend: PromptBlend | None = None,
     ) -> None:
         """Change the prompt for the frames that are pushed from now on; frames in flight keep theirs.
@@ -109,6 +116,7 @@ class Translator:
             prompt: the new prompt.
             negative_prompt: the new negative prompt; None keeps the present one.
             strength: the new strength, from 0 to 1; None keeps the present one.
+            mix: the new share of the restyled picture in the output, from 0 to 1; None keeps the present one.
             blend: the prompt that is being left, and how much of the way is behind; None for the new one alone.
 
         Raises:
@@ -125,6 +133,7 @@ class Translator:
         if not same or schedule is not self._schedule:
             self._similar.reset()
         self._prompt, self._schedule = encoded, schedule
+        self._mix = self._mix if mix is None else mix
 
     def start_segment(self) -> None:
         """Let the next frame start afresh, without looking back: a scene cut, a reconnection."""
@@ -143,6 +152,7 @@ class Translator:
         if self._motion is not None:
             self._motion.reset()
         self._prompt, self._schedule = self._first_prompt, self._first_schedule
+        self._mix = self._settings.frame.mix
 
     def close(self) -> None:
         """Give the UNet its original attention processors back; the translator is of no use afterwards."""
@@ -192,7 +202,7 @@ class Translator:
         if self._groups.at_start:
             finished += self._run(self._groups.close_group())
         self._similar.translated(picture)
-        self._last = self._groups.enter(frame, picture, self._prompt, self._schedule)
+        self._last = self._groups.enter(frame, self._mix, picture, self._prompt, self._schedule)
         if self._motion is not None:
             self._last.trace = self._motion.trace(frame, starts=self._last.starts)
         return finished + self._run(self._groups.full_group())
@@ -231,7 +241,7 @@ class Translator:
     def _new_motion_fusion(self) -> MotionFusion | None:
         """Motion fusion for the present size; None if it is off."""
         motion, factor = self._settings.bank.motion, self.model.vae_factor
-        if self._settings.bank.kind == "none" or not motion.alpha:
+        if not motion.alpha:
             return None
         width, height = (side // factor for side in self._size)
         return MotionFusion(motion.alpha, motion.tolerance, motion.detail, (height, width), self.model.device)
@@ -239,9 +249,9 @@ class Translator:
     def _repeat(self, last: InFlightFrame, frame: Frame) -> list[Frame]:
         """Give a frame the picture of the last translated one, now or when that one comes out."""
         if last.picture is None:
-            last.frames.append(frame)
+            last.frames.append((frame, self._mix))
             return []
-        return [self.render(frame, last.picture)]
+        return [self._mixed(frame, self._mix, last.picture)]
 
     def _run(self, group: Group | None) -> list[Frame]:
         """Send a group in and return the frames that come out."""
@@ -263,7 +273,7 @@ class Translator:
         finished = []
         for member, picture in zip(group.members, self.decode(latents).split(1), strict=True):
             member.picture = picture
-            finished += [self.render(frame, picture) for frame in member.frames]
+            finished += [self._mixed(frame, mix, picture) for frame, mix in member.frames]
         self._transfers.keep_pace()
         return finished
 
@@ -285,6 +295,11 @@ class Translator:
         """A frame of the output size with a (1, 3, height, width) picture, which may still have to be computed."""
         size = output_frame_size((frame.width, frame.height), self._size, self._settings.frame)
         return LateFrame(frame, self._transfers.download(from_model_range(resize(picture, size)[0])))
+
+    def _mixed(self, frame: Frame, mix: float, picture: torch.Tensor) -> Frame:
+        """A frame with its picture, laid over the source once somebody asks for the pixels."""
+        result = self.render(frame, picture)
+        return result if mix == 1 else LateFrame(frame, partial(_blend, frame, result, mix))
 
     @torch.no_grad()
     def encode(self, pictures: list[torch.Tensor]) -> torch.Tensor:
@@ -312,6 +327,13 @@ class Translator:
     def _shift(self) -> float:
         """Offset of the VAE's latents; 0 for Stable Diffusion 1 and 2."""
         return getattr(self.model.vae.config, "shift_factor", None) or 0.0
+
+
+def _blend(source: Frame, result: Frame, mix: float) -> np.ndarray:
+    """Pixels of the result's size, to the share `mix` from the result."""
+    pixels = resized(source.pixels, (result.width, result.height))
+    blended: np.ndarray = cv2.addWeighted(result.pixels, mix, pixels, 1 - mix, 0)
+    return blended
 
 
 def _check(model: Model, settings: Settings) -> None:

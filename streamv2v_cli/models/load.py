@@ -164,6 +164,7 @@ def _build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) -
     )
     for note in notes:
         _log.info("%s", note)
+    book = read_styles(name)
     return Model(
         name=name,
         unet=unet,
@@ -176,7 +177,7 @@ def _build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) -
         vae_factor=vae_factor(vae),
         kind=parts.kind,
         notes=notes,
-        styles=read_styles(name),
+        known_part=None if book is None else book.known_part,
     )
 
 

@@ -17,15 +17,17 @@ from streamv2v_cli.models.fetch import cached_lora, cached_vae, holds_files
 from streamv2v_cli.models.layout import check_checkpoint, read_header
 from streamv2v_cli.models.sources import ModelSource, find_source
 from streamv2v_cli.models.weights import check_pickle
+from streamv2v_cli.settings.keys import flatten
 from streamv2v_cli.settings.yaml import read_mapping
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Kind
     from streamv2v_cli.settings.schema import Settings, Weights
 
-__all__ = ["ModelPlan", "PlannedPart", "describe_model", "recommended_settings"]
+__all__ = ["ModelPlan", "PlannedPart", "describe_model", "recommended_settings", "useful_ranges"]
 
 RECOMMENDATIONS = "streamv2v.yaml"
+USEFUL = "useful"
 OWN_VAE = "the model's own"
 _FORMS = {"file": "single file", "folder": "diffusers folder", "hub": "in the Hugging Face cache"}
 FETCHED = "not on this machine; fetched from the Hugging Face Hub when it is needed"
@@ -78,6 +80,32 @@ def recommended_settings(model: str) -> dict[str, Any]:
     Raises:
         ModelError: the file is there but is no YAML mapping.
     """
+    return {key: value for key, value in _advice(model).items() if key != USEFUL}
+
+
+def useful_ranges(model: str) -> dict[str, tuple[float, float]]:
+    """Least and greatest value of options between which a model is of use, by dotted key.
+
+    They are under `useful` in the same file.
+
+    Raises:
+        ModelError: the file cannot be read, or a range is no pair of numbers in ascending order.
+    """
+    where = f"`{USEFUL}` in the {RECOMMENDATIONS} of the model {model}"
+    given = _advice(model).get(USEFUL) or {}
+    try:
+        ranges = {key: tuple(map(float, pair)) for key, pair in flatten(given, where).items()}
+    except ConfigError as error:
+        raise ModelError(error.message, error.remedy) from error
+    except (TypeError, ValueError, AttributeError):
+        raise ModelError(f"{where} must give [least, greatest] for each option.") from None
+    if any(len(pair) != 2 or not pair[0] <= pair[1] for pair in ranges.values()):
+        raise ModelError(f"{where} must give [least, greatest] for each option.")
+    return {key: (pair[0], pair[1]) for key, pair in ranges.items()}
+
+
+def _advice(model: str) -> dict[str, Any]:
+    """What `streamv2v.yaml` says; empty if there is none."""
     try:
         source, _ = find_model(model)
     except ModelError:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
-
-    from streamv2v_cli.models.styles import StyleBook
 
 __all__ = ["Kind", "Model"]
 
@@ -33,7 +33,7 @@ class Model:
         vae_factor: pixels per latent, along each side.
         kind: `diffusion` needs LCM-LoRA for few steps, `consistency` and `turbo` do not.
         notes: sentences that say what was loaded and applied.
-        styles: the only styles that it knows; None for a model that takes any prompt.
+        known_part: gives what of a prompt the model was taught; None for one that takes any prompt.
     """
 
     name: str
@@ -47,4 +47,4 @@ class Model:
     vae_factor: int
     kind: Kind
     notes: tuple[str, ...] = ()
-    styles: StyleBook | None = None
+    known_part: Callable[[str], str] | None = None

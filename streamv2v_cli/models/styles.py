@@ -57,8 +57,8 @@ class StyleBook:
     def known_part(self, prompt: str) -> str:
         """What of a prompt the model was taught: the phrasings in it, as they are written; the rest is left out.
 
-        A model of a few styles takes a word that it has never seen for one that is spelt with the same pieces. A prompt
-        without any phrasing becomes the empty text, which asks for no style.
+        A model of a few styles takes a word that it has never seen for one that is spelt with the same pieces. A
+        prompt without any phrasing becomes the empty text, which asks for no style.
         """
         words = list(_WORD.finditer(prompt.lower()))
         spoken = [word[0] for word in words]

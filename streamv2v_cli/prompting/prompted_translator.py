@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class PromptedTranslator:
-    """Gives each frame the prompt and strength of its moment, counted from the first frame, and tells of changes.
+    """Gives each frame the prompt, strength and mix of its moment, counted from the first frame.
 
     Args:
         translator: does the work.
@@ -71,10 +71,11 @@ class PromptedTranslator:
         negative_prompt: str | None = None,
         *,
         strength: float | None = None,
+        mix: float | None = None,
         blend: PromptBlend | None = None,
     ) -> None:
         """Change the prompt until the next frame is pushed, which has that of its moment."""
-        self._translator.set_prompt(prompt, negative_prompt, strength=strength, blend=blend)
+        self._translator.set_prompt(prompt, negative_prompt, strength=strength, mix=mix, blend=blend)
 
     def push(self, frame: Frame) -> list[Frame]:
         """Take in a frame; the frames that are finished."""
@@ -88,7 +89,11 @@ class PromptedTranslator:
         self._state = state
         self._number += 1
         self._translator.set_prompt(
-            state.prompt, state.negative_prompt, strength=state.strength, blend=state.blend
+            state.prompt,
+            state.negative_prompt,
+            strength=state.strength,
+            mix=state.mix,
+            blend=state.blend,
         )
         return self._translator.push(frame)
 
@@ -113,12 +118,20 @@ class PromptedTranslator:
 
     def _announce(self, state: PromptState, frame: Frame) -> None:
         log.info(
-            "From frame %d (%.3f s) on: '%s', strength %g",
+            "From frame %d (%.3f s) on: '%s', strength %g, mix %g",
             self._number,
             self._seconds,
             state.prompt,
             state.final_strength,
+            state.final_mix,
         )
         self._tell(
-            PromptEvent(self._number, frame.time, state.prompt, state.negative_prompt, state.final_strength)
+            PromptEvent(
+                self._number,
+                frame.time,
+                state.prompt,
+                state.negative_prompt,
+                state.final_strength,
+                state.final_mix,
+            )
         )

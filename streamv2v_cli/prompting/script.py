@@ -1,4 +1,4 @@
-"""Prompts and strengths at given times or frames, and what lies between them."""
+"""Prompts, strengths and mixes at given times or frames, and what lies between them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Entry:
 
     Attributes:
         at: when it begins, in seconds after the first frame, or the number of a frame.
-        prompt, negative_prompt, strength: what there is from then on; None for no change.
+        prompt, negative_prompt, strength, mix: what there is from then on; None for no change.
         transition: `hold` for at once, `linear` or `slerp`.
         over: how long it takes, in seconds or frames; 0 for `hold`.
     """
@@ -34,6 +34,7 @@ class Entry:
     prompt: str | None
     negative_prompt: str | None
     strength: float | None
+    mix: float | None
     transition: str
     over: Fraction
 
@@ -42,10 +43,16 @@ class Entry:
         """Whether the text embeddings change."""
         return self.prompt is not None or self.negative_prompt is not None
 
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Those of strength and mix that change."""
+        given = {"strength": self.strength, "mix": self.mix}
+        return {name: value for name, value in given.items() if value is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class _Leg:
-    """A way of the prompt, or of the strength, from one value to the next; a jump if it has no length."""
+    """A way of the prompt, the strength or the mix from one value to the next; a jump if it has no length."""
 
     begins: Fraction
     length: Fraction
@@ -60,7 +67,7 @@ class _Leg:
 
 
 class PromptScript:
-    """Prompts and strengths at given times or frames, see `Prompts`.
+    """Prompts, strengths and mixes at given times or frames, see `Prompts`.
 
     Args:
         path: of the file, for messages.
@@ -77,11 +84,13 @@ class PromptScript:
         self._entries = entries
         at_once = bool(entries) and entries[0].at == 0 and entries[0].transition == "hold"
         self._changes = entries[1:] if at_once else entries
-        texts, strength = (base.prompt, base.negative_prompt), base.strength
+        texts, numbers = (base.prompt, base.negative_prompt), {"strength": base.strength, "mix": base.mix}
         if at_once:
-            texts, strength = _texts_after(entries[0], texts), _strength_after(entries[0], strength)
-        self.first = PromptState(*texts, strength, final_strength=strength)
-        self._prompt_legs, self._strength_legs = [], []
+            texts, numbers = _texts_after(entries[0], texts), numbers | entries[0].numbers
+        strength, mix = numbers["strength"], numbers["mix"]
+        self.first = PromptState(*texts, strength, mix=mix, final_strength=strength, final_mix=mix)
+        self._prompt_legs: list[_Leg] = []
+        self._number_legs: dict[str, list[_Leg]] = {name: [] for name in numbers}
         for entry in self._changes:
             span = entry.at, entry.over
             if entry.changes_prompt:
@@ -89,9 +98,9 @@ class PromptScript:
                 following = _texts_after(entry, texts)
                 self._prompt_legs.append(_Leg(*span, texts, following, curve))
                 texts = following
-            if entry.strength is not None:
-                self._strength_legs.append(_Leg(*span, strength, entry.strength))
-                strength = entry.strength
+            for name, number in entry.numbers.items():
+                self._number_legs[name].append(_Leg(*span, numbers[name], number))
+                numbers[name] = number
 
     def based_on(self, base: PromptState) -> PromptScript:
         """The same entries after another beginning."""
@@ -112,13 +121,27 @@ class PromptScript:
             texts, share = leg.target, leg.share(position, slack)
             if share < 1:
                 blend = PromptBlend(leg.start[0], leg.start[1], share, leg.curve)
-        strength = final = self.first.strength
-        leg = _leg_at(self._strength_legs, position + slack)
-        if leg is not None:
-            share, final = leg.share(position, slack), leg.target
-            strength = final if share == 1 else leg.start + share * (final - leg.start)
+        strength, final_strength = self._number("strength", position, slack)
+        mix, final_mix = self._number("mix", position, slack)
         change = bisect_right(self._changes, position + slack, key=lambda entry: entry.at)
-        return PromptState(*texts, strength, blend, change=change, final_strength=final)
+        return PromptState(
+            *texts,
+            strength,
+            blend,
+            change=change,
+            mix=mix,
+            final_strength=final_strength,
+            final_mix=final_mix,
+        )
+
+    def _number(self, name: str, position: Fraction, slack: Fraction) -> tuple[float, float]:
+        """A strength or mix at a position, and what it becomes when it has changed."""
+        leg = _leg_at(self._number_legs[name], position + slack)
+        if leg is None:
+            first: float = getattr(self.first, name)
+            return first, first
+        share = leg.share(position, slack)
+        return leg.target if share == 1 else leg.start + share * (leg.target - leg.start), leg.target
 
     def describe(self) -> list[str]:
         """One line for each entry."""
@@ -128,8 +151,7 @@ class PromptScript:
         parts = [] if entry.prompt is None else [f"'{entry.prompt}'"]
         if entry.negative_prompt is not None:
             parts.append(f"not '{entry.negative_prompt}'")
-        if entry.strength is not None:
-            parts.append(f"strength {entry.strength:g}")
+        parts += [f"{name} {number:g}" for name, number in entry.numbers.items()]
         if entry.transition != "hold":
             parts.append(f"{entry.transition} over {self._position(entry.over)}")
         return f"{self._position(entry.at, counted=False)}: {', '.join(parts)}"
@@ -144,7 +166,7 @@ class PromptScript:
         rows: list[Mapping[str, object]] = []
         for entry in self._entries:
             row: dict[str, object] = {self._unit: plain(entry.at)}
-            for key in ("prompt", "negative_prompt", "strength"):
+            for key in ("prompt", "negative_prompt", "strength", "mix"):
                 if getattr(entry, key) is not None:
                     row[key] = getattr(entry, key)
             if entry.transition != "hold":
@@ -169,10 +191,6 @@ def _texts_after(entry: Entry, before: tuple[str, str]) -> tuple[str, str]:
         prompt if entry.prompt is None else entry.prompt,
         negative if entry.negative_prompt is None else entry.negative_prompt,
     )
-
-
-def _strength_after(entry: Entry, before: float) -> float:
-    return before if entry.strength is None else entry.strength
 
 
 def _leg_at(legs: list[_Leg], position: Fraction) -> _Leg | None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read_script"]
 
-_KEYS = ("time", "frame", "prompt", "negative_prompt", "strength", "transition", "over")
+_CHANGES = ("prompt", "negative_prompt", "strength", "mix")
+_KEYS = ("time", "frame", *_CHANGES, "transition", "over")
 _TRANSITIONS = ("hold", "linear", "slerp")
 
 
@@ -75,8 +76,8 @@ def _entry(row: dict[str, Any], unit: Unit, settings: Settings, where: str) -> E
     for key, value in row.items():
         if not isinstance(value, str):
             raise ConfigError(f"{where}: {key} must be a text or a number.")
-    if not row.keys() & {"prompt", "negative_prompt", "strength"}:
-        raise ConfigError(f"{where} changes nothing.", "Give it a prompt, a negative_prompt or a strength.")
+    if not row.keys() & set(_CHANGES):
+        raise ConfigError(f"{where} changes nothing.", f"Give it one of {', '.join(_CHANGES)}.")
     if not row.get("prompt", "x").strip():
         raise ConfigError(f"{where}: the prompt is empty.", "Leave it out to keep the one before.")
     transition = row.get("transition", "hold")
@@ -88,7 +89,8 @@ def _entry(row: dict[str, Any], unit: Unit, settings: Settings, where: str) -> E
             "`over` says how long a change by linear or slerp takes.",
         )
     if transition == "slerp" and not row.keys() & {"prompt", "negative_prompt"}:
-        raise ConfigError(f"{where}: a strength cannot change by slerp.", "Write `transition: linear`.")
+        kind = "strength" if "strength" in row else "mix"
+        raise ConfigError(f"{where}: a {kind} cannot change by slerp.", "Write `transition: linear`.")
     over = _position(row["over"], unit, f"{where}: over") if "over" in row else Fraction(0)
     if "over" in row and not over:
         raise ConfigError(f"{where}: over {row['over']} must be more than 0.")
@@ -97,6 +99,7 @@ def _entry(row: dict[str, Any], unit: Unit, settings: Settings, where: str) -> E
         prompt=row["prompt"].strip() if "prompt" in row else None,
         negative_prompt=row["negative_prompt"].strip() if "negative_prompt" in row else None,
         strength=_strength(row["strength"], settings, where) if "strength" in row else None,
+        mix=_mix(row["mix"], where) if "mix" in row else None,
         transition=transition,
         over=over,
     )
@@ -128,6 +131,16 @@ def _strength(text: str, settings: Settings, where: str) -> float:
     return strength
 
 
+def _mix(text: str, where: str) -> float:
+    try:
+        mix = float(text)
+    except ValueError:
+        mix = -1.0
+    if not 0 <= mix <= 1:
+        raise ConfigError(f"{where}: mix {text} must be a number from 0 to 1.")
+    return mix
+
+
 def _check_order(entries: list[Entry], unit: Unit, places: list[str]) -> None:
     """Entries come one after the other, and a change is complete before the next of its kind begins."""
     busy_until: dict[str, Fraction] = {}
@@ -140,8 +153,7 @@ def _check_order(entries: list[Entry], unit: Unit, places: list[str]) -> None:
                 "Sort the entries, and put what changes together into one entry.",
             )
         before = entry.at
-        kinds = {"prompt": entry.changes_prompt, "strength": entry.strength is not None}
-        for kind in (kind for kind, changes in kinds.items() if changes):
+        for kind in (*(["prompt"] if entry.changes_prompt else []), *entry.numbers):
             until = busy_until.get(kind, entry.at)
             if until > entry.at:
                 raise ConfigError(

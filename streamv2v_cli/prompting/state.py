@@ -18,13 +18,14 @@ __all__ = ["PromptEvent", "PromptState", "Prompts"]
 
 @dataclass(frozen=True, slots=True)
 class PromptState:
-    """Prompt and strength of one frame.
+    """Prompt, strength and mix of one frame.
 
     Attributes:
         prompt, negative_prompt: what it goes to, or is at.
         strength: how much of the noise schedule it gets.
-        departure: where it comes from; None once it is there.
-        final_strength: what the strength becomes when it has changed.
+        blend: where it comes from; None once it is there.
+        mix: share of the restyled picture in the output.
+        final_strength, final_mix: what they become when they have changed.
         change: how many changes have begun.
     """
 
@@ -32,21 +33,30 @@ class PromptState:
     negative_prompt: str
     strength: float
     blend: PromptBlend | None = None
+    mix: float = field(kw_only=True)
     final_strength: float = field(kw_only=True)
+    final_mix: float = field(kw_only=True)
     change: int = 0
 
     @classmethod
     def of(cls, settings: Settings) -> PromptState:
         """What the settings say."""
-        strength = settings.diffusion.strength
-        return cls(settings.prompt, settings.negative_prompt, strength, final_strength=strength)
+        strength, mix = settings.diffusion.strength, settings.frame.mix
+        return cls(
+            settings.prompt,
+            settings.negative_prompt,
+            strength,
+            mix=mix,
+            final_strength=strength,
+            final_mix=mix,
+        )
 
     def applied_to(self, settings: Settings) -> Settings:
-        """The settings with this prompt and strength."""
+        """The settings with this prompt, strength and mix."""
         diffusion = settings.diffusion.model_copy(update={"strength": self.strength})
-        return settings.model_copy(
-            update={"prompt": self.prompt, "negative_prompt": self.negative_prompt, "diffusion": diffusion}
-        )
+        frame = settings.frame.model_copy(update={"mix": self.mix})
+        texts = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
+        return settings.model_copy(update={**texts, "diffusion": diffusion, "frame": frame})
 
 
 class Prompts(Protocol):
@@ -82,7 +92,7 @@ class Prompts(Protocol):
 
 @dataclass(frozen=True)
 class PromptEvent:
-    """The prompt or the strength begins to change."""
+    """The prompt, the strength or the mix begins to change."""
 
     name: ClassVar[str] = "prompt"
     frame: int
@@ -90,3 +100,4 @@ class PromptEvent:
     prompt: str
     negative_prompt: str
     strength: float
+    mix: float

@@ -65,7 +65,11 @@ class Diffusion(Section):
 
     steps: int = Field(4, ge=1, le=8, description="Denoising steps a frame; each is one row of the batch.")
     strength: float = Field(
-        0.4, gt=0, le=1, description="How much of the noise schedule is used: more restyles more."
+        0.4,
+        gt=0,
+        le=1,
+        description="How much of the noise schedule is used: more restyles more. The model decides how much is of "
+        "use; --mix works with every model.",
     )
     grid: int = Field(
         50, ge=1, le=50, description="Length of the LCM timestep grid that steps are taken from."
@@ -132,7 +136,8 @@ class Bank(Section):
 
     kind: Literal["none", "queue", "dyme"] = Field(
         "dyme",
-        description="none (every frame alone), queue (the last frames as they are), dyme (dynamic merging).",
+        description="none (only motion fusion looks back), queue (the last frames as they are), dyme (dynamic "
+        "merging).",
     )
     size: int = Field(
         1, ge=1, le=16, description="Frames that a queue holds; dyme always holds one frame's worth."

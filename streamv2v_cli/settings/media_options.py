@@ -91,7 +91,7 @@ def _on_or_off(value: Any) -> Any:
 
 
 class Frames(Section):
-    """Picture sizes."""
+    """Picture sizes, and how much of the source is seen."""
 
     size: Annotated[int | str, BeforeValidator(_check_size)] = Field(
         512, description="Size that the model works at: short side in pixels, WIDTHxHEIGHT or native."
@@ -101,6 +101,12 @@ class Frames(Section):
     )
     output_size: Annotated[str, BeforeValidator(_check_output_size)] = Field(
         "source", description="Size of the output: source, model or WIDTHxHEIGHT."
+    )
+    mix: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the restyled picture in the output, at the output's size; 0 is the source.",
     )
 
 

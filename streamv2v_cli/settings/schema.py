@@ -68,7 +68,7 @@ class Settings(Section):
     diffusion: Diffusion = Field(Diffusion(), description="Denoising.")
     bank: Bank = Field(Bank(), description="Feature bank.")
     skip_similar: SkipSimilar = Field(SkipSimilar(), description="Similar-frame filter.")
-    frame: Frames = Field(Frames(), description="Picture sizes.")
+    frame: Frames = Field(Frames(), description="Picture sizes and mix.")
     weights: Weights = Field(Weights(), description="Weights beside the model's own.")
     compute: Compute = Field(Compute(), description="Device and number format.")
     input: Input = Field(Input(), description="How the input is read.")

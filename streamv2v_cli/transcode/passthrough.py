@@ -57,6 +57,7 @@ class PassthroughTranslator:
         negative_prompt: str | None = None,
         *,
         strength: float | None = None,
+        mix: float | None = None,
         blend: PromptBlend | None = None,
     ) -> None:
         """Prompts change nothing here."""

@@ -60,10 +60,11 @@ class SideBySide:
         negative_prompt: str | None = None,
         *,
         strength: float | None = None,
+        mix: float | None = None,
         blend: PromptBlend | None = None,
     ) -> None:
         """Change the prompt for the frames that are pushed from now on."""
-        self._translator.set_prompt(prompt, negative_prompt, strength=strength, blend=blend)
+        self._translator.set_prompt(prompt, negative_prompt, strength=strength, mix=mix, blend=blend)
 
     def start_segment(self) -> None:
         """Let the next frame not look back."""

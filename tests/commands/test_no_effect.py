@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streamv2v_cli.commands.no_effect import unused_prompts, unused_settings
+from streamv2v_cli.commands.no_effect import model_limits, unused_prompts, unused_settings
 from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.open import MediaInput
 from streamv2v_cli.prompting.script_reader import read_script
@@ -21,6 +21,8 @@ def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
         (["bank.size=4"], ["bank.size"]),
         (["bank.size=4", "bank.kind=queue"], []),
         (["bank.kind=none", "bank.interval=2", "bank.fuse.alpha=1"], ["bank.interval", "bank.fuse.alpha"]),
+        (["bank.kind=none", "bank.motion.alpha=0"], []),
+        (["bank.kind=none", "bank.motion.alpha=0.8", "bank.motion.detail=1"], []),
         (["bank.kind=queue", "bank.stratified=true"], ["bank.stratified"]),
         (["bank.fuse.layers=none", "bank.fuse.threshold=0.5"], ["bank.fuse.threshold"]),
         (["lookahead=16"], ["lookahead"]),
@@ -37,6 +39,7 @@ def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
         (["skip_similar.max_skip=3"], ["skip_similar.max_skip"]),
         (["skip_similar.enabled=true", "skip_similar.max_skip=3"], []),
         (["translator=passthrough", "seed=3", "output.crf=20"], ["seed"]),
+        (["translator=passthrough", "frame.mix=0.5"], ["frame.mix"]),
         ([], []),
     ],
 )
@@ -114,3 +117,24 @@ def test_images_are_decoded_in_software(tmp_path: Path) -> None:
         assert [note for note in found if note.startswith("input.hwaccel has no effect")] == found
         assert len(found) == count
     assert unused_settings(resolve(sets=["input.hwaccel=cuda"]), MediaInput.of("clip.mp4")) == []
+
+
+@pytest.mark.parametrize("strength", ["0.3", "0.8"])
+def test_a_strength_that_the_model_cannot_use_is_named(strength: str) -> None:
+    resolved = resolve(sets=["prompt=comic", f"diffusion.strength={strength}"])
+    (note,) = model_limits(resolved.settings)
+    assert note.startswith(
+        f"diffusion.strength {strength} is outside 0.36 to 0.5, where the model mini is of use"
+    )
+
+
+def test_strengths_over_time_are_looked_at_once(tmp_path: Path) -> None:
+    script = tmp_path / "p.yaml"
+    script.write_text(
+        "- {frame: 0, prompt: comic}\n- {frame: 1, strength: 0.36}\n- {frame: 2, strength: 0.9}\n"
+        "- {frame: 3, prompt: neon, strength: 0.9}"
+    )
+    settings = resolve().settings
+    (note,) = model_limits(settings, read_script(script, settings))
+    assert "diffusion.strength 0.9 is" in note
+    assert model_limits(settings.model_copy(update={"translator": "passthrough"})) == []

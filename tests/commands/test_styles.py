@@ -94,7 +94,7 @@ def test_run_warns_once_of_a_prompt_without_a_style(here: Run, clip: Path, model
     told = here("run", clip, "-p", "bleu", *flags)
     assert told.code == 0, told.err
     assert told.err.count("names none of the 2 styles") == 1
-    assert "near to it: 'blue'" in told.err
+    assert "did you mean 'blue'?" in told.err
     known = here("run", clip, "-p", "a blue cat", *flags)
     assert "names none" not in known.err
 

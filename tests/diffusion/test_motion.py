@@ -129,7 +129,7 @@ def restyled(translator: Translator, clip: list[Frame]) -> np.ndarray:
     return np.stack([frame.pixels for frame in frames]).astype(float)
 
 
-def test_it_steadies_a_still_picture_and_none_does_nothing(model: Any, settings: Any) -> None:
+def test_it_steadies_a_still_picture_with_a_bank_and_without(model: Any, settings: Any) -> None:
     clip = noisy(8)
 
     def flicker(kind: str, alpha: float) -> float:
@@ -137,8 +137,8 @@ def test_it_steadies_a_still_picture_and_none_does_nothing(model: Any, settings:
         pictures = restyled(Translator(model, settings(bank=bank, diffusion={"steps": 2})), clip)
         return float(np.abs(np.diff(pictures[2:], axis=0)).mean())
 
-    assert flicker("queue", 0.7) < 0.6 * flicker("queue", 0.0)
-    assert flicker("none", 0.7) == flicker("none", 0.0)
+    for kind in ("queue", "none"):
+        assert flicker(kind, 0.7) < 0.6 * flicker(kind, 0.0)
 
 
 @pytest.mark.parametrize("steps", [1, 3])

@@ -12,7 +12,7 @@ from helpers.tiny import tiny_model, tiny_vae
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models import describe_model, recommended_settings
 from streamv2v_cli.models.catalog import CATALOG
-from streamv2v_cli.models.locate import ModelPlan, PlannedPart
+from streamv2v_cli.models.locate import ModelPlan, PlannedPart, useful_ranges
 from streamv2v_cli.settings.schema import Settings
 
 Folders = Callable[..., Path]
@@ -51,6 +51,23 @@ class TestRecommendations:
         (folder / "streamv2v.yaml").write_text(content)
         with pytest.raises(ModelError, match=r"streamv2v\.yaml"):
             recommended_settings(str(folder))
+
+    def test_useful_ranges_are_no_settings(self, own_folder: Folders) -> None:
+        folder = own_folder()
+        (folder / "streamv2v.yaml").write_text("seed: 1\nuseful: {diffusion: {strength: [0.3, 0.5]}}\n")
+        assert recommended_settings(str(folder)) == {"seed": "1"}
+        assert useful_ranges(str(folder)) == {"diffusion.strength": (0.3, 0.5)}
+        assert useful_ranges("sd15") == {}
+
+    @pytest.mark.parametrize(
+        "useful",
+        ["[0.3, 0.5]", "{seed: 3}", "{seed: [1]}", "{seed: [2, 1]}", "{sead: [1, 2]}", "{seed: [a, b]}"],
+    )
+    def test_useful_ranges_that_are_none(self, own_folder: Folders, useful: str) -> None:
+        folder = own_folder()
+        (folder / "streamv2v.yaml").write_text(f"useful: {useful}\n")
+        with pytest.raises(ModelError, match=r"`useful` in the streamv2v\.yaml"):
+            useful_ranges(str(folder))
 
     def test_empty(self, own_folder: Folders) -> None:
         folder = own_folder()

@@ -92,6 +92,20 @@ def test_prompt_and_strength_change_apart_from_each_other(read: Read) -> None:
     assert at(script, 3) == ("b", PromptBlend("a", "", 0.5, "slerp"), 0.8, 2)
 
 
+def test_a_mix_changes_linearly_and_apart_from_the_others(read: Read) -> None:
+    script = read(
+        "- {time: 0, prompt: a, mix: 0.25}\n- {time: 1, strength: 0.8}\n"
+        "- {time: 2, mix: 1, transition: linear, over: 4}\n- {time: 3, prompt: b}"
+    )
+    mixes = [script.at(0, Fraction(time)).mix for time in (0, 2, 3, 4, 6, 9)]
+    assert mixes == [0.25, 0.25, 0.4375, 0.625, 1.0, 1.0]
+    assert (script.first.mix, script.at(0, Fraction(2)).final_mix) == (0.25, 1.0)
+    assert script.describe()[2] == "2 s: mix 1, linear over 4 s"
+    assert script.record()[0] == {"time": 0, "prompt": "a", "mix": 0.25}
+    assert script.first.applied_to(Settings()).frame.mix == 0.25
+    assert read("- {time: 0, prompt: a}", frame={"mix": 0.5}).at(0, Fraction(1)).mix == 0.5
+
+
 def test_json_is_read_too(read: Read) -> None:
     rows = [{"time": 0, "prompt": 'größer 😀 / "x"'}, {"time": 1.5, "strength": 0.5}]
     script = read(json.dumps(rows, indent="\t"), "p.json")
@@ -132,6 +146,13 @@ START = "- {time: 0, prompt: a}\n"
         (START + "- {time: 1, prompt: [b]}", "entry 2: prompt must be a text"),
         (START + "- {time: 1, strength: 1.5}", "entry 2: strength 1.5 must be a number from 0.08 to 1"),
         (START + "- {time: 1, strength: much}", "entry 2: strength much must be a number"),
+        (START + "- {time: 1, mix: 1.5}", "entry 2: mix 1.5 must be a number from 0 to 1"),
+        (START + "- {time: 1, mix: half}", "entry 2: mix half must be a number"),
+        (START + "- {time: 1, mix: 0, transition: slerp, over: 1}", "a mix cannot change by slerp"),
+        (
+            START + "- {time: 1, mix: 0, transition: linear, over: 2}\n- {time: 2, mix: 1}",
+            "at time 2 the mix is still changing",
+        ),
         (START + "- {time: 1, strength: nan}", "entry 2: strength nan must be a number"),
         (START + "- {time: 1, strength: 0.06}", "entry 2: strength 0.06 leaves 3 timesteps, too few for"),
         (

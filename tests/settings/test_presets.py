@@ -44,7 +44,8 @@ def test_what_defines_the_others():
     assert resolve(configs=["realtime"]).settings.diffusion.steps == 1
     fidelity = resolve(configs=["fidelity"]).settings.bank
     assert (fidelity.kind, fidelity.size) == ("queue", 4)
-    assert resolve(configs=["baseline"]).settings.bank.kind == "none"
+    baseline = resolve(configs=["baseline"], recommend=lambda model: {"bank": {"motion": {"alpha": "0.9"}}})
+    assert (baseline.settings.bank.kind, baseline.settings.bank.motion.alpha) == ("none", 0)
 
 
 ROUND_TRIPS = [[f"--config={name}"] for name in NAMES] + [

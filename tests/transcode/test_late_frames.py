@@ -71,14 +71,15 @@ def settings(**diffusion: Any) -> Settings:
     return Settings.model_validate({"frame": {"size": 64}, "bank": bank, "diffusion": diffusion})
 
 
-@pytest.mark.parametrize("beside", [False, True])
-def test_only_who_encodes_waits(monkeypatch: pytest.MonkeyPatch, beside: bool) -> None:
+@pytest.mark.parametrize(("beside", "mix"), [(False, 1.0), (True, 1.0), (False, 0.5), (True, 0.5)])
+def test_only_who_encodes_waits(monkeypatch: pytest.MonkeyPatch, beside: bool, mix: float) -> None:
     """And the pictures are those that come at once."""
     results = []
     late = LateTransfers()
     for transfers in (DirectTransfers(CPU), late):
         monkeypatch.setattr(translator, "make_transfers", lambda device, it=transfers: it)
         inner = Translator(tiny_model(), settings(steps=2))
+        inner.set_prompt("a cat", mix=mix)
         sink = Sink()
         run_pipeline(FakeSource(clip(7)), SideBySide(inner) if beside else inner, sink)
         inner.close()

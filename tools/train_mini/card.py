@@ -102,7 +102,8 @@ _MOTION = """
 With the program's own engine, as it runs by default, in 8-bit levels. *Still*: mean change from frame to
 frame of a picture that does not move; *pan*: mean change along the motion of a pan of 2 px a frame, in brackets
 that of the styliser; then the warp error (mean squared change along the source's optical flow, unoccluded pixels) on
-the first {frames} frames used of each clip without a bank and with the default one (`dyme`), the same seed.
+the first {frames} frames used of each clip without bank and motion fusion (the preset `baseline`) and with both, as
+by default; the same seed.
 
 | style | still | pan | {films} |
 |---|---|---|{rule}|
@@ -142,7 +143,8 @@ def _motion(report: dict[str, Any]) -> str:
         )
     speed = report["speed"]
     lines.append(
-        f"\nThe bank lowers the warp error on every clip, with at least 90 % of the sharpness and the style kept, in "
+        f"\nBank and motion fusion lower the warp error on every clip, with at least 90 % of the sharpness and the "
+        f"style kept, in "
         f"{report['helped']} of {len(PHRASES)} styles. Speed at 256x256, the whole translator with the bank, "
         f"{speed['format']} on {speed['threads']} CPU cores: {speed['ms, 4 steps']:.0f} ms a frame with four steps, "
         f"{speed['ms, 1 steps']:.0f} ms with one.\n"
@@ -156,14 +158,14 @@ _LIMITS = """
 * Softness: the UNet gives the mean of what is likely. Line styles keep 70 to 90 % of the variance of the
   Laplacian that their targets have (see *sharpness*), `winter` two thirds.
 * The features in the bank do not matter to this model: what its self-attention adds hardly depends on where a token
-  looks, and all its work is local. What makes it steadier with a bank than without is motion fusion (`--steady`).
+  looks, and all its work is local. What makes it steadier is motion fusion (`--steady`), with a bank or without.
   To see what extended attention and feature fusion do, use a Stable Diffusion model.
 * More steps than one restyle their own output and draw nothing better.
 * No style needs a notion of absolute position (hatching, halftone, tiles): this architecture has
   none.
 * Styles follow colour and contrast, not meaning: `autumn` reddens whatever is green, `winter`
   whitens it.
-* Words outside the vocabulary can still shift colours slightly.
+* It knows no words outside the vocabulary: they are left out of the prompt.
 * Few training pictures: unusual lighting or heavy noise may come out worse than shown.
 
 ## Training data

@@ -49,6 +49,9 @@ bank:
     threshold: 0.95
   motion:
     alpha: 0.9
+useful: # least and greatest value; outside them a warning says so
+  diffusion:
+    strength: [0.36, 0.5] # below it the styles fade away, above it the picture breaks
 """
 
 

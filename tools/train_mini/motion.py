@@ -111,8 +111,8 @@ def measure_clips(work: Path, clips: list[Path], count: int = 8) -> dict:
         }
         for film, frames in films.items():
             row["clips"][film] = {
-                bank: consistency(frames, restyler(frames, name, bank__kind=bank), name)
-                for bank in ("none", "dyme")
+                key: consistency(frames, restyler(frames, name, **sets), name)
+                for key, sets in (("none", {"bank__kind": "none", "bank__motion__alpha": 0}), ("dyme", {}))
             }
         report["styles"][name] = row
         gains = [
@@ -124,7 +124,7 @@ def measure_clips(work: Path, clips: list[Path], count: int = 8) -> dict:
             flush=True,
         )
     report["helped"] = sum(helped(row) for row in report["styles"].values())
-    print(f"the bank helps {report['helped']} of {len(STYLES)} styles", flush=True)
+    print(f"bank and motion fusion help {report['helped']} of {len(STYLES)} styles", flush=True)
     if not clips:
         (work / "motion.json").write_text(json.dumps(report, indent=1) + "\n")
     return report
@@ -151,7 +151,7 @@ def consistency(frames: list[np.ndarray], edited: list[np.ndarray], style: str) 
 
 
 def helped(row: dict) -> bool:
-    """Whether the bank lowers the warp error on every clip, without blur and without losing the style."""
+    """Whether bank and motion fusion lower the warp error on every clip, without blur and with the style kept."""
     return all(
         both["dyme"]["warp"] < both["none"]["warp"]
         and both["dyme"]["sharpness"] >= 0.9 * both["none"]["sharpness"]

@@ -60,7 +60,9 @@ class Table:
 
 _NO_BANK = {"bank.kind": "none"}
 _DYME = {"bank.kind": "dyme"}
-_UNMOVED = {**_DYME, "bank.motion.alpha": 0}
+_UNMOVED = {"bank.motion.alpha": 0}
+_STEADY = 0.9
+"""Share of motion fusion where none is asked for."""
 TABLES = ("bank", "features", "fusion", "motion", "steps", "strength")
 """The keys of all tables."""
 _SHARED = ("model", "weights", "compute", "input", "output", "translator")
@@ -76,9 +78,13 @@ def table_of(key: str, settings: Settings) -> Table:
     """
     fuse = list(settings.bank.fuse.layers) or ["mid", "up.0", "up.1"]
     blocks = {"bank.fuse.layers": fuse}
+    alone = {**_DYME, **_UNMOVED}
+    asked = settings.bank.motion.alpha
+    steady = asked or _STEADY
     tables: dict[str, tuple[str, dict[str, Mapping[str, Any]]]] = {
         "bank": (
-            "Bank type and size (table 2)",
+            f"Bank type and size, {f'each with motion fusion {asked:g}' if asked else 'each without motion fusion'} "
+            "(table 2)",
             {
                 "none": _NO_BANK,
                 **{f"queue {size}": {"bank.kind": "queue", "bank.size": size} for size in (1, 2, 4)},
@@ -88,10 +94,10 @@ def table_of(key: str, settings: Settings) -> Table:
         "features": (
             "Extended attention (EA) and feature fusion (FF), with DyMe and without motion fusion (figure 8)",
             {
-                "neither": _NO_BANK,
-                "EA": {**_UNMOVED, "bank.fuse.layers": []},
-                "FF": {**_UNMOVED, **blocks, "bank.attention.layers": []},
-                "EA and FF": {**_UNMOVED, **blocks},
+                "neither": {**_NO_BANK, **_UNMOVED},
+                "EA": {**alone, "bank.fuse.layers": []},
+                "FF": {**alone, **blocks, "bank.attention.layers": []},
+                "EA and FF": {**alone, **blocks},
             },
         ),
         "fusion": (
@@ -103,11 +109,11 @@ def table_of(key: str, settings: Settings) -> Table:
             },
         ),
         "motion": (
-            "Motion fusion (--steady), with DyMe",
+            "Motion fusion (--steady), with and without a bank",
             {
-                "no bank": _NO_BANK,
-                "off": _UNMOVED,
-                **{f"{alpha:g}": {**_DYME, "bank.motion.alpha": alpha} for alpha in (0.5, 0.7, 0.9)},
+                f"{bank}{f' + {alpha:g}' if alpha else ''}": {**changes, "bank.motion.alpha": alpha}
+                for bank, changes in (("none", _NO_BANK), ("DyMe", _DYME))
+                for alpha in sorted({0, 0.5, steady})
             },
         ),
         "steps": ("Denoising steps (A.4)", {str(steps): {"diffusion.steps": steps} for steps in (1, 2, 4)}),

@@ -13,6 +13,7 @@ from streamv2v_cli.media.picture.resize import fitted
 from streamv2v_cli.reports.captions import BACKGROUND
 from streamv2v_cli.reports.grid import labelled_grid
 from streamv2v_cli.reports.image import save_picture
+from streamv2v_cli.reports.waiting import Waiting
 
 if TYPE_CHECKING:
     from streamv2v_cli.frame import Frame
@@ -43,13 +44,15 @@ def make_sheet(
     """
     from streamv2v_cli.models import load_model
 
-    model = load_model(settings)
-    # Imported last, so that a model that is not there is reported without waiting for it.
-    from streamv2v_cli.diffusion.translator import Translator
+    with Waiting(f"loading the model {settings.model}"):
+        model = load_model(settings)
+        # Imported last, so that a model that is not there is reported without waiting for it.
+        from streamv2v_cli.diffusion.translator import Translator
 
     pictures = [("source", frame.pixels)]
-    with closing(Translator(model, settings)) as translator:
-        for style in book.styles:
+    with closing(Translator(model, settings)) as translator, Waiting("the first style") as waiting:
+        for number, style in enumerate(book.styles, 1):
+            waiting.say(f"style {number} of {len(book.styles)}: {style.name}")
             translator.set_prompt(style.name)
             (restyled,) = [*translator.push(frame), *translator.flush()]
             pictures.append((style.name, restyled.pixels))

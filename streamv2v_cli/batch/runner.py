@@ -89,6 +89,7 @@ def perform_one_by_one(
     Raises:
         StreamV2VError: the model cannot be found, loaded or used.
     """
+    from streamv2v_cli.reports.waiting import Waiting
     from streamv2v_cli.transcode.translators import make_translator
 
     translator: FrameTranslator | None = None
@@ -98,7 +99,10 @@ def perform_one_by_one(
                 yield BatchResult(task, "finished before")
                 continue
             events = begin(task)
-            translator = translator or make_translator(options.resolved.settings)
+            if translator is None:
+                what = f"loading the model {options.resolved.settings.model}"
+                with Waiting(what, enabled=options.progress and not options.quiet):
+                    translator = make_translator(options.resolved.settings)
             result = perform(options, task, translator, events, overwrite=options.may_replace(task, ledger))
             yield result
             if result.state == "interrupted":

@@ -90,6 +90,7 @@ def evaluate(
     """
     from streamv2v_cli.logs import log_to_stderr
     from streamv2v_cli.media.address import local_path
+    from streamv2v_cli.reports.waiting import Waiting
 
     log_to_stderr("error" if quiet else "warning")
     source, edited = local_path(source), local_path(edited)
@@ -102,24 +103,25 @@ def evaluate(
         )
     _check_results((source, edited, *filter(None, [flow_weights])), json_report, plot)
     with ExitStack() as stack:
-        from streamv2v_cli.analysis.evaluate.measure import evaluate as measure
-        from streamv2v_cli.analysis.evaluate.report import JsonReport, table
-        from streamv2v_cli.analysis.evaluate.report import plot as draw
-        from streamv2v_cli.metrics import choose_flow
+        with Waiting("preparing to measure", enabled=not (quiet or no_progress)):
+            from streamv2v_cli.analysis.evaluate.measure import evaluate as measure
+            from streamv2v_cli.analysis.evaluate.report import JsonReport, table
+            from streamv2v_cli.analysis.evaluate.report import plot as draw
+            from streamv2v_cli.metrics import choose_flow
 
-        motion = choose_flow(
-            flow,
-            flow_weights,
-            lambda: _picked(device),
-            lambda line: None if quiet else print(line, file=sys.stderr),
-        )
-        judge = _clip_score(clip, prompt, device) if clip else None
-        report = None
-        if json_report is not None:
-            target = None if json_report == "-" else Path(json_report)
-            report = stack.enter_context(
-                JsonReport(target, flow=flow, flow_weights=motion.weights, clip=clip, prompt=prompt)
+            motion = choose_flow(
+                flow,
+                flow_weights,
+                lambda: _picked(device),
+                lambda line: None if quiet else print(line, file=sys.stderr),
             )
+            judge = _clip_score(clip, prompt, device) if clip else None
+            report = None
+            if json_report is not None:
+                target = None if json_report == "-" else Path(json_report)
+                report = stack.enter_context(
+                    JsonReport(target, flow=flow, flow_weights=motion.weights, clip=clip, prompt=prompt)
+                )
         found = measure(
             source,
             edited,

@@ -13,6 +13,7 @@ from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Model
+    from streamv2v_cli.reports.waiting import Waiting
     from streamv2v_cli.settings.resolve import Resolved
 
 __all__ = ["explain"]
@@ -101,6 +102,7 @@ def explain(
     """
     from streamv2v_cli.logs import log_to_stderr
     from streamv2v_cli.media.address import local_path
+    from streamv2v_cli.reports.waiting import Waiting
 
     log_to_stderr("error" if quiet else "warning")
     source = local_path(source)
@@ -122,10 +124,11 @@ def explain(
             from streamv2v_cli.media.sink.plan_images import check_image_path
 
             check_image_path(picture, MediaInput.of(source).files, overwrite=overwrite)
-    if over_time:
-        _over_time(resolved, source, picture, report, step, frames)
-    elif frame is not None:
-        _heat(resolved, source, picture, report, frame, place, layer, step, overwrite=overwrite)
+    with Waiting("reading the input", enabled=not quiet and report != "-") as waiting:
+        if over_time:
+            _over_time(resolved, source, picture, report, step, frames, waiting)
+        elif frame is not None:
+            _heat(resolved, source, picture, report, frame, place, layer, step, waiting, overwrite=overwrite)
     if output is not None and report != "-":
         print(output)
 
@@ -139,6 +142,7 @@ def _heat(
     point: tuple[int, int],
     layer: str | None,
     step: int | None,
+    waiting: Waiting,
     *,
     overwrite: bool,
 ) -> None:
@@ -151,7 +155,9 @@ def _heat(
     from streamv2v_cli.reports.json import write_json
 
     settings = resolved.settings
-    heat = heat_of(_model(resolved), settings, source, Question(frame, point, layer, step))
+    model = _model(resolved, waiting)
+    waiting.say(f"translating up to frame {frame}")
+    heat = heat_of(model, settings, source, Question(frame, point, layer, step))
     if picture is not None:
         save_picture(
             Image.fromarray(heat_picture(heat, heat_lines(heat, settings))), picture, overwrite=overwrite
@@ -167,6 +173,7 @@ def _over_time(
     report: str | None,
     step: int | None,
     frames: int | None,
+    waiting: Waiting,
 ) -> None:
     from contextlib import ExitStack
 
@@ -175,13 +182,16 @@ def _over_time(
     from streamv2v_cli.reports.json import JsonRows
 
     settings, history = resolved.settings, History()
-    model = _model(resolved)
+    model = _model(resolved, waiting)
+    waiting.say("translating")
     with ExitStack() as stack:
         rows = None
         if report is not None:
             target = None if report == "-" else Path(report)
             rows = stack.enter_context(JsonRows(target, over_time_head(settings, source), "frames"))
-        for record in records_of(model, settings, source, step=step, frames=frames):
+        records = records_of(model, settings, source, step=step, frames=frames)
+        for number, record in enumerate(records, 1):
+            waiting.say(f"translating: frame {number} is done")
             row = history.add(record)
             if rows is not None:
                 rows.write(row)
@@ -202,9 +212,10 @@ def _over_time(
         Console().print(over_time_table(history, settings))
 
 
-def _model(resolved: Resolved) -> Model:
+def _model(resolved: Resolved, waiting: Waiting) -> Model:
     from streamv2v_cli.models import load_model
 
+    waiting.say(f"loading the model {resolved.settings.model}")
     return load_model(resolved.settings)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
@@ -140,12 +141,15 @@ def run(
     from streamv2v_cli.media.source.inputs import InputOptions
     from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.prompting import PromptedTranslator, open_prompts, with_prompts
+    from streamv2v_cli.reports.waiting import Waiting
     from streamv2v_cli.transcode.event_log import EventLog
     from streamv2v_cli.transcode.job import open_job
     from streamv2v_cli.transcode.translators import make_translator
 
     source, output = local_path(source), output and local_path(output)
+    started = time.monotonic()
     only_events = json_events == "-"
+    shown = not (quiet or no_progress or only_events)
     log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
     resolved = request.resolve()
     prompts = open_prompts(prompt_script, prompt_file, resolved)
@@ -170,25 +174,30 @@ def run(
         where = "written to the standard output" if path == STDOUT else f"sent to '{path}'"
         raise UsageError(f"What was {where} cannot be verified.", "Leave out --verify.")
     with ExitStack() as stack:
-        read = tuple(filter(None, (source, prompt_script, prompt_file)))
-        events = stack.enter_context(EventLog(None if dry_run else json_events, besides=(*read, path)))
-        descriptor = stack.enter_context(stdout_for_media()) if path == STDOUT and not dry_run else None
-        opened = open_job(
-            source, path, resolved, overwrite=overwrite, trim=trim, options=options, descriptor=descriptor
-        )
-        job = stack.enter_context(opened)
-        if dry_run:
-            print(job.describe())
+        with Waiting("opening the input", enabled=shown and not dry_run) as waiting:
+            read = tuple(filter(None, (source, prompt_script, prompt_file)))
+            events = stack.enter_context(EventLog(None if dry_run else json_events, besides=(*read, path)))
+            descriptor = stack.enter_context(stdout_for_media()) if path == STDOUT and not dry_run else None
+            opened = open_job(
+                source, path, resolved, overwrite=overwrite, trim=trim, options=options, descriptor=descriptor
+            )
+            job = stack.enter_context(opened)
+            if dry_run:
+                print(job.describe())
+                if prompts is not None:
+                    print("\n".join([prompts.option, *(f"  {line}" for line in prompts.describe())]))
+                job.check_model()
+                return
+            notes = [*unused_settings(given, job.input), *unused_prompts(given, prompts)]
+            for note in [*notes, *model_limits(settings, prompts), *job.plan.notes]:
+                logging.getLogger(__name__).warning("%s", note)
+            before, loads = time.monotonic(), settings.translator == "diffusion"
+            if loads:
+                waiting.say(f"loading the model {settings.model}")
+            translator = stack.enter_context(closing(make_translator(settings, live=job.source.is_live)))
+            loading = time.monotonic() - before if loads else 0.0
             if prompts is not None:
-                print("\n".join([prompts.option, *(f"  {line}" for line in prompts.describe())]))
-            job.check_model()
-            return
-        notes = [*unused_settings(given, job.input), *unused_prompts(given, prompts)]
-        for note in [*notes, *model_limits(settings, prompts), *job.plan.notes]:
-            logging.getLogger(__name__).warning("%s", note)
-        translator = stack.enter_context(closing(make_translator(settings, live=job.source.is_live)))
-        if prompts is not None:
-            translator = PromptedTranslator(translator, prompts, events.write)
+                translator = PromptedTranslator(translator, prompts, events.write)
         outcome = job.perform(
             translator,
             quiet=quiet or only_events,
@@ -196,6 +205,8 @@ def run(
             verify=verify,
             events=events,
             prompts=prompts.record() if prompts else None,
+            started=started,
+            loading=loading,
         )
     if outcome.saved and path != STDOUT:
         print(path)

@@ -26,6 +26,7 @@ from streamv2v_cli.transcode.events import (
     SummaryEvent,
     WarningEvent,
 )
+from streamv2v_cli.transcode.progress import Pace
 
 if TYPE_CHECKING:
     from streamv2v_cli.accel import TickCounts
@@ -60,7 +61,7 @@ class EventLog(logging.Handler):
         self._next_progress = 0.0
         self._cuts_written = self._connections_written = 0
         self._statistics: Statistics | None = None
-        self._total: int | None = None
+        self._pace = Pace(None)
 
     def __enter__(self) -> EventLog:
         logging.getLogger("streamv2v_cli").addHandler(self)
@@ -85,7 +86,7 @@ class EventLog(logging.Handler):
 
     def start(self, event: StartEvent) -> None:
         """Write the first event of a run."""
-        self._total = event.frames
+        self._pace = Pace(event.frames)
         self.write(event)
 
     def update(self, statistics: Statistics) -> None:
@@ -97,20 +98,17 @@ class EventLog(logging.Handler):
         for one in statistics.connections[self._connections_written :]:
             self.write(ConnectionEvent(one.state, round(one.time, 3), one.attempts, one.reason))
             self._connections_written += 1
+        left = self._pace.left(statistics.frames_out)
         now = time.monotonic()
         if not self.is_read or not statistics.frames_out or now < self._next_progress:
             return
         self._next_progress = now + INTERVAL
-        rate = statistics.rate()
-        left = None
-        if self._total is not None and rate:
-            left = max(0, self._total - statistics.frames_out) / rate
         self.write(
             ProgressEvent(
                 frames_in=statistics.frames_in,
                 frames_out=statistics.frames_out,
                 frames_dropped=statistics.frames_dropped,
-                fps=_rounded(rate),
+                fps=_rounded(statistics.rate()),
                 elapsed=round(now - statistics.started, 3),
                 remaining=_rounded(left),
                 bank_bytes=statistics.bank_bytes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -125,6 +126,8 @@ class Job:
         verify: bool = False,
         events: EventLog | None = None,
         prompts: list[Mapping[str, object]] | None = None,
+        started: float | None = None,
+        loading: float = 0.0,
     ) -> Outcome:
         """Restyle the file.
 
@@ -135,12 +138,15 @@ class Job:
             verify: read the output back before it takes its final name.
             events: is told what happens.
             prompts: the prompts over time that the translator follows, for the metadata.
+            started: time.monotonic() from which the summary counts; None for now.
+            loading: seconds since then that the model took to load.
 
         Raises:
             StreamV2VError: it failed; what was finished is under the temporary name.
         """
         from streamv2v_cli.media.open import open_sink
 
+        started = time.monotonic() if started is None else started
         events = events or EventLog(None)
         # From the moment on at which there is a file under the temporary name, an interruption finishes it.
         with Interruption() as interruption:
@@ -156,8 +162,11 @@ class Job:
         ):
             log.warning("%s", message)
         if not quiet:
-            summary = summary_text(self.plan, statistics, self.settings, translator, verified=sink.verified)
-            print(summary, file=sys.stderr)
+            seconds = time.monotonic() - started
+            text = summary_text(
+                self.plan, statistics, self.settings, translator, seconds, loading, verified=sink.verified
+            )
+            print(text, file=sys.stderr)
         exit_code = DAMAGED_INPUT if damage else 0
         if statistics.interrupted:
             exit_code = interruption.exit_code or exit_code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.reports.text import bytes_text, duration_text, resident_bytes
@@ -13,10 +14,40 @@ if TYPE_CHECKING:
 
     from streamv2v_cli.transcode.pipeline import Statistics
 
-__all__ = ["Progress"]
+__all__ = ["Pace", "Progress"]
 
 LINE_INTERVAL = 5.0
 """Seconds between two plain lines."""
+WINDOW = 20.0
+"""Seconds over which the pace is taken."""
+ENOUGH = 8
+"""Frames after the first ones that a pace is taken of at least: those take longer, and later ones come in groups."""
+
+
+class Pace:
+    """How long the rest of a run takes, by its pace of late and not by its beginning.
+
+    Args:
+        total: frames that are expected; None where unknown.
+    """
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._seen: deque[tuple[float, int]] = deque()
+
+    def left(self, frames: int) -> float | None:
+        """Seconds that are left after so many frames; None until that can be said."""
+        if frames and (not self._seen or frames > self._seen[-1][1]):
+            now = time.monotonic()
+            self._seen.append((now, frames))
+            while now - self._seen[0][0] > WINDOW and frames - self._seen[1][1] >= ENOUGH:
+                self._seen.popleft()
+        if self._total is None or not self._seen:
+            return None
+        (begin, before), (end, after) = self._seen[0], self._seen[-1]
+        if after - before < ENOUGH:
+            return None
+        return max(0, self._total - frames) * (end - begin) / (after - before)
 
 
 class Progress:
@@ -29,6 +60,7 @@ class Progress:
 
     def __init__(self, total: int | None, *, enabled: bool = True) -> None:
         self._total = total
+        self._pace = Pace(total)
         self._enabled = enabled
         self._bar: Bar | None = None
         self._next_line = time.monotonic() + LINE_INTERVAL
@@ -46,30 +78,31 @@ class Progress:
 
     def update(self, statistics: Statistics) -> None:
         """Show the present state; cheap enough to be called ten times a second."""
+        left = self._pace.left(statistics.frames_out)
         if self._bar is not None:
             # An estimate that turns out too small must not show more than 100 %.
             total = None if self._total is None else max(self._total, statistics.frames_out)
             (task,) = self._bar.task_ids
             self._bar.update(
-                task, completed=statistics.frames_out, total=total, state=self._state(statistics)
+                task, completed=statistics.frames_out, total=total, state=self._state(statistics, left)
             )
             self._bar.refresh()
         elif self._enabled and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINE_INTERVAL
             of_total = f"/{self._total}" if self._total else ""
             print(
-                f"{statistics.frames_out}{of_total} frames, {self._state(statistics)}",
+                f"{statistics.frames_out}{of_total} frames, {self._state(statistics, left)}",
                 file=sys.stderr,
                 flush=True,
             )
 
-    def _state(self, statistics: Statistics) -> str:
+    def _state(self, statistics: Statistics, left: float | None) -> str:
         rate = statistics.rate()
         parts = []
         if rate:
             parts.append(f"{rate:.3g} fps")
-            if self._total and self._total > statistics.frames_out:
-                parts.append(f"{duration_text((self._total - statistics.frames_out) / rate)} left")
+        if left:
+            parts.append(f"{duration_text(left)} left")
         if statistics.frames_dropped:
             parts.append(f"{statistics.frames_dropped} dropped")
         if statistics.bank_bytes:

@@ -75,17 +75,30 @@ def summary_text(
     statistics: Statistics,
     settings: Settings,
     translator: FrameTranslator,
+    seconds: float,
+    loading: float,
     *,
     verified: str = "",
 ) -> str:
-    """What a run did, in a few lines."""
+    """What a run did, in a few lines.
+
+    Args:
+        plan: its output.
+        statistics: of the run, for the frames a second.
+        settings: its configuration.
+        translator: what restyled.
+        seconds: that it took altogether.
+        loading: seconds of those for loading the model; 0 for a model that was there.
+        verified: what was read back; empty for nothing.
+    """
     picture, frames = plan.encoder.picture, statistics.frames_out
     rate = statistics.rate()
     speed = f" ({rate:.3g} fps)" if rate else ""
     state = "interrupted after " if statistics.interrupted else ""
     lines = [
         f"{state}{frames} frame{'' if frames == 1 else 's'} of {picture.width}x{picture.height} "
-        f"in {duration_text(statistics.elapsed)}{speed}"
+        f"in {duration_text(seconds)}{speed}"
+        + (f", {duration_text(loading)} of it to load the model" if loading else "")
     ]
     if settings.translator == "diffusion":
         bank = f"bank {settings.bank.kind}"

@@ -108,7 +108,7 @@ def test_raw_video_needs_to_be_described(piped: Any) -> None:
 
 def test_what_cannot_be_read_from_a_pipe_is_one_error(clip: Path, piped: Any) -> None:
     for data in (b"", b"no video at all" * 1000, b"\0" * 100_000):
-        result = piped("-", "-o", "out.mp4", data=data)
+        result = piped("-", "-o", "out.mp4", "--no-progress", data=data)
         assert (result.returncode, result.stdout) == (1, b"")
         assert result.stderr.startswith(b"error: ")
         assert b"Traceback" not in result.stderr
@@ -301,7 +301,7 @@ def test_a_full_device_is_one_sentence(
 ) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [*COMMAND, *arguments],
+            [*COMMAND, *arguments, "--no-progress"],
             cwd=tmp_path,
             env=environment,
             stdout=full,

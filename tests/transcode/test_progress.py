@@ -42,9 +42,10 @@ def test_plain_lines_now_and_then(
 ) -> None:
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    statistics = Statistics(frames_in=12, frames_out=11, bank_bytes=3 << 20, started=83.0)
+    statistics = Statistics(frames_in=12, frames_out=1, bank_bytes=3 << 20, started=83.0)
     with progress.Progress(21) as display:
         display.update(statistics)
+        statistics.frames_out = 11
         assert capsys.readouterr().err == ""
         now[0] += progress.LINE_INTERVAL
         display.update(statistics)
@@ -52,8 +53,31 @@ def test_plain_lines_now_and_then(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert captured.err.startswith("11/21 frames, 0.5 fps, 20.0 s left, bank 3.0 MiB, memory ")
+    assert captured.err.startswith("11/21 frames, 0.5 fps, 5.0 s left, bank 3.0 MiB, memory ")
     now[0] += 100
     with progress.Progress(21, enabled=False) as display:
         display.update(statistics)
     assert capsys.readouterr().err == ""
+
+
+def test_the_time_left_is_that_of_the_pace_and_not_of_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds until the first frame, then four frames at once every second; from frame 101 on every two."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    pace = progress.Pace(201)
+    assert pace.left(0) is None
+    now[0], told = 10.0, {}
+    for frames in range(1, 102, 4):
+        told[frames] = pace.left(frames)
+        now[0] += 0.4
+        assert pace.left(frames) == told[frames]  # nothing new: neither more nor less
+        now[0] += 0.6
+    assert [told[frames] for frames in (1, 5)] == [None, None]
+    assert [told[frames] for frames in (9, 13, 101)] == pytest.approx([48, 47, 25])
+    for frames in range(105, 202, 4):
+        now[0] += 1.0
+        told[frames] = pace.left(frames)
+        now[0] += 1.0
+    assert told[161] == pytest.approx(20)
+    assert told[201] == 0
+    assert progress.Pace(None).left(50) is None

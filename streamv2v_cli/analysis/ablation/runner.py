@@ -11,6 +11,7 @@ from streamv2v_cli.analysis.ablation.cache import CellFile, key_of
 from streamv2v_cli.analysis.ablation.report import AblationResult
 from streamv2v_cli.analysis.ablation.tables import Cell, Table, Variant, changed, measure
 from streamv2v_cli.metrics import choose_flow
+from streamv2v_cli.reports.waiting import Waiting
 from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["Work"]
@@ -83,7 +84,8 @@ class Work:
         from streamv2v_cli.models import load_model
 
         flow = choose_flow(self._flow, self._flow_weights, lambda: self.device, self._say)
-        model = load_model(self._settings)
+        with Waiting(f"loading the model {self._settings.model}", enabled=self._progress):
+            model = load_model(self._settings)
         judge = None
         if self._clip is not None:
             from streamv2v_cli.metrics.clip import ClipScore, obtain_clip

@@ -251,7 +251,9 @@ def test_raft_without_torchvision_or_with_one_that_does_not_fit(
     for arguments in (("--flow-weights", "raft.pth"), ()):
         with monkeypatch.context() as patch:
             hide_torchvision(patch)
-            done = here("eval", source, result, "--flow", "raft", *arguments, "--json", "out.json")
+            done = here(
+                "eval", source, result, "--flow", "raft", *arguments, "--json", "out.json", "--no-progress"
+            )
         assert (done.code, done.out) == (1, "")
         assert done.err.splitlines() == [
             "error: RAFT needs torchvision, which is not installed.",

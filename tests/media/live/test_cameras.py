@@ -105,6 +105,6 @@ def test_nothing_comes(start: Start) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    code, _, err = start(f"udp://127.0.0.1:{port}", "--timeout", 1, "-o", "out.mp4").end()
+    code, _, err = start(f"udp://127.0.0.1:{port}", "--timeout", 1, "--no-progress", "-o", "out.mp4").end()
     assert code == 1
     assert err == f"error: The input 'udp://127.0.0.1:{port}' cannot be opened: nothing came within 1 s.\n"

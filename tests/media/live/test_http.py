@@ -108,7 +108,7 @@ def test_without_a_name_it_is_called_after_the_file(files: Files, start: Start, 
 
 
 def test_there_is_no_such_file(files: Files, start: Start) -> None:
-    code, _, err = start(files.url.replace("clip", "no"), "-o", "out.mp4").end()
+    code, _, err = start(files.url.replace("clip", "no"), "--no-progress", "-o", "out.mp4").end()
     assert code == 1
     assert err == (
         f"error: The input '{files.url.replace('clip', 'no')}' cannot be opened: "

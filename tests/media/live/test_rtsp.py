@@ -123,7 +123,9 @@ def test_an_interruption_is_heard_while_it_opens(start: Start, tmp_path: Path) -
 def test_a_server_that_accepts_and_never_sends(start: Start, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"rtsp://joe:hush@127.0.0.1:{mute.getsockname()[1]}/x"
-        code, out, err = start(address, "--timeout", 1, "--reconnect", 3, "-o", "out.mp4").end()
+        code, out, err = start(
+            address, "--timeout", 1, "--reconnect", 3, "--no-progress", "-o", "out.mp4"
+        ).end()
     shown = address.replace("hush", "***")
     assert (code, out) == (1, "")
     assert err == f"error: The input '{shown}' cannot be opened: nothing came within 1 s.\n"

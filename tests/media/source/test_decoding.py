@@ -425,7 +425,7 @@ def test_on_the_command_line(restyle: Callable[..., Any], machine: Machine, tmp_
     assert done.exit_code == 0
     assert done.stderr.splitlines().count("The video is decoded on cuda.") == 1
     machine.devices = {"cuda": "no driver"}
-    refused = restyle(path, "--hwaccel", "cuda", "-o", "b.mkv")
+    refused = restyle(path, "--hwaccel", "cuda", "--no-progress", "-o", "b.mkv")
     assert refused.exit_code == 1
     assert refused.stderr.startswith("error: The device cuda of --hwaccel does not open on this machine:")
     assert not (tmp_path / "b.mkv").exists()

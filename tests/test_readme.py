@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import av
 import pytest
 from helpers.clips import look, make_clip, numbered
-from helpers.readme import ROOT, commands_of, environment_with
+from helpers.readme import ROOT, blocks_of, commands_of, environment_with
 from helpers.tools_needed import needs
 
 SECTIONS = ("Settings", "Recipes", "Parts, encoders, batches")
@@ -75,3 +76,21 @@ def test_the_command_runs(command: str, workplace: Path, tmp_path: Path) -> None
             assert look(workplace / name).times
     if "for f in" in command:
         assert sorted(path.name for path in (workplace / "out").iterdir()) == ["one.mp4", "two.mp4"]
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    (code,) = blocks_of("From Python", "python")
+    clip = make_clip(tmp_path / "clip.mp4", pts=tuple(range(0, 512 * 6, 512)))
+    environment = environment_with(tmp_path / "bin")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = [line.split(" ", 1) for line in done.stdout.splitlines()]
+    assert [float(time) for time, _ in told] == pytest.approx(look(clip).times)
+    assert {shape for _, shape in told} == {"(48, 64, 3)"}

@@ -13,7 +13,7 @@ and defaults taken from the settings models.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
@@ -187,6 +187,7 @@ def _settings_parameters() -> dict[str, inspect.Parameter]:
         metavar="KEY=VALUE",
         help="Set any option by its dotted key, such as bank.fuse.alpha=0.5; repeatable. "
         "`streamv2v config show` lists the keys.",
+        autocompletion=_complete_override,
         rich_help_panel="Settings",
     )
     parameters = [
@@ -211,7 +212,7 @@ def setting_option(name: str) -> Any:
         metavar=None if key.is_switch else flag.metavar or ("NAME" if key.choices else "NUMBER"),
         help=_help(key, flag),
         show_default=False,
-        autocompletion=_completer(key.choices) if key.choices else None,
+        autocompletion=_completer_of(key),
         rich_help_panel=flag.panel,
     )
 
@@ -222,8 +223,52 @@ def _parameter(name: str, kind: Any, option: Any) -> inspect.Parameter:
     )
 
 
-def _completer(choices: tuple[str, ...]) -> Callable[[str], list[str]]:
-    return lambda incomplete: [choice for choice in choices if choice.startswith(incomplete)]
+def _completer_of(key: Key) -> Callable[[str], list[str]] | None:
+    """What completes the value of a flag; None if any text may stand there."""
+    if key.choices:
+        return lambda incomplete: _beginning(key.choices, incomplete)
+    found = _VALUES.get(key.name)
+    return None if found is None else lambda incomplete: _beginning(found(), incomplete)
+
+
+def _beginning(words: Iterable[str], incomplete: str) -> list[str]:
+    return [word for word in words if word.startswith(incomplete)]
+
+
+def _style_names() -> list[str]:
+    from streamv2v_cli.models.styles import read_styles
+
+    book = read_styles(keys()["model"].default)
+    return [style.name for style in book.styles] if book else []
+
+
+def _model_names() -> list[str]:
+    from streamv2v_cli.models.catalog import CATALOG
+
+    return list(CATALOG)
+
+
+def _video_encoders() -> list[str]:
+    from streamv2v_cli.bench.doctor import ENCODERS
+
+    return ["auto", *ENCODERS]
+
+
+_VALUES: Mapping[str, Callable[[], list[str]]] = {
+    "prompt": _style_names,
+    "model": _model_names,
+    "output.codec": _video_encoders,
+}
+"""What is proposed where any text may stand; looked up when somebody asks, and without torch."""
+
+
+def _complete_override(incomplete: str) -> list[str]:
+    """Keys with an equals sign, or the choices of a key that is written out."""
+    name, equals, value = incomplete.partition("=")
+    if not equals:
+        return _beginning((f"{key}=" for key in keys()), incomplete)
+    complete = _completer_of(keys()[name]) if name in keys() else None
+    return [f"{name}={found}" for found in (complete(value) if complete else ())]
 
 
 def _help(key: Key, flag: Flag) -> str:

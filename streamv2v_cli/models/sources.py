@@ -87,6 +87,23 @@ def cached_snapshot(hub_id: str) -> Path | None:
         return Path(folder) if folder else None
 
 
+_NEEDED = {
+    "model": (
+        "*.yaml",
+        "model_index.json",
+        "scheduler/*",
+        "tokenizer/*",
+        "unet/config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "text_encoder/config.json",
+        "text_encoder/model.safetensors",
+        "vae/config.json",
+    ),
+    "VAE": ("config.json", "diffusion_pytorch_model.safetensors"),
+}
+"""What is read of a repository, by role: it may hold many times as much in other formats."""
+
+
 def not_found(role: str, hub_id: str, reason: str, remedy: str) -> ModelNotFoundError:
     """The error for a part that is not on this machine and cannot be fetched.
 
@@ -96,7 +113,8 @@ def not_found(role: str, hub_id: str, reason: str, remedy: str) -> ModelNotFound
         reason: why it cannot be fetched, as the end of a sentence.
         remedy: the flag or setting that avoids the download.
     """
+    files = " ".join(f'"{name}"' if "*" in name else name for name in _NEEDED.get(role, ("*.safetensors",)))
     return ModelNotFoundError(
         f"The {role} {hub_id!r} is not on this machine and {reason}.",
-        f"Download it with `hf download {hub_id}` where there is a network, or {remedy}.",
+        f"Download it with `hf download {hub_id} --include {files}` where there is a network, or {remedy}.",
     )

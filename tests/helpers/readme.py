@@ -9,7 +9,7 @@ from pathlib import Path
 
 from helpers import ROOT
 
-__all__ = ["command_with", "commands_of", "environment_with"]
+__all__ = ["blocks_of", "command_with", "commands_of", "environment_with"]
 
 _SHIM = """#!{python}
 import os, sys
@@ -20,10 +20,15 @@ os.execv({python!r}, [{python!r}, "-m", "streamv2v_cli", *arguments])
 """
 
 
+def blocks_of(section: str, language: str) -> list[str]:
+    """What stands in a section's blocks of a language."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
 def commands_of(section: str) -> list[str]:
     """The commands of a section's console blocks, with their continuation lines."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
-    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    blocks = blocks_of(section, "console")
     found = [command for block in blocks for command in re.split(r"^\$ ", block, flags=re.MULTILINE)]
     return [command.strip() for command in found if command]
 

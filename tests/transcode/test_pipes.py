@@ -243,7 +243,7 @@ def test_head_ends_the_run_like_any_filter(environment: dict[str, str], tmp_path
     noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     make_clip(tmp_path / "in.mp4", pts=range(0, 512 * 800, 512), picture=lambda _: noise)
     script = '"$@" | head -c 1000 | wc -c; echo "${PIPESTATUS[0]}"'
-    arguments = ["in.mp4", "-o", "-", "--format", "rawvideo"]
+    arguments = ["in.mp4", "-o", "-", "--format", "rawvideo", "--no-progress"]
     done = subprocess.run(
         ["bash", "-c", script, "-", *COMMAND, *PASS, *arguments],
         cwd=tmp_path,
@@ -293,7 +293,7 @@ def test_text_is_no_video(piped: Any, tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize(
     "arguments",
-    [["config", "list"], ["--help"], [*PASS, "clip.mp4", "-o", "-"]],
+    [["config", "list"], ["--help"], [*PASS, "clip.mp4", "--no-progress", "-o", "-"]],
     ids=["list", "help", "media"],
 )
 def test_a_full_device_is_one_sentence(
@@ -301,7 +301,7 @@ def test_a_full_device_is_one_sentence(
 ) -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
-            [*COMMAND, *arguments, "--no-progress"],
+            [*COMMAND, *arguments],
             cwd=tmp_path,
             env=environment,
             stdout=full,

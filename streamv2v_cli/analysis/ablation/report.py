@@ -96,10 +96,17 @@ def rich_table(result: AblationResult) -> Any:
     """For the terminal."""
     from rich.table import Table as Drawn
 
-    drawn = Drawn(title=result.table.title)
+    # Without a frame it fits into 80 columns; whatever does not is folded and never cut.
+    drawn = Drawn(title=result.table.title, box=None, pad_edge=False)
     columns = _columns([result])
     for column in columns:
-        drawn.add_column(HEADINGS[column], justify="right" if column else "left")
+        heading = HEADINGS[column]
+        drawn.add_column(
+            heading,
+            justify="right" if column else "left",
+            overflow="fold",
+            min_width=max(map(len, heading.split())),
+        )
     for row in result.rows():
         drawn.add_row(*(row[column] for column in columns))
     return drawn

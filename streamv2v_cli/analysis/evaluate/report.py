@@ -40,20 +40,25 @@ def table(found: Evaluation, prompt: str, flow: str) -> Any:
             _number(means.source_warp_error),
             "lower is steadier",
         ),
-        ("flicker", _number(means.flicker), "0", "change beyond the source's"),
-        ("sharpness", _number(means.sharpness), _number(means.source_sharpness), "variance of the Laplacian"),
+        ("flicker", _number(means.flicker), "0", "lower is steadier; beyond the source's"),
+        (
+            "sharpness",
+            _number(means.sharpness),
+            _number(means.source_sharpness),
+            "lower is softer; lines drawn add to it",
+        ),
         (
             "sharpness trend",
             _percent(means.sharpness_trend),
             _percent(means.source_sharpness_trend),
-            "in 100 frames",
+            "in 100 frames; near 0 keeps its sharpness",
         ),
-        ("structure kept", _number(means.structure), "1", "SSIM of the edges; 1 at most"),
+        ("structure kept", _number(means.structure), "1", "higher keeps more of the edges; 1 at most"),
         (
             "CLIP consistency",
             _number(clip.consistency if clip else None),
             "",
-            "100 at most" if clip else "needs --clip",
+            "higher is steadier; 100 at most" if clip else "needs --clip",
         ),
         (
             "CLIP prompt score",
@@ -66,17 +71,17 @@ def table(found: Evaluation, prompt: str, flow: str) -> Any:
     counts = f"{means.frames} frames, {cuts} scene cut{'' if cuts == 1 else 's'}"
     caption = f"{counts}{share}; optical flow: {flow.upper()}"
     drawn = Table(title=f"{found.edited.name} against {found.source.name}", caption=caption)
-    drawn.add_column("figure")
-    drawn.add_column("edited", justify="right")
-    drawn.add_column("source", justify="right")
-    drawn.add_column("meaning")
+    drawn.add_column("figure", overflow="fold")
+    drawn.add_column("edited", justify="right", overflow="fold")
+    drawn.add_column("source", justify="right", overflow="fold")
+    drawn.add_column("meaning", overflow="fold")
     for row in rows:
         drawn.add_row(*row)
     return drawn
 
 
 def _prompt_remark(prompt: str) -> str:
-    return f"fit to {prompt!r}" if prompt else "needs --prompt"
+    return f"higher fits {prompt!r} better" if prompt else "needs --prompt"
 
 
 def _number(value: float | None) -> str:

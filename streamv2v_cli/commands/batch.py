@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -217,11 +218,13 @@ def _perform_all(
 
     started = time.monotonic()
     results: list[BatchResult] = []
-    display = BatchDisplay(enabled=jobs > 1 and options.progress and not options.quiet)
+    display = BatchDisplay(len(tasks), enabled=jobs > 1 and options.progress and not options.quiet)
     try:
         with display, closing(_results(options, tasks, ledger, jobs, events, display)) as coming:
             for result in coming:
                 results.append(result)
+                if result.state == "finished before":
+                    display.leave_out()
                 _settle(result, options, ledger, tells_failures)
     except Exception as error:
         code = error.exit_code if isinstance(error, StreamV2VError) else 1
@@ -258,17 +261,20 @@ def _results(
     from streamv2v_cli.batch.events import FileEvents
     from streamv2v_cli.batch.pool import perform_in_workers
     from streamv2v_cli.batch.runner import perform_one_by_one
+    from streamv2v_cli.reports.text import duration_text
 
     places = {task: place for place, task in enumerate(tasks, 1)}
 
-    def send(event: dict[str, Any]) -> None:
+    def send(output: str, event: dict[str, Any]) -> None:
         events.write_line(event)
-        display.follow(event)
+        display.follow(output, event)
 
     def begin(task: Task) -> FileEvents:
         if not options.quiet:
-            print(f"[{places[task]}/{len(tasks)}] {task.source}", file=sys.stderr, flush=True)
-        return FileEvents(str(task.source), send)
+            left = display.left()
+            time_left = "" if left is None else f", about {duration_text(left)} left for all"
+            print(f"[{places[task]}/{len(tasks)}] {task.source}{time_left}", file=sys.stderr, flush=True)
+        return FileEvents(str(task.source), partial(send, str(task.output)))
 
     if jobs == 1:
         yield from perform_one_by_one(options, tasks, ledger, begin)

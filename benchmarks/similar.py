@@ -16,11 +16,10 @@ import numpy as np
 import torch
 
 from streamv2v_cli import Frame, Settings, resolve
+from streamv2v_cli.analysis.pairing import frames_of, open_video
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.tensors import resize, to_model_range
 from streamv2v_cli.media.picture.resize import resized
-from streamv2v_cli.media.source.file import FileSource
-from streamv2v_cli.media.source.inputs import InputOptions
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.sizes import model_frame_size
 
@@ -38,19 +37,13 @@ def main() -> None:
     settings = resolve(sets=[*options.set, "skip_similar.enabled=true"]).settings
     print("| clip | frames | skipped |\n|---|--:|--:|")
     for clip in options.clips:
-        report(Path(clip).stem, frames_of(clip, options.frames, settings), settings)
-    (still,) = (at_model_size(frame, settings) for frame in frames_of(options.clips[0], 1, settings))
+        with open_video(clip, Trim(frames=options.frames)) as source:
+            report(Path(clip).stem, frames_of(source), settings)
+    with open_video(options.clips[0], Trim(frames=1)) as source:
+        (still,) = (at_model_size(frame, settings) for frame in frames_of(source))
     for sigma in NOISE:
         name = f"still picture, noise of {sigma:g}"
         report(name, noisy(still, sigma, options.frames), settings)
-
-
-def frames_of(clip: str, count: int, settings: Settings) -> Iterator[Frame]:
-    """The first frames of a clip."""
-    trim, reading = Trim.parse(None, None, None, count), settings.input
-    options = InputOptions(reading=reading)
-    with FileSource(clip, trim=trim, copied=(), options=options, settings=reading) as source:
-        yield from (item for item in source if isinstance(item, Frame))
 
 
 def at_model_size(frame: Frame, settings: Settings) -> Frame:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +19,11 @@ from streamv2v_cli.analysis.evaluate.report import JsonReport
 from streamv2v_cli.errors import SinkError
 from streamv2v_cli.files import create_anew, whole_file
 from streamv2v_cli.reports.image import save_picture
+from streamv2v_cli.reports.json import JsonRows
 from streamv2v_cli.reports.plot import BarPanel, draw_bars
+
+if sys.platform != "win32":
+    import fcntl
 
 
 def picture(path: Path) -> None:
@@ -93,6 +101,110 @@ def test_nothing_is_left_of_what_failed(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write()
     assert not os.listdir(tmp_path)
+
+
+def begun_within(path: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], bool]:
+    """Two runs make a file, the second one just before a step of the first.
+
+    Returns:
+        The descriptors of those that have it, and whether the first one has so many steps.
+    """
+    winners: list[int] = []
+    steps = count()
+
+    def begin() -> None:
+        with suppress(SinkError):
+            winners.append(create_anew(path))
+
+    def interposed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            if next(steps) == step:
+                begin()
+            return function(*arguments, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("open", "close", "unlink", "stat", "fstat"):
+            patch.setattr(os, name, interposed(getattr(os, name)))
+        patch.setattr(fcntl, "flock", interposed(fcntl.flock))
+        begin()
+        return winners, next(steps) > step
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks")
+@pytest.mark.parametrize("rest", ["nothing", "file", "link"])
+def test_of_two_runs_that_begin_at_once_one_has_the_file(
+    rest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, victim = tmp_path / "a.part", tmp_path / "victim"
+    for step in count():
+        path.unlink(missing_ok=True)
+        if rest == "file":
+            path.write_text("rest")
+        elif rest == "link":
+            path.symlink_to(victim)
+        winners, has_step = begun_within(path, step, monkeypatch)
+        assert len(winners) == 1, f"step {step}"
+        assert os.path.samestat(path.lstat(), os.fstat(winners[0])), f"step {step}"
+        os.close(winners[0])
+        if not has_step:
+            break
+    assert step >= 5
+    assert not victim.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks")
+def test_of_many_processes_one_has_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.part"
+    path.write_text("rest")
+    program = (
+        "import sys, pathlib\n"
+        "from streamv2v_cli.files import create_anew\n"
+        "from streamv2v_cli.errors import SinkError\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "try: create_anew(pathlib.Path(sys.argv[1])); print('made', flush=True)\n"
+        "except SinkError: print('refused', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(6)
+    ]
+    said = []
+    for answer in ("ready", "made or refused"):
+        if answer != "ready":
+            for run in runs:
+                run.stdin.write("\n")  # type: ignore[union-attr]
+                run.stdin.flush()  # type: ignore[union-attr]
+        said = [run.stdout.readline().strip() for run in runs]  # type: ignore[union-attr]
+    for run in runs:
+        run.communicate("\n", timeout=60)
+    assert sorted(said) == ["made", *["refused"] * 5]
+
+
+def test_a_pipe_in_the_place_of_the_temporary_file(tmp_path: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("there are no named pipes")
+    os.mkfifo(tmp_path / "a.png.part")
+    picture(tmp_path / "a.png")
+    assert size_of(tmp_path / "a.png") == (8, 8)
+
+
+def test_a_report_that_is_not_finished_leaves_the_file_of_another_run(tmp_path: Path) -> None:
+    """The name is given up before the lock, not after it."""
+    rows = JsonRows(tmp_path / "a.json", {"a": 1}, "rows")
+    taken: list[int] = []
+    close = rows._file.close
+    rows._file.close = lambda: (close(), taken.append(create_anew(tmp_path / "a.json.part")))  # type: ignore[method-assign, assignment, func-returns-value]
+    rows.__exit__(KeyboardInterrupt)
+    assert (tmp_path / "a.json.part").exists()
+    os.close(taken[0])
 
 
 def test_the_file_of_another_run_stays(tmp_path: Path) -> None:

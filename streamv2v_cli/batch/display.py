@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from streamv2v_cli.reports.text import duration_text
+from streamv2v_cli.reports.text import duration_text, fps_text
 
 __all__ = ["BatchDisplay"]
 
@@ -80,7 +80,7 @@ class BatchDisplay:
 def _state(event: dict[str, Any], total: int | None) -> str:
     parts = [f"{event['frames_out']}{f'/{total}' if total else ''} frames"]
     if event["fps"]:
-        parts.append(f"{event['fps']:.3g} fps")
+        parts.append(fps_text(event["fps"]))
     if event["remaining"]:
         parts.append(f"{duration_text(event['remaining'])} left")
     return ", ".join(parts)

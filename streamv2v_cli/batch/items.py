@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from streamv2v_cli.errors import SourceError, UsageError
+from streamv2v_cli.files import identity, part_of
 from streamv2v_cli.media.address import Url, local_path
 from streamv2v_cli.settings.resolve import VIDEO_EXTENSIONS
 from streamv2v_cli.settings.values import WRITTEN_IMAGES
@@ -187,11 +188,11 @@ def _renamed(below: Path, suffix: str) -> Path:
 
 
 def _check_names(tasks: Sequence[Task], folder: Path) -> None:
-    sources = {os.path.realpath(task.source): task for task in tasks}
+    sources = {identity(task.source) for task in tasks}
     outputs: dict[str, Task] = {}
     for task in tasks:
         output = os.path.realpath(folder / task.output)
-        if output in sources:
+        if sources & {identity(output), identity(part_of(Path(output)))}:
             raise UsageError(
                 f"The output '{folder / task.output}' is an input.", "Give another folder, or a --suffix."
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from streamv2v_cli.batch.items import Task
-from streamv2v_cli.errors import SinkError
-from streamv2v_cli.files import create_anew
+from streamv2v_cli.errors import SinkError, reason_of
+from streamv2v_cli.files import whole_file
 
 __all__ = ["LEDGER", "Ledger"]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -23,20 +26,55 @@ class Ledger:
 
     An output counts as finished if it is in there with the same input, settings and size, so that neither a
     file that was cut off nor one that was made otherwise is taken for it.
+
+    Attributes:
+        folder: of the batch.
+        entries: path of each output, relative to the folder -> what it was made of.
+        damaged: the file that is there cannot be understood.
     """
 
     folder: Path
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    damaged: bool = False
 
     @classmethod
-    def open(cls, folder: Path) -> Ledger:
-        """The ledger of a folder; empty if there is none or it cannot be understood."""
+    def open(cls, folder: Path, *, needed: bool = False) -> Ledger:
+        """The ledger of a folder; empty if there is none.
+
+        One that cannot be understood is reported and taken for empty, and is kept under another name when the next
+        output is noted.
+
+        Args:
+            folder: of the batch.
+            needed: what was finished is to be skipped.
+
+        Raises:
+            SinkError: it cannot be understood, and is needed.
+        """
+        ledger = cls(folder)
         try:
-            content = json.loads((folder / LEDGER).read_text(encoding="utf-8"))
-            entries = content["outputs"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return cls(folder)
-        return cls(folder, entries if isinstance(entries, dict) else {})
+            ledger.entries = _entries(ledger.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError) as error:
+            what = f"The record of what was finished, '{ledger.path}', cannot be read: {reason_of(error)}."
+            if needed:
+                raise SinkError(
+                    what, "Restore it, or leave out --resume and use -y to make all outputs anew."
+                ) from error
+            log.warning("%s It is kept as '%s', and a new one is begun.", what, ledger.path_if_damaged.name)
+            ledger.damaged = True
+        return ledger
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / LEDGER
+
+    @property
+    def path_if_damaged(self) -> Path:
+        """Where a file that cannot be understood is kept."""
+        return self.folder / f"{LEDGER}.damaged"
 
     def knows(self, task: Task) -> bool:
         """Whether this program wrote the output, finished or not."""
@@ -62,13 +100,23 @@ class Ledger:
             "made_of": _origin(task, made_by),
         }
         text = json.dumps({"outputs": self.entries}, indent=1, ensure_ascii=False)
-        temporary = self.folder / f"{LEDGER}.part"
         try:
-            with open(create_anew(temporary), "w", encoding="utf-8") as file:
-                file.write(text)
-            temporary.replace(self.folder / LEDGER)
+            if self.damaged:
+                self.path.replace(self.path_if_damaged)
+                self.damaged = False
+            with whole_file(self.path, overwrite=True) as file:
+                file.write(text.encode())
         except OSError as error:
-            raise SinkError(f"'{self.folder / LEDGER}' cannot be written: {error.strerror}.") from error
+            raise SinkError(f"'{self.path}' cannot be written: {error.strerror}.") from error
+
+
+def _entries(text: str) -> dict[str, dict[str, Any]]:
+    """What a ledger says of each output; a ValueError if it is none."""
+    content = json.loads(text)
+    entries = content.get("outputs") if isinstance(content, dict) else None
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise ValueError("it holds no table of outputs")
+    return entries
 
 
 def _origin(task: Task, made_by: Mapping[str, Any]) -> dict[str, Any]:

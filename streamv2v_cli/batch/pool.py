@@ -1,6 +1,6 @@
 """Several files of a batch at once, each in a process with a model of its own.
 
-A worker is told what to do through a pipe and sends back events, messages and results; see `batch_worker`. It ends
+A worker is told what to do through a pipe and sends back events, messages and results; see `worker`. It ends
 when the pipe does, so that none outlives this process, however that ends.
 """
 
@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.batch.items import BatchResult
-from streamv2v_cli.batch.runner import Begin, first_line
+from streamv2v_cli.batch.perform import Begin, first_line
 from streamv2v_cli.batch.worker import SIGNALS, work
 from streamv2v_cli.errors import StreamV2VError
 from streamv2v_cli.transcode.interruption import Interruption
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.batch.events import FileEvents
     from streamv2v_cli.batch.items import Task
     from streamv2v_cli.batch.ledger import Ledger
-    from streamv2v_cli.batch.runner import BatchOptions
+    from streamv2v_cli.batch.perform import BatchOptions
 
 __all__ = ["perform_in_workers", "threads_each"]
 

@@ -1,171 +1,200 @@
-"""Doing what a batch has to do, one file after the other."""
+"""A whole batch: its files, their prompts, the record of what was finished, and what is told of it."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamv2v_cli.batch.items import BatchResult, State
+from streamv2v_cli.batch.display import BatchDisplay
+from streamv2v_cli.batch.events import BatchEvents, FileEvents
+from streamv2v_cli.batch.ledger import Ledger
+from streamv2v_cli.batch.perform import perform_one_by_one
+from streamv2v_cli.batch.pool import perform_in_workers
 from streamv2v_cli.errors import StreamV2VError, UsageError
+from streamv2v_cli.files import File
+from streamv2v_cli.reports.text import duration_text
+from streamv2v_cli.transcode.no_effect import model_limits, unused_prompts, unused_settings
+from streamv2v_cli.transcode.run import prompts_text
 
 if TYPE_CHECKING:
-    from streamv2v_cli.batch.events import FileEvents
-    from streamv2v_cli.batch.items import Task
-    from streamv2v_cli.batch.ledger import Ledger
-    from streamv2v_cli.diffusion.protocol import FrameTranslator
+    from streamv2v_cli.batch.items import BatchResult, Task
+    from streamv2v_cli.batch.perform import BatchOptions
     from streamv2v_cli.prompting.script import PromptScript
     from streamv2v_cli.settings.resolve import Resolved
-    from streamv2v_cli.settings.schema import Settings
 
-__all__ = ["BatchOptions", "Begin", "first_line", "perform", "perform_one_by_one"]
+__all__ = ["BatchRun"]
 
+SOME_FAILED = 3
+"""Exit code if some files failed or were damaged, and others were finished."""
 
-@dataclass(frozen=True)
-class BatchOptions:
-    """What holds for all files of a batch; it can be sent to another process.
-
-    Attributes:
-        folder: where the outputs go.
-        resolved: the settings.
-        overwrite: existing outputs may be replaced.
-        resume: skip what was finished, and replace what this program left unfinished.
-        frames: of each file only so many; None for all.
-        verify: read each output back.
-        quiet: print no summaries.
-        progress: show the progress.
-        prompts: what changes while a file runs, the same for each from its own beginning.
-    """
-
-    folder: Path
-    resolved: Resolved
-    overwrite: bool = False
-    resume: bool = False
-    frames: int | None = None
-    verify: bool = False
-    quiet: bool = False
-    progress: bool = True
-    prompts: PromptScript | None = None
-
-    def settings_of(self, task: Task) -> tuple[Settings, PromptScript | None]:
-        """The settings that a file begins with, and what changes while it runs."""
-        from streamv2v_cli.prompting.state import PromptState
-
-        settings = task.settings(self.resolved.settings)
-        if self.prompts is None:
-            return settings, None
-        prompts = self.prompts.based_on(PromptState.of(settings))
-        return prompts.first.applied_to(settings), prompts
-
-    def made_by(self, task: Task) -> dict[str, Any]:
-        """All that makes an output what it is, but for the input."""
-        settings, prompts = self.settings_of(task)
-        record = {} if prompts is None else {"prompts": prompts.record()}
-        return {"settings": settings.model_dump(mode="json"), "frames": self.frames, **record}
-
-    def is_finished(self, task: Task, ledger: Ledger) -> bool:
-        """Whether there is nothing to do for a file."""
-        if not self.resume or not task.source.exists():
-            return False
-        return ledger.has_finished(task, self.made_by(task))
-
-    def may_replace(self, task: Task, ledger: Ledger) -> bool:
-        """Whether an output that exists is replaced."""
-        return self.overwrite or (self.resume and ledger.knows(task))
+log = logging.getLogger(__name__)
 
 
-Begin = Callable[["Task"], "FileEvents"]
-"""Told that a file is begun; gives where its events go."""
+class BatchRun:
+    """A batch whose options are known to go together.
 
-
-def perform_one_by_one(
-    options: BatchOptions, tasks: list[Task], ledger: Ledger, begin: Begin
-) -> Iterator[BatchResult]:
-    """Work through the files in this process; what is interrupted is the last.
+    Args:
+        tasks: the files; at least one.
+        options: what holds for all of them.
+        script: a file with prompts over time, which each follows from its own beginning.
 
     Raises:
-        StreamV2VError: the model cannot be found, loaded or used.
+        UsageError, ConfigError: an option, or what it names, is wrong.
+        SinkError: what an earlier batch finished is to be skipped, and its record is damaged.
     """
-    from streamv2v_cli.reports.waiting import Waiting
-    from streamv2v_cli.transcode.translators import make_translator
 
-    translator: FrameTranslator | None = None
-    try:
-        for task in tasks:
-            if options.is_finished(task, ledger):
-                yield BatchResult(task, "finished before")
-                continue
-            events = begin(task)
-            if translator is None:
-                what = f"loading the model {options.resolved.settings.model}"
-                with Waiting(what, enabled=options.progress and not options.quiet):
-                    translator = make_translator(options.resolved.settings)
-            result = perform(options, task, translator, events, overwrite=options.may_replace(task, ledger))
-            yield result
-            if result.state == "interrupted":
-                return
-    finally:
-        if translator is not None:
-            translator.close()
+    def __init__(self, tasks: Sequence[Task], options: BatchOptions, script: str | None = None) -> None:
+        resolved = options.resolved
+        prompts = _open_prompts(script, tasks, resolved)
+        self._tasks, self._options = list(tasks), replace(options, prompts=prompts)
+        _check_prompts(self._options, tasks)
+        self._ledger = Ledger.open(options.folder, needed=options.resume)
+        notes = [*unused_settings(resolved), *unused_prompts(resolved, prompts)]
+        own = (task.prompt for task in tasks if task.prompt)
+        self._notes = [*notes, *model_limits(resolved.settings, prompts, own)]
+        for note in self._notes:
+            log.warning("%s", note)
+
+    def show(self) -> None:
+        """Print what would be done."""
+        for task in self._tasks:
+            remark = " (finished)" if self._options.is_finished(task, self._ledger) else ""
+            print(f"{task.source} -> {self._options.folder / task.output}{remark}")
+        if self._options.prompts is not None:
+            print(prompts_text(self._options.prompts))
+
+    def perform(self, *, jobs: int = 1, events: str | None = None, reads: Sequence[str] = ()) -> int:
+        """Work through the files; what is finished is told as it comes.
+
+        Args:
+            jobs: files at once.
+            events: a file, or `-` for stderr, which then shows nothing else; None to write none.
+            reads: further files that are read, which the events must not replace.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            StreamV2VError: the model cannot be found, loaded or used.
+        """
+        files: list[File] = [*reads, self._ledger.path]
+        for task in self._tasks:
+            files += [task.source, self._options.folder / task.output]
+        with BatchEvents(events, besides=files) as log_of_events:
+            for note in self._notes:
+                log_of_events.warn(note)
+            return self._perform(jobs, log_of_events, tells_failures=events != "-")
+
+    def _perform(self, jobs: int, events: BatchEvents, *, tells_failures: bool) -> int:
+        options, total, started = self._options, len(self._tasks), time.monotonic()
+        results: list[BatchResult] = []
+        display = BatchDisplay(total, enabled=jobs > 1 and options.progress and not options.quiet)
+        try:
+            with display, closing(self._results(jobs, events, display)) as coming:
+                for result in coming:
+                    results.append(result)
+                    if result.state == "finished before":
+                        display.leave_out()
+                    self._settle(result, tells_failures)
+        except Exception as error:
+            code = error.exit_code if isinstance(error, StreamV2VError) else 1
+            events.end(results, total, code, time.monotonic() - started, error)
+            raise
+        if not options.quiet:
+            places = {task: place for place, task in enumerate(self._tasks)}
+            _print_table(sorted(results, key=lambda result: places[result.task]), total)
+        exit_code = _exit_code(results)
+        events.end(results, total, exit_code, time.monotonic() - started)
+        return exit_code
+
+    def _results(self, jobs: int, events: BatchEvents, display: BatchDisplay) -> Generator[BatchResult]:
+        """The results as they come; what is begun is told on stderr and in the events."""
+        tasks, options = self._tasks, self._options
+        places = {task: place for place, task in enumerate(tasks, 1)}
+
+        def send(output: str, event: dict[str, Any]) -> None:
+            events.write_line(event)
+            display.follow(output, event)
+
+        def begin(task: Task) -> FileEvents:
+            if not options.quiet:
+                left = display.left()
+                time_left = "" if left is None else f", about {duration_text(left)} left for all"
+                print(f"[{places[task]}/{len(tasks)}] {task.source}{time_left}", file=sys.stderr, flush=True)
+            return FileEvents(str(task.source), partial(send, str(task.output)))
+
+        if jobs == 1:
+            yield from perform_one_by_one(options, tasks, self._ledger, begin)
+        else:
+            yield from perform_in_workers(options, tasks, self._ledger, begin, jobs)
+
+    def _settle(self, result: BatchResult, tells_failures: bool) -> None:
+        """Note and tell what became of a file."""
+        task = result.task
+        if result.saved:
+            made_by = self._options.made_by(task)
+            self._ledger.note(task, made_by, complete=result.state != "interrupted")
+        if result.state in ("done", "damaged"):
+            print(self._options.folder / task.output, flush=True)
+        elif result.state == "failed" and tells_failures:
+            print(f"error: {task.source}: {result.detail}", file=sys.stderr)
 
 
-def perform(
-    options: BatchOptions, task: Task, translator: FrameTranslator, events: FileEvents, *, overwrite: bool
-) -> BatchResult:
-    """Restyle one file; what fails is a result as well."""
-    started = time.monotonic()
-    try:
-        with events:
-            outcome = _restyle(options, task, translator, events, overwrite)
-    except Exception as error:
-        return BatchResult(task, "failed", time.monotonic() - started, first_line(error), exit_code=1)
-    states: dict[int, State] = {0: "done", 3: "damaged"}
-    return BatchResult(
-        task,
-        states.get(outcome.exit_code, "interrupted"),
-        time.monotonic() - started,
-        outcome.accel,
-        exit_code=outcome.exit_code,
-        saved=outcome.saved,
-    )
+def _open_prompts(script: str | None, tasks: Sequence[Task], resolved: Resolved) -> PromptScript | None:
+    """What --prompts names; the files of a manifest may have other prompts than its first only if it has none."""
+    if script is None:
+        return None
+    from streamv2v_cli.prompting.script_reader import read_script
+    from streamv2v_cli.prompting.state import PromptState
+
+    prompts = read_script(Path(script), tasks[0].settings(resolved.settings))
+    for task in tasks:
+        if task.prompt is not None and prompts.begins_with_a_prompt:
+            raise UsageError(
+                f"Both the manifest and --prompts {script} say what '{task.source}' looks like at its beginning.",
+                "Leave out one of the two prompts.",
+            )
+    return prompts.based_on(PromptState.of(resolved.settings))
 
 
-def _restyle(
-    options: BatchOptions, task: Task, translator: FrameTranslator, events: FileEvents, overwrite: bool
-) -> Any:
-    from streamv2v_cli.media.trim import Trim
-    from streamv2v_cli.prompting import PromptedTranslator
-    from streamv2v_cli.transcode.job import open_job
-
-    settings, prompts = options.settings_of(task)
-    path = options.folder / task.output
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"The folder '{path.parent}' cannot be made: {error.strerror}.") from error
-    resolved = replace(options.resolved, settings=settings)
-    trim = Trim(frames=options.frames)
-    with open_job(str(task.source), path, resolved, overwrite=overwrite, trim=trim) as job:
-        for note in job.plan.notes:
-            logging.getLogger(__name__).warning("%s", note)
-        translator.reset()
-        translator.set_prompt(settings.prompt, settings.negative_prompt)
-        if prompts is not None:
-            translator = PromptedTranslator(translator, prompts, events.write)
-        return job.perform(
-            translator,
-            quiet=options.quiet,
-            progress=options.progress,
-            verify=options.verify,
-            events=events,
-            prompts=None if prompts is None else prompts.record(),
-        )
+def _check_prompts(options: BatchOptions, tasks: Sequence[Task]) -> None:
+    if options.resolved.settings.translator != "diffusion":
+        return
+    for task in tasks:
+        if not options.settings_of(task)[0].prompt.strip():
+            raise UsageError(
+                f"There is no prompt for '{task.source}'.",
+                "Give one for all with --prompt, or in the manifest.",
+            )
 
 
-def first_line(error: BaseException) -> str:
-    """What failed, in one line."""
-    text = str(error).strip() or "no message"
-    return text.splitlines()[0] if isinstance(error, StreamV2VError) else f"{type(error).__name__}: {text}"
+def _exit_code(results: Sequence[BatchResult]) -> int:
+    states = {result.state for result in results}
+    if "interrupted" in states:
+        return next(result.exit_code for result in results if result.state == "interrupted")
+    if states == {"failed"}:
+        return 1
+    return SOME_FAILED if states & {"failed", "damaged"} else 0
+
+
+def _print_table(results: Sequence[BatchResult], total: int) -> None:
+    rows = [
+        (str(result.task.source), result.state, f"{result.seconds:.1f} s", result.detail)
+        for result in results
+    ]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
+    for source, state, seconds, detail in rows:
+        line = f"{source:{widths[0]}}  {state:{widths[1]}}  {seconds:>{widths[2]}}  {detail}"
+        print(line.rstrip(), file=sys.stderr)
+    states = [result.state for result in results]
+    counts: dict[str, int] = {state: states.count(state) for state in dict.fromkeys(states)}
+    if total > len(rows):
+        counts["not begun"] = total - len(rows)
+    print(", ".join(f"{count} {state}" for state, count in counts.items()), file=sys.stderr)

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.batch.events import FileEvents
 from streamv2v_cli.batch.items import BatchResult
-from streamv2v_cli.batch.runner import first_line, perform
+from streamv2v_cli.batch.perform import first_line, perform
 from streamv2v_cli.errors import StreamV2VError
 
 if TYPE_CHECKING:
     from streamv2v_cli.batch.items import Task
-    from streamv2v_cli.batch.runner import BatchOptions
+    from streamv2v_cli.batch.perform import BatchOptions
 
 __all__ = ["SIGNALS", "work"]
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from streamv2v_cli import __version__
 from streamv2v_cli.errors import MediaError, StreamV2VError, UsageError
+from streamv2v_cli.reports.text import bytes_text
 
 __all__ = ["Finding", "examine"]
 
@@ -119,10 +120,8 @@ def _try_gpu(index: int) -> Finding:
         reason = str(error).splitlines()[0]
         remedy = "Install the build of PyTorch for this GPU and driver, or use --device cpu."
         return Finding("device", "problem", f"cuda:{index} cannot be used: {reason}", remedy)
-    memory = facts.total_memory / 2**30
-    return Finding(
-        "device", "ok", f"cuda:{index}: {facts.name}, {memory:.1f} GiB, sm_{facts.major}{facts.minor}"
-    )
+    memory = bytes_text(facts.total_memory)
+    return Finding("device", "ok", f"cuda:{index}: {facts.name}, {memory}, sm_{facts.major}{facts.minor}")
 
 
 def _attention() -> Iterator[Finding]:
@@ -211,8 +210,6 @@ def _models() -> Iterator[Finding]:
 
 def _cache() -> Iterator[Finding]:
     from huggingface_hub import constants
-
-    from streamv2v_cli.reports.text import bytes_text
 
     folder = Path(constants.HF_HUB_CACHE)
     there = folder

@@ -14,9 +14,12 @@ from streamv2v_cli.commands.shared import (
     NoProgress,
     Quiet,
     check_flow,
+    frames_option,
     refuse_encoding,
 )
 from streamv2v_cli.errors import ConfigError, UsageError
+from streamv2v_cli.files import check_output_folder, check_unrelated
+from streamv2v_cli.prompting import check_prompt
 
 if TYPE_CHECKING:
     from streamv2v_cli.analysis.ablation.tables import Table
@@ -61,10 +64,7 @@ def ablate(
             show_default=False,
         ),
     ] = None,
-    frames: Annotated[
-        int | None,
-        typer.Option("--frames", min=2, metavar="N", help="N frames of each clip only.", show_default=False),
-    ] = None,
+    frames: Annotated[int | None, frames_option("N frames of each clip only.", min=2)] = None,
     clip: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +94,7 @@ def ablate(
     Example: streamv2v ablate clip.mp4 -p sketch --row bank.interval=2 --row "bank.kind=queue bank.size=2" -o own
     """
     from streamv2v_cli.analysis.ablation.report import plots as draw
-    from streamv2v_cli.analysis.ablation.report import rich_table, write_reports
+    from streamv2v_cli.analysis.ablation.report import report_names, rich_table, write_reports
     from streamv2v_cli.analysis.ablation.runner import Work
     from streamv2v_cli.logs import log_to_stderr
 
@@ -103,6 +103,9 @@ def ablate(
     resolved = request.resolve()
     tables = _tables(only, rows, resolved)
     target = _check_usage(inputs, folder, resolved, plots)
+    for name in report_names(tables, plots):
+        check_unrelated(target / name, [*inputs, *request.files(resolved.settings)], "-o")
+    target.mkdir(exist_ok=True)
     work = Work(
         resolved.settings,
         target,
@@ -159,12 +162,11 @@ def _tables(only: list[str] | None, rows: list[str] | None, resolved: Resolved) 
 
 
 def _check_usage(inputs: list[str], folder: str, resolved: Resolved, plots: bool) -> Path:
-    """Raise an error for what cannot be meant; the folder, made if it was not there."""
+    """Raise an error for what cannot be meant; the folder."""
     settings = resolved.settings
     if settings.translator != "diffusion":
         raise UsageError(f"The translator '{settings.translator}' has nothing that could be varied.")
-    if not settings.prompt.strip():
-        raise UsageError("No prompt was given.", 'Say what it should look like: --prompt "oil painting"')
+    check_prompt(settings)
     refuse_encoding(resolved)
     for video in inputs:
         if not Path(video).is_file():
@@ -174,9 +176,5 @@ def _check_usage(inputs: list[str], folder: str, resolved: Resolved, plots: bool
 
         check_plots()
     target = Path(folder)
-    if target.exists() and not target.is_dir():
-        raise UsageError(f"The output '{target}' is not a folder.", "Give a folder with -o.")
-    if not target.resolve().parent.is_dir():
-        raise UsageError(f"The folder '{target.resolve().parent}' does not exist.", "Create it first.")
-    target.mkdir(exist_ok=True)
+    check_output_folder(target)
     return target

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
+from streamv2v_cli.commands.shared import check_reports, frames_option, json_option
 from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,13 +25,7 @@ def bench(
     request: SettingsRequest,
     frames: Annotated[
         int | None,
-        typer.Option(
-            "--frames",
-            min=1,
-            metavar="N",
-            help=f"Time at least N frames (default {FRAMES}), or stop after N frames of the --video.",
-            show_default=False,
-        ),
+        frames_option(f"Time at least N frames (default {FRAMES}), or stop after N frames of the --video."),
     ] = None,
     compare: Annotated[
         list[str] | None,
@@ -53,12 +48,7 @@ def bench(
     ] = None,
     json_file: Annotated[
         str | None,
-        typer.Option(
-            "--json",
-            metavar="FILE|-",
-            help="Write the figures as one JSON object to a file, or to stdout in place of the text.",
-            show_default=False,
-        ),
+        json_option("Write the figures as one JSON object to a file, or to stdout in place of the text."),
     ] = None,
 ) -> None:
     """Measure the speed of the translator, or of a whole transcode.
@@ -79,6 +69,8 @@ def bench(
     log_to_stderr("error")
     resolved = request.resolve()
     _check(resolved, video, compare)
+    read = [*filter(None, [video]), *request.files(resolved.settings)]
+    report = check_reports({"--json": json_file}, read).get("--json")
     subjects = {"this": resolved.settings}
     for text in compare or ():
         subjects[text] = _other(request, resolved.settings, text)
@@ -94,7 +86,7 @@ def bench(
     if sys.stderr.isatty():
         _tell("")
     if json_file:
-        write_json(json_file, result, indent=1)
+        write_json(report, result, indent=1)
     if json_file == "-":
         return
     from streamv2v_cli.bench.report import report_text

@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from streamv2v_cli.commands.options import setting_option
-from streamv2v_cli.commands.shared import NoProgress, Overwrite, Quiet
+from streamv2v_cli.commands.shared import NoProgress, Overwrite, Quiet, frames_option
 from streamv2v_cli.errors import UsageError
+from streamv2v_cli.reports.text import counted
 
 __all__ = ["compare"]
 
@@ -74,10 +75,7 @@ def compare(
             "--moments", min=1, metavar="N", help="Frames of each video on a contact sheet.  \\[default: 4]"
         ),
     ] = None,
-    frames: Annotated[
-        int | None,
-        typer.Option("--frames", min=1, metavar="N", help="Stop after N frames.", show_default=False),
-    ] = None,
+    frames: Annotated[int | None, frames_option("Stop after N frames.")] = None,
     codec: Annotated[str | None, setting_option("output.codec")] = None,
     crf: Annotated[str | None, setting_option("output.crf")] = None,
     overwrite: Overwrite = False,
@@ -140,8 +138,9 @@ def compare(
 
 def _captions(videos: list[str], labels: list[str] | None, no_labels: bool) -> tuple[str, ...]:
     if not _FEWEST <= len(videos) <= _MOST:
-        count = f"{len(videos)} video{'' if len(videos) == 1 else 's'}"
-        raise UsageError(f"{count} cannot be compared.", f"Give {_FEWEST} to {_MOST}.")
+        raise UsageError(
+            f"{counted(len(videos), 'video')} cannot be compared.", f"Give {_FEWEST} to {_MOST}."
+        )
     if len([video for video in videos if video == "-"]) > 1:
         raise UsageError("Only one video can come from the standard input.", "Give files for the others.")
     if no_labels:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamv2v_cli.commands.options import setting_option
-from streamv2v_cli.commands.shared import FlowOption, FlowWeights, NoProgress, Quiet, check_flow
+from streamv2v_cli.commands.shared import (
+    FlowOption,
+    FlowWeights,
+    NoProgress,
+    Quiet,
+    check_flow,
+    check_reports,
+    frames_option,
+    json_option,
+)
 from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,12 +41,9 @@ def evaluate(
     ],
     json_report: Annotated[
         str | None,
-        typer.Option(
-            "--json",
-            metavar="FILE|-",
-            help="Write the figures of every frame and their means as one JSON object to a file, or to stdout, which "
-            "then shows nothing else.",
-            show_default=False,
+        json_option(
+            "Write the figures of every frame and their means as one JSON object to a file, or to stdout, which then "
+            "shows nothing else."
         ),
     ] = None,
     plot: Annotated[
@@ -72,12 +78,7 @@ def evaluate(
     flow: FlowOption = "dis",
     flow_weights: FlowWeights = None,
     device: Annotated[str | None, setting_option("compute.device")] = None,
-    frames: Annotated[
-        int | None,
-        typer.Option(
-            "--frames", min=1, metavar="N", help="Measure the first N frames only.", show_default=False
-        ),
-    ] = None,
+    frames: Annotated[int | None, frames_option("Measure the first N frames only.")] = None,
     quiet: Quiet = False,
     no_progress: NoProgress = False,
 ) -> None:
@@ -101,7 +102,12 @@ def evaluate(
         raise UsageError(
             "--device is for CLIP and RAFT, and neither was asked for.", "Give --clip or --flow raft."
         )
-    _check_results((source, edited, *filter(None, [flow_weights])), json_report, plot)
+    if plot is not None:
+        from streamv2v_cli.reports.plot import check_plot_path
+
+        check_plot_path(Path(plot))
+    read = (source, edited, *filter(None, [flow_weights]))
+    paths = check_reports({"--json": json_report, "--plot": plot}, read)
     with ExitStack() as stack:
         with Waiting("preparing to measure", enabled=not (quiet or no_progress)):
             from streamv2v_cli.analysis.evaluate.measure import evaluate as measure
@@ -118,7 +124,7 @@ def evaluate(
             judge = _clip_score(clip, prompt, device) if clip else None
             report = None
             if json_report is not None:
-                target = None if json_report == "-" else Path(json_report)
+                target = paths.get("--json")
                 report = stack.enter_context(
                     JsonReport(target, flow=flow, flow_weights=motion.weights, clip=clip, prompt=prompt)
                 )
@@ -133,30 +139,14 @@ def evaluate(
         )
         if report is not None:
             report.finish_with(found)
-    if plot is not None:
-        draw(found, Path(plot), prompt)
+    if "--plot" in paths:
+        draw(found, paths["--plot"], prompt)
     if json_report != "-":
         from rich.console import Console
 
         Console().print(table(found, prompt, flow))
     if found.damaged:
         raise typer.Exit(3)
-
-
-def _check_results(inputs: tuple[str, ...], json_report: str | None, plot: str | None) -> None:
-    """Raise an error for files that cannot be written, before anything is read."""
-    from streamv2v_cli.files import check_result_path
-
-    if plot is not None:
-        from streamv2v_cli.reports.plot import check_plot_path
-
-        check_plot_path(Path(plot))
-    results = {"--json": json_report if json_report != "-" else None, "--plot": plot}
-    for option, result in results.items():
-        if result is not None:
-            check_result_path(Path(result), option, inputs)
-    if json_report is not None and json_report == plot:
-        raise UsageError(f"--json and --plot both name {plot}.", "Give two names.")
 
 
 def _clip_score(clip: str, prompt: str, device: str | None) -> ClipScore:

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
-from streamv2v_cli.commands.shared import Overwrite, Quiet, refuse_encoding
+from streamv2v_cli.commands.shared import (
+    Overwrite,
+    Quiet,
+    check_reports,
+    frames_option,
+    json_option,
+    refuse_encoding,
+)
 from streamv2v_cli.errors import UsageError
+from streamv2v_cli.prompting import check_prompt
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Model
@@ -75,18 +83,10 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    frames: Annotated[
-        int | None,
-        typer.Option("--frames", min=2, metavar="N", help="N frames only, over time.", show_default=False),
-    ] = None,
+    frames: Annotated[int | None, frames_option("N frames only, over time.", min=2)] = None,
     report: Annotated[
         str | None,
-        typer.Option(
-            "--json",
-            metavar="FILE|-",
-            help="Write the same in numbers to a file, or to stdout, which then shows nothing else.",
-            show_default=False,
-        ),
+        json_option("Write the same in numbers to a file, or to stdout, which then shows nothing else."),
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -107,11 +107,14 @@ def explain(
     log_to_stderr("error" if quiet else "warning")
     source = local_path(source)
     resolved = request.resolve()
-    _check_usage(source, resolved, output, report)
+    _check_usage(resolved, output, report)
+    read = (source, *request.files(resolved.settings))
+    target = check_reports({"--json": report}, read, filter(None, (output,))).get("--json")
+    report = report if target is None else str(target)
     picture = Path(output) if output is not None else None
     if over_time:
         _refuse({"--frame": frame, "--point": point, "--layer": layer}, "--over-time shows all of them")
-        _check_plot(picture, source, overwrite=overwrite)
+        picture = _checked_plot(picture, source, overwrite=overwrite)
     else:
         _refuse({"--frames": frames}, "it is for --over-time")
         if frame is None or point is None:
@@ -123,7 +126,7 @@ def explain(
             from streamv2v_cli.media.open import MediaInput
             from streamv2v_cli.media.sink.plan_images import check_image_path
 
-            check_image_path(picture, MediaInput.of(source).files, overwrite=overwrite)
+            picture = check_image_path(picture, MediaInput.of(source).files, overwrite=overwrite)
     with Waiting("reading the input", enabled=not quiet and report != "-") as waiting:
         if over_time:
             _over_time(resolved, source, picture, report, step, frames, waiting)
@@ -163,7 +166,7 @@ def _heat(
             Image.fromarray(heat_picture(heat, heat_lines(heat, settings))), picture, overwrite=overwrite
         )
     if report is not None:
-        write_json(report, heat_values(heat, settings))
+        write_json(None if report == "-" else Path(report), heat_values(heat, settings))
 
 
 def _over_time(
@@ -219,32 +222,27 @@ def _model(resolved: Resolved, waiting: Waiting) -> Model:
     return load_model(resolved.settings)
 
 
-def _check_usage(source: str, resolved: Resolved, output: str | None, report: str | None) -> None:
+def _check_usage(resolved: Resolved, output: str | None, report: str | None) -> None:
     """Raise an error for what cannot be meant."""
     settings = resolved.settings
     if settings.translator != "diffusion":
         raise UsageError(f"The translator '{settings.translator}' has no feature bank.")
-    if not settings.prompt.strip():
-        raise UsageError("No prompt was given.", 'Say what it should look like: --prompt "oil painting"')
+    check_prompt(settings)
     refuse_encoding(resolved)
     if output is None and report is None:
         raise UsageError("Nothing would be written.", "Name a picture with -o, or numbers with --json.")
-    if report not in (None, "-"):
-        from streamv2v_cli.files import check_result_path
-
-        check_result_path(Path(report), "--json", (source, *filter(None, (output,))))
 
 
-def _check_plot(picture: Path | None, source: str, *, overwrite: bool) -> None:
+def _checked_plot(picture: Path | None, source: str, *, overwrite: bool) -> Path | None:
+    """Where a plot is really written."""
     if picture is None:
-        return
-    from streamv2v_cli.files import check_result_path
+        return None
+    from streamv2v_cli.files import check_output
+    from streamv2v_cli.media.open import MediaInput
     from streamv2v_cli.reports.plot import check_plot_path
 
     check_plot_path(picture)
-    check_result_path(picture, "-o", (source,))
-    if picture.exists() and not overwrite:
-        raise UsageError(f"The output '{picture}' exists.", "Overwrite it with -y, or give another name.")
+    return check_output(picture, MediaInput.of(source).files, overwrite=overwrite)
 
 
 def _refuse(given: dict[str, object], reason: str) -> None:

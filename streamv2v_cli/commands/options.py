@@ -13,6 +13,7 @@ and defaults taken from the settings models.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import wraps
@@ -22,6 +23,7 @@ import typer
 
 from streamv2v_cli.settings.keys import Key, keys
 from streamv2v_cli.settings.resolve import Resolved, preset_names
+from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.transcode.configure import resolve
 
 __all__ = ["FLAGS", "Flag", "SettingsRequest", "setting_option", "takes_settings"]
@@ -122,6 +124,13 @@ class SettingsRequest:
     def with_config(self, name: str | None) -> SettingsRequest:
         """The same with one more preset or file, below those given by --config."""
         return replace(self, configs=(name, *self.configs)) if name else self
+
+    def files(self, settings: Settings) -> list[str]:
+        """The files that the settings come from, and those of the model that they name."""
+        weights = settings.weights
+        loras = [lora.source for lora in weights.loras]
+        names = [*self.configs, settings.model, weights.vae, weights.lcm_lora, *loras]
+        return [name for name in map(os.path.expanduser, filter(None, names)) if os.path.isfile(name)]
 
     def resolve(self, *, recommend: bool = True) -> Resolved:
         """Put the layers together; with `recommend` those that the model recommends as well.

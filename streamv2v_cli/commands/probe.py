@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamv2v_cli.commands.options import setting_option
-from streamv2v_cli.commands.shared import InputFormat, InputPixFmt, InputRate, InputSize, rate_of_input
+from streamv2v_cli.commands.shared import (
+    AsJson,
+    InputFormat,
+    InputPixFmt,
+    InputRate,
+    InputSize,
+    rate_of_input,
+)
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.probe import Probe
@@ -20,7 +27,7 @@ def probe(
     source: Annotated[
         str, typer.Argument(metavar="INPUT", help="The video file, a URL or a camera.", show_default=False)
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     scan: Annotated[
         bool,
         typer.Option("--scan", help="Decode all of it: count the frames and look for damage."),
@@ -60,12 +67,12 @@ def probe(
 
 def _text(found: Probe) -> str:
     """A word and its meaning a line."""
-    from streamv2v_cli.reports.text import duration_text
+    from streamv2v_cli.reports.text import duration_text, source_rate_text
 
     content = found.as_dict()
     video = content["video"]
     spacing = {True: "variable", False: "constant", None: "spacing unknown"}[found.variable_rate]
-    rate = f"about {float(found.info.rate):.5g} fps" if found.info.rate else "unknown"
+    rate = f"about {source_rate_text(found.info.rate)}" if found.info.rate else "unknown"
     if found.frames_counted is not None:
         frames = str(found.frames_counted)
     else:

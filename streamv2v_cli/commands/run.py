@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import time
-from contextlib import ExitStack, closing
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,10 +19,10 @@ from streamv2v_cli.commands.shared import (
     Overwrite,
     Quiet,
     Verbose,
+    frames_option,
     message_level,
     rate_of_input,
 )
-from streamv2v_cli.errors import UsageError
 
 __all__ = ["run"]
 
@@ -59,10 +55,7 @@ def run(
         ),
     ] = None,
     overwrite: Overwrite = False,
-    frames: Annotated[
-        int | None,
-        typer.Option("--frames", min=1, metavar="N", help="Stop after N frames.", show_default=False),
-    ] = None,
+    frames: Annotated[int | None, frames_option("Stop after N frames.")] = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -133,87 +126,37 @@ def run(
 
     Example: ffmpeg -i clip.mp4 -f nut - | streamv2v run - --prompt "pencil sketch" -o - | ffplay -
     """
-    from streamv2v_cli.commands.no_effect import model_limits, unused_prompts, unused_settings
-    from streamv2v_cli.logs import log_to_stderr, masked
-    from streamv2v_cli.media.address import STDOUT, Address, Url, local_path
-    from streamv2v_cli.media.sink.destination import stdout_for_media
-    from streamv2v_cli.media.sink.plan_video import default_output_path
+    from streamv2v_cli.logs import log_to_stderr
+    from streamv2v_cli.media.address import STDOUT, local_path
     from streamv2v_cli.media.source.inputs import InputOptions
     from streamv2v_cli.media.trim import Trim
-    from streamv2v_cli.prompting import PromptedTranslator, open_prompts, with_prompts
-    from streamv2v_cli.reports.waiting import Waiting
-    from streamv2v_cli.transcode.event_log import EventLog
-    from streamv2v_cli.transcode.job import open_job
-    from streamv2v_cli.transcode.translators import make_translator
+    from streamv2v_cli.transcode.run import Run, RunOptions
 
     source, output = local_path(source), output and local_path(output)
     started = time.monotonic()
     only_events = json_events == "-"
-    shown = not (quiet or no_progress or only_events)
     log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
     resolved = request.resolve()
-    prompts = open_prompts(prompt_script, prompt_file, resolved)
-    given, resolved = resolved, with_prompts(resolved, prompts)
-    settings = resolved.settings
-    if settings.translator == "diffusion" and not settings.prompt.strip():
-        raise UsageError(
-            "No prompt was given.",
-            f'Say what the video should look like: streamv2v run {masked(source)} --prompt "oil painting"',
-        )
-    trim = Trim.parse(start, duration, end, frames)
-    options = InputOptions(input_format, input_size, rate_of_input(input_rate), input_pix_fmt)
-    path: Path | Url
-    if output in ("-", "pipe:", "pipe:1"):
-        path = STDOUT
-    elif output and not _is_folder(output):
-        path = Url.of(output) or Path(output)
-    else:
-        name = default_output_path(Address.of(source, input_format), settings.prompt or settings.translator)
-        path = Path(output or "") / name
-    if verify and (path == STDOUT or isinstance(path, Url)):
-        where = "written to the standard output" if path == STDOUT else f"sent to '{path}'"
-        raise UsageError(f"What was {where} cannot be verified.", "Leave out --verify.")
-    with ExitStack() as stack:
-        with Waiting("opening the input", enabled=shown and not dry_run) as waiting:
-            read = tuple(filter(None, (source, prompt_script, prompt_file)))
-            events = stack.enter_context(EventLog(None if dry_run else json_events, besides=(*read, path)))
-            descriptor = stack.enter_context(stdout_for_media()) if path == STDOUT and not dry_run else None
-            opened = open_job(
-                source, path, resolved, overwrite=overwrite, trim=trim, options=options, descriptor=descriptor
-            )
-            job = stack.enter_context(opened)
-            if dry_run:
-                print(job.describe())
-                if prompts is not None:
-                    print("\n".join([prompts.option, *(f"  {line}" for line in prompts.describe())]))
-                job.check_model()
-                return
-            notes = [*unused_settings(given, job.input), *unused_prompts(given, prompts)]
-            for note in [*notes, *model_limits(settings, prompts), *job.plan.notes]:
-                logging.getLogger(__name__).warning("%s", note)
-            before, loads = time.monotonic(), settings.translator == "diffusion"
-            if loads:
-                waiting.say(f"loading the model {settings.model}")
-            translator = stack.enter_context(closing(make_translator(settings, live=job.source.is_live)))
-            loading = time.monotonic() - before if loads else 0.0
-            if prompts is not None:
-                translator = PromptedTranslator(translator, prompts, events.write)
-        outcome = job.perform(
-            translator,
-            quiet=quiet or only_events,
-            progress=not no_progress,
-            verify=verify,
-            events=events,
-            prompts=prompts.record() if prompts else None,
-            started=started,
-            loading=loading,
-        )
-    if outcome.saved and path != STDOUT:
-        print(path)
+    options = RunOptions(
+        source,
+        output,
+        Trim.parse(start, duration, end, frames),
+        InputOptions(input_format, input_size, rate_of_input(input_rate), input_pix_fmt),
+        overwrite,
+        prompt_script,
+        prompt_file,
+        verify,
+        json_events,
+        request.files(resolved.settings),
+        quiet=quiet or only_events,
+        progress=not no_progress,
+    )
+    whole = Run(resolved, options)
+    if dry_run:
+        whole.show()
+        return
+    outcome = whole.perform(started)
+    if outcome.saved and whole.output != STDOUT:
+        print(whole.output)
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
-
-
-def _is_folder(output: str) -> bool:
-    """Whether an output names a folder, for which a file name is made."""
-    return output.endswith(("/", os.sep)) or os.path.isdir(output)

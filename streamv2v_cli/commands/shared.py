@@ -1,19 +1,23 @@
-"""Whether an output that exists is replaced: the option of all commands that write one file."""
+"""Options that several commands have, and what is checked in the same way by all of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from streamv2v_cli.errors import UsageError
+from streamv2v_cli.files import File, check_output, identity
 from streamv2v_cli.settings.values import USUAL_RATE, rate_of
 
 if TYPE_CHECKING:
     from streamv2v_cli.settings.resolve import Resolved
 
 __all__ = [
+    "AsJson",
     "FlowName",
     "FlowOption",
     "FlowWeights",
@@ -29,6 +33,9 @@ __all__ = [
     "Quiet",
     "Verbose",
     "check_flow",
+    "check_reports",
+    "frames_option",
+    "json_option",
     "message_level",
     "rate_of_input",
     "refuse_encoding",
@@ -38,6 +45,17 @@ Overwrite = Annotated[
     bool,
     typer.Option("--overwrite/--no-clobber", "-y/-n", help="Replace an existing output, or refuse to."),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def frames_option(help: str, *, min: int = 1) -> Any:
+    """--frames N: how many frames are taken."""
+    return typer.Option("--frames", min=min, metavar="N", help=help, show_default=False)
+
+
+def json_option(help: str) -> Any:
+    """--json FILE|-: where a report goes."""
+    return typer.Option("--json", metavar="FILE|-", help=help, show_default=False)
 
 
 _INPUT = "Input"
@@ -105,11 +123,8 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stde
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress.")]
 JsonEvents = Annotated[
     str | None,
-    typer.Option(
-        "--json",
-        metavar="FILE|-",
-        help="Write what happens as lines of JSON to a file, or to stderr, which then shows nothing else.",
-        show_default=False,
+    json_option(
+        "Write what happens as lines of JSON to a file, or to stderr, which then shows nothing else."
     ),
 ]
 LogLevelOption = Annotated[
@@ -155,6 +170,37 @@ def check_flow(flow: FlowName, weights: str | None) -> None:
     """Raise a UsageError for weights that nothing would read."""
     if weights is not None and flow != "raft":
         raise UsageError("--flow-weights is for RAFT, and the flow is DIS.", "Add --flow raft.")
+
+
+def check_reports(
+    reports: Mapping[str, str | None], reads: Iterable[str], writes: Iterable[File] = ()
+) -> dict[str, Path]:
+    """Where reports are really written, before anything is read.
+
+    Args:
+        reports: option -> what it names; None if it was not given, `-` for the standard output.
+        reads: inputs and other files that are read.
+        writes: further files that are written.
+
+    Returns:
+        Option -> path, without what goes to the standard output.
+
+    Raises:
+        UsageError: one would replace a file that is read or written, or cannot be written.
+    """
+    from streamv2v_cli.media.open import MediaInput
+
+    others = [*(file for name in reads for file in MediaInput.of(name).files), *writes]
+    paths: dict[str, Path] = {}
+    for option, name in reports.items():
+        if name is None or name == "-":
+            continue
+        path = check_output(Path(name), others, option=option)
+        for earlier, other in paths.items():
+            if identity(path) == identity(other):
+                raise UsageError(f"{earlier} and {option} both name {name}.", "Give two names.")
+        paths[option] = path
+    return paths
 
 
 def refuse_encoding(resolved: Resolved) -> None:

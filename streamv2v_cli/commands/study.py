@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from streamv2v_cli.commands.shared import check_reports, json_option
 from streamv2v_cli.errors import UsageError
+from streamv2v_cli.prompting import no_prompt
+from streamv2v_cli.reports.text import counted
 
 __all__ = ["app"]
 
@@ -78,7 +80,7 @@ def make(
         )
     count = len(videos) // 3
     if prompts is None:
-        raise UsageError("No prompt was given.", 'Say what the results should show: --prompt "oil painting"')
+        raise no_prompt()
     told = _for_each(prompts, "--prompt", count)
     methods = _for_each(baselines or ["baseline"], "--baseline", count)
     triples = zip(videos[::3], videos[1::3], videos[2::3], told, methods, strict=True)
@@ -97,12 +99,7 @@ def score(
     ],
     report: Annotated[
         str | None,
-        typer.Option(
-            "--json",
-            metavar="FILE|-",
-            help="Write the rates as JSON to a file, or to stdout, which then shows nothing else.",
-            show_default=False,
-        ),
+        json_option("Write the rates as JSON to a file, or to stdout, which then shows nothing else."),
     ] = None,
 ) -> None:
     """Turn the answers into win rates: for each question the mean and the deviation over the participants.
@@ -111,16 +108,14 @@ def score(
     """
     from streamv2v_cli.analysis.study.score import as_json, table
     from streamv2v_cli.analysis.study.score import score as rates_of
-    from streamv2v_cli.files import check_result_path
     from streamv2v_cli.logs import log_to_stderr
     from streamv2v_cli.reports.json import write_json
 
     log_to_stderr("warning")
-    if report not in (None, "-"):
-        check_result_path(Path(report), "--json", tuple(files))
+    target = check_reports({"--json": report}, files).get("--json")
     rates, participants = rates_of(files)
     if report is not None:
-        write_json(report, as_json(rates, participants))
+        write_json(target, as_json(rates, participants))
         if report == "-":
             return
     from rich.console import Console
@@ -130,8 +125,8 @@ def score(
 
 def _for_each(given: list[str], option: str, count: int) -> list[str]:
     if len(given) not in (1, count):
-        pairs = "1 pair" if count == 1 else f"{count} pairs"
         raise UsageError(
-            f"{option} was given {len(given)} times for {pairs}.", "Give it once for all, or once for each."
+            f"{option} was given {len(given)} times for {counted(count, 'pair')}.",
+            "Give it once for all, or once for each.",
         )
     return given * count if len(given) == 1 else given

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
-from streamv2v_cli.commands.shared import Overwrite
+from streamv2v_cli.commands.shared import AsJson, Overwrite
 from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def styles(
     ] = None,
     columns: Annotated[int, typer.Option("--columns", min=1, help="Pictures in a row of the sheet.")] = 5,
     overwrite: Overwrite = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the styles that the model knows, or show a frame of a video in each of them.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +21,7 @@ from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.tensors import from_model_range, resize, to_model_range
 from streamv2v_cli.frame import LateFrame
 from streamv2v_cli.media.picture.resize import resized
-from streamv2v_cli.models.out_of_memory import ran_out_of_memory, too_little_memory
+from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory
 from streamv2v_cli.settings.sizes import model_frame_size, output_frame_size
 
 if TYPE_CHECKING:
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from streamv2v_cli.diffusion.protocol import PromptBlend
+    from streamv2v_cli.errors import DeviceError
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.models.model import Model
     from streamv2v_cli.settings.schema import Settings
@@ -169,7 +168,7 @@ class Translator:
         Raises:
             DeviceError: there is too little memory.
         """
-        with self._explaining_lack_of_memory():
+        with explaining_lack_of_memory(self._too_little_memory):
             return self._push(frame)
 
     def flush(self) -> list[Frame]:
@@ -178,20 +177,12 @@ class Translator:
         Raises:
             DeviceError: there is too little memory.
         """
-        with self._explaining_lack_of_memory():
+        with explaining_lack_of_memory(self._too_little_memory):
             return self._flush()
 
-    @contextmanager
-    def _explaining_lack_of_memory(self) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError as error:
-            if not ran_out_of_memory(error):
-                raise
-            model, lookahead = self.model, self._groups.group_size
-            raise too_little_memory(
-                self._settings, model.device, model.dtype, self._size, lookahead
-            ) from error
+    def _too_little_memory(self) -> DeviceError:
+        model, lookahead = self.model, self._groups.group_size
+        return too_little_memory(self._settings, model.device, model.dtype, self._size, lookahead)
 
     def _push(self, frame: Frame) -> list[Frame]:
         finished = self._prepare_for(frame)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError, reason_of
 from streamv2v_cli.models.fetch import fetch, names_below
+from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_for
 from streamv2v_cli.models.sources import find_source
 
 if TYPE_CHECKING:
@@ -44,13 +45,15 @@ class ClipScore:
 
     Raises:
         ModelError: the model or its tokenizer cannot be loaded.
+        DeviceError: there is too little memory.
     """
 
     def __init__(self, folder: Path, prompt: str = "", device: torch.device | str = "cpu") -> None:
         self._device = device
-        self._model, self._processor = _load(folder)
-        self._model.to(device)
-        self._prompt = self._embedded_prompt(folder, prompt) if prompt else None
+        with explaining_lack_of_memory(lambda: too_little_memory_for(f"the CLIP model '{folder}'", device)):
+            self._model, self._processor = _load(folder)
+            self._model.to(device)
+            self._prompt = self._embedded_prompt(folder, prompt) if prompt else None
         self.reset()
 
     def reset(self) -> None:

@@ -17,6 +17,8 @@ from torch.nn.functional import pad
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError, StreamV2VError, reason_of
 from streamv2v_cli.models.fetch import TIMEOUT
+from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_for
+from streamv2v_cli.models.sources import not_kept
 from streamv2v_cli.models.weights import read_tensors
 
 __all__ = ["RaftFlow", "load_raft", "obtain_raft"]
@@ -39,7 +41,7 @@ class RaftFlow:
         tell: is given a line if weights must be fetched.
 
     Raises:
-        StreamV2VError: torchvision or the weights cannot be had or used.
+        StreamV2VError: torchvision or the weights cannot be had or used, or there is too little memory.
     """
 
     name = "raft"
@@ -54,7 +56,8 @@ class RaftFlow:
         path = obtain_raft(weights, tell)
         self.weights = weights or path.name
         self._device = device
-        self._model = load_raft(path).to(device)
+        with explaining_lack_of_memory(lambda: too_little_memory_for("RAFT", device)):
+            self._model = load_raft(path).to(device)
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """See `FlowEstimator`; the pictures are (height, width, 3) uint8, RGB."""
@@ -174,14 +177,16 @@ def _fetch(url: str, path: Path, tell: Callable[[str], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _patience(TIMEOUT):
             torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2], progress=False)
-    except RuntimeError as error:
+    except Exception as error:
+        if full := not_kept(error, "The weights of RAFT", path.parent, "TORCH_HOME"):
+            raise full from error
+        if not isinstance(error, RuntimeError):
+            raise ModelNotFoundError(
+                f"The weights of RAFT are not on this machine and cannot be fetched: {reason_of(error)}.",
+                remedy,
+            ) from error
         raise ModelError(
             f"The weights of RAFT came damaged: {reason_of(error)}.", "Try again, or use --flow dis."
-        ) from error
-    except Exception as error:
-        raise ModelNotFoundError(
-            f"The weights of RAFT are not on this machine and cannot be fetched: {reason_of(error)}.",
-            remedy,
         ) from error
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from streamv2v_cli.errors import ModelError, StreamV2VError
 from streamv2v_cli.models.lora_file import choose_lora_file
-from streamv2v_cli.models.sources import ModelSource, find_source, not_found
+from streamv2v_cli.models.sources import ModelSource, find_source, not_found, not_kept
 
 __all__ = [
     "CONFIG_FILES",
@@ -45,6 +45,7 @@ def fetch(hub_id: str, choose: Callable[[Sequence[str]], list[str]], *, role: st
 
     Raises:
         ModelNotFoundError: offline, unreachable, unknown or gated.
+        ModelError: it cannot be written to the cache.
     """
     from huggingface_hub import HfApi, constants, snapshot_download
 
@@ -62,6 +63,7 @@ def fetch(hub_id: str, choose: Callable[[Sequence[str]], list[str]], *, role: st
 @contextmanager
 def _plain_errors(hub_id: str, role: str, remedy: str) -> Iterator[None]:
     """Turn whatever the Hub client and its HTTP library raise into one sentence."""
+    from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, OfflineModeIsEnabled, RepositoryNotFoundError
 
     try:
@@ -77,6 +79,8 @@ def _plain_errors(hub_id: str, role: str, remedy: str) -> Iterator[None]:
         reason = "the Hugging Face Hub has no public model of that name"
         raise not_found(role, hub_id, reason, remedy) from error
     except Exception as error:
+        if full := not_kept(error, f"The {role} {hub_id!r}", constants.HF_HUB_CACHE, "HF_HOME"):
+            raise full from error
         # The client's HTTP library, and with it the class of a refused connection, changes between versions.
         detail = (str(error).strip().splitlines() or [""])[0][:200].rstrip(". ")
         reason = f"the Hugging Face Hub cannot be reached ({type(error).__name__}: {detail})"

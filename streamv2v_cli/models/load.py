@@ -20,7 +20,7 @@ from streamv2v_cli.models.facts import ModelFacts, detect_kind
 from streamv2v_cli.models.fetch import obtain_lcm_lora, obtain_lora, obtain_model, obtain_vae
 from streamv2v_cli.models.lora import LoraRequest, fuse_loras
 from streamv2v_cli.models.model import Kind, Model
-from streamv2v_cli.models.out_of_memory import ran_out_of_memory, too_little_memory_to_load
+from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_to_load
 from streamv2v_cli.models.sources import ModelSource
 from streamv2v_cli.models.styles import read_styles
 from streamv2v_cli.models.vae import load_vae, vae_factor
@@ -67,14 +67,10 @@ def load_model(settings: Settings) -> Model:
     """
     device = pick_device(settings.compute.device)
     dtype = pick_dtype(settings.compute.dtype, device)
-    parts = _gather(settings)
-    try:
+    with explaining_lack_of_memory(lambda: too_little_memory_to_load(settings, device, dtype)):
+        parts = _gather(settings)
         with quiet():
             return _build(settings.model, parts, device, dtype)
-    except RuntimeError as error:
-        if not ran_out_of_memory(error):
-            raise
-        raise too_little_memory_to_load(settings, device, dtype) from error
 
 
 def make_scheduler(facts: ModelFacts) -> LCMScheduler:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.accel import choose_accel
@@ -12,7 +14,13 @@ if TYPE_CHECKING:
 
     from streamv2v_cli.settings.schema import Settings
 
-__all__ = ["ran_out_of_memory", "too_little_memory", "too_little_memory_to_load"]
+__all__ = [
+    "explaining_lack_of_memory",
+    "ran_out_of_memory",
+    "too_little_memory",
+    "too_little_memory_for",
+    "too_little_memory_to_load",
+]
 
 _PHRASES = ("out of memory", "can't allocate memory", "_STATUS_ALLOC_FAILED")
 """What CUDA, HIP, MPS, the allocator of the processor, cuBLAS and cuDNN say."""
@@ -22,11 +30,32 @@ _STEP = 64
 _SMALLEST = 64
 
 
-def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether PyTorch failed for want of memory, which each of its devices says in a way of its own."""
-    if type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _PHRASES)
+def ran_out_of_memory(error: BaseException | None) -> bool:
+    """Whether something failed for want of memory.
+
+    Each device of PyTorch says it in a way of its own, and libraries turn it into errors such as that a file cannot
+    be loaded: what an error came from counts as well.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        if isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _PHRASES):
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@contextmanager
+def explaining_lack_of_memory(explained: Callable[[], DeviceError]) -> Iterator[None]:
+    """Raise another error where the block fails for want of memory, whatever a library makes of that."""
+    try:
+        yield
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise explained() from error
 
 
 def too_little_memory(
@@ -54,6 +83,17 @@ def too_little_memory_to_load(settings: Settings, device: torch.device, dtype: t
     return DeviceError(
         f"{_owner(device)} has too little memory to load the model '{settings.model}'.",
         _sentence(_for_weights(settings, device, dtype)),
+    )
+
+
+def too_little_memory_for(what: str, device: torch.device | str) -> DeviceError:
+    """What to say if there was not enough memory to load something beside the model, such as a metric."""
+    import torch
+
+    device = torch.device(device)
+    return DeviceError(
+        f"{_owner(device)} has too little memory to load {what}.",
+        _sentence(["--device cpu"] if device.type != "cpu" else []),
     )
 
 

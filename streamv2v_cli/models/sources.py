@@ -5,16 +5,18 @@ Nothing here touches the network or imports torch.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from streamv2v_cli.errors import ModelNotFoundError
+from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models.catalog import CATALOG
 
-__all__ = ["ModelSource", "cached_snapshot", "find_source", "not_found"]
+__all__ = ["ModelSource", "cached_snapshot", "find_source", "not_found", "not_kept"]
 
 WEIGHT_SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -118,3 +120,34 @@ def not_found(role: str, hub_id: str, reason: str, remedy: str) -> ModelNotFound
         f"The {role} {hub_id!r} is not on this machine and {reason}.",
         f"Download it with `hf download {hub_id} --include {files}` where there is a network, or {remedy}.",
     )
+
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_WRITING = (errno.EROFS, errno.EACCES, errno.EPERM)
+_OF_XET = re.compile(r"\(os error (\d+)\)")
+"""How the Hub's other client, which is written in Rust, words what the system said."""
+
+
+def not_kept(error: Exception, what: str, folder: Path | str, variable: str) -> ModelError | None:
+    """The error for something that came but could not be written; None if it failed for another reason.
+
+    Args:
+        error: of the download.
+        what: was fetched, as the beginning of a sentence.
+        folder: where it is kept.
+        variable: the environment variable that names another place.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        code = cause.errno if isinstance(cause, OSError) else None
+        if isinstance(cause, RuntimeError) and (match := _OF_XET.search(str(cause))):
+            code = int(match[1])
+        # A connection can be forbidden as well, but has no file name.
+        forbidden = code in _NO_WRITING and getattr(cause, "filename", None) is not None
+        if code is not None and (code in _NO_SPACE or forbidden):
+            return ModelError(
+                f"{what} cannot be kept in '{folder}': {os.strerror(code).lower()}.",
+                f"Set {variable} to another folder{'' if forbidden else ', or free some space there'}.",
+            )
+        cause = cause.__cause__
+    return None

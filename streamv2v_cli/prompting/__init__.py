@@ -12,8 +12,21 @@ from streamv2v_cli.prompting.prompted_translator import PromptedTranslator
 if TYPE_CHECKING:
     from streamv2v_cli.prompting.state import Prompts
     from streamv2v_cli.settings.resolve import Resolved
+    from streamv2v_cli.settings.schema import Settings
 
-__all__ = ["PromptedTranslator", "open_prompts", "with_prompts"]
+__all__ = ["PromptedTranslator", "check_prompt", "no_prompt", "open_prompts", "with_prompts"]
+
+
+def check_prompt(settings: Settings, command: str = "") -> None:
+    """Raise a UsageError if a model would be given no prompt; `command` is what the remedy begins with."""
+    if settings.translator == "diffusion" and not settings.prompt.strip():
+        raise no_prompt(command)
+
+
+def no_prompt(command: str = "") -> UsageError:
+    """The error for a prompt that is missing."""
+    example = f'{command} --prompt "oil painting"'.lstrip()
+    return UsageError("No prompt was given.", f"Say what the video should look like: {example}")
 
 
 def open_prompts(script: str | None, file: str | None, resolved: Resolved) -> Prompts | None:

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 from streamv2v_cli.errors import SinkError
-from streamv2v_cli.files import create_anew, part_of, whole_file
+from streamv2v_cli.files import create_anew, part_of, take_name, whole_file
 
 __all__ = ["JsonRows", "write_json"]
 
 
-def write_json(target: str, content: Mapping[str, Any], *, indent: int | None = None) -> None:
-    """Write a short report to a file, or to the standard output if the target is `-`.
+def write_json(path: Path | None, content: Mapping[str, Any], *, indent: int | None = None) -> None:
+    """Write a short report.
 
     Args:
-        target: a file, which is replaced, or `-`.
+        path: a file, which is replaced; None for the standard output.
         content: the report.
         indent: blanks that a level is set in by; None for a single line.
 
@@ -26,14 +26,14 @@ def write_json(target: str, content: Mapping[str, Any], *, indent: int | None = 
         SinkError: it cannot be written.
     """
     text = json.dumps(content, ensure_ascii=False, indent=indent) + "\n"
-    if target == "-":
+    if path is None:
         sys.stdout.write(text)
         return
     try:
-        with whole_file(Path(target), overwrite=True) as file:
+        with whole_file(path, overwrite=True) as file:
             file.write(text.encode())
     except OSError as error:
-        raise SinkError(f"The report '{target}' cannot be written: {error.strerror or error}.") from error
+        raise SinkError(f"The report '{path}' cannot be written: {error.strerror or error}.") from error
 
 
 class JsonRows:
@@ -63,12 +63,12 @@ class JsonRows:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, error: object, *_: object) -> None:
-        if self._part is None:
+    def __exit__(self, *_: object) -> None:
+        if self._part is None or self._file.closed:
             return
+        # Not the other way round: it is locked as long as it is open, and then another run may take the name.
+        self._part.unlink(missing_ok=True)
         self._file.close()
-        if error is not None:
-            self._part.unlink(missing_ok=True)
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write the next row."""
@@ -81,8 +81,12 @@ class JsonRows:
         if self._part is None or self._path is None:
             self._file.flush()
             return
+        try:
+            self._file.flush()
+            take_name(self._part, self._path, overwrite=True)
+        except OSError as error:
+            raise self._failure(error) from error
         self._file.close()
-        self._part.replace(self._path)
 
     def _write(self, text: str) -> None:
         try:

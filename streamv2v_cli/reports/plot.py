@@ -69,17 +69,15 @@ def check_plots() -> None:
 
 
 def check_plot_path(path: Path) -> None:
-    """Raise an error if a plot cannot be written: no matplotlib, no folder, or an unknown kind of picture.
+    """Raise an error if a path names no kind of picture that a plot can be.
 
     Raises:
         StreamV2VError: matplotlib is not installed.
-        UsageError: the path cannot be meant.
+        UsageError: its extension is unknown.
     """
     kinds = _canvas().get_supported_filetypes()
     if path.suffix.lower().removeprefix(".") not in kinds:
         raise UsageError(f"'{path}' is no picture that a plot can be.", "Use .png, .svg or .pdf.")
-    if not path.resolve().parent.is_dir():
-        raise UsageError(f"The folder '{path.resolve().parent}' does not exist.", "Create it first.")
 
 
 def draw(path: Path, title: str, panels: Sequence[Panel], series: Series, cuts: Sequence[float] = ()) -> None:

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from fractions import Fraction
 
-__all__ = ["bytes_text", "duration_text", "resident_bytes"]
+__all__ = [
+    "bytes_text",
+    "change_text",
+    "counted",
+    "duration_text",
+    "fps_text",
+    "number_text",
+    "resident_bytes",
+    "rounded",
+    "rounded_values",
+    "source_rate_text",
+]
 
 
 def resident_bytes() -> int:
@@ -37,3 +50,40 @@ def duration_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def number_text(value: float | None, missing: str = "-") -> str:
+    """A figure with four digits, or all before the decimal point; `missing` where there is none."""
+    if value is None:
+        return missing
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def change_text(percent: float | None, missing: str = "-") -> str:
+    """A change such as `+3.1 %`; `missing` where there is none."""
+    return missing if percent is None else f"{percent:+.1f} %"
+
+
+def counted(count: int, noun: str) -> str:
+    """Such as `1 frame` or `3 frames`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def fps_text(rate: float) -> str:
+    """A speed such as `12.3 fps`."""
+    return f"{rate:.3g} fps"
+
+
+def source_rate_text(rate: float | Fraction) -> str:
+    """A frame rate such as `29.97 fps`, exact enough to tell it from its neighbours."""
+    return f"{float(rate):.5g} fps"
+
+
+def rounded(value: float | None, places: int = 3) -> float | None:
+    """A value for JSON; None where there is none."""
+    return None if value is None else round(value, places)
+
+
+def rounded_values(values: Mapping[str, float | None], places: int = 6) -> dict[str, float | None]:
+    """Values for JSON."""
+    return {name: rounded(value, places) for name, value in values.items()}

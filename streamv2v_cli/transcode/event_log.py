@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from streamv2v_cli.errors import SinkError, StreamV2VError, UsageError
-from streamv2v_cli.files import check_name, part_of
+from streamv2v_cli.errors import SinkError, StreamV2VError
+from streamv2v_cli.files import File, check_leads_somewhere, check_name, check_unrelated
 from streamv2v_cli.logs import masked
-from streamv2v_cli.reports.text import resident_bytes
+from streamv2v_cli.reports.text import resident_bytes, rounded
 from streamv2v_cli.transcode.events import (
     ConnectionEvent,
     CutEvent,
@@ -49,11 +48,11 @@ class EventLog(logging.Handler):
         besides: files that the target must not be.
 
     Raises:
-        UsageError: the target is one of `besides`.
+        UsageError: the target is one of `besides`, or a link that leads nowhere.
         SinkError: it cannot be opened.
     """
 
-    def __init__(self, target: str | None, *, besides: tuple[str | Path | Url, ...] = ()) -> None:
+    def __init__(self, target: str | None, *, besides: Iterable[File] = ()) -> None:
         super().__init__(logging.WARNING)
         self._file = _open(target, besides)
         self._owned = target not in (None, "-")
@@ -108,9 +107,9 @@ class EventLog(logging.Handler):
                 frames_in=statistics.frames_in,
                 frames_out=statistics.frames_out,
                 frames_dropped=statistics.frames_dropped,
-                fps=_rounded(statistics.rate()),
+                fps=rounded(statistics.rate()),
                 elapsed=round(now - statistics.started, 3),
-                remaining=_rounded(left),
+                remaining=rounded(left),
                 bank_bytes=statistics.bank_bytes,
                 memory_bytes=resident_bytes(),
             )
@@ -138,7 +137,7 @@ class EventLog(logging.Handler):
                 frames_dropped=statistics.frames_dropped,
                 reconnections=statistics.reconnections,
                 cuts=len(statistics.cuts),
-                fps=_rounded(statistics.rate()),
+                fps=rounded(statistics.rate()),
                 elapsed=round(statistics.elapsed, 3),
                 bank_bytes=statistics.bank_bytes,
                 accel=ticks.accel if ticks else None,
@@ -165,7 +164,7 @@ class EventLog(logging.Handler):
                 frames_dropped=seen.frames_dropped if seen else 0,
                 reconnections=seen.reconnections if seen else 0,
                 cuts=len(seen.cuts) if seen else 0,
-                fps=_rounded(seen.rate()) if seen else None,
+                fps=rounded(seen.rate()) if seen else None,
                 elapsed=round(time.monotonic() - seen.started, 3) if seen else 0.0,
                 bank_bytes=seen.bank_bytes if seen else 0,
                 accel=None,
@@ -199,32 +198,15 @@ class EventLog(logging.Handler):
                 log.warning("Events cannot be written any more: %s.", error)
 
 
-def _open(target: str | None, besides: tuple[str | Path | Url, ...]) -> TextIO | None:
+def _open(target: str | None, besides: Iterable[File]) -> TextIO | None:
     if target is None:
         return None
     if target == "-":
         return sys.stderr
     check_name(Path(target))
-    for other in besides:
-        if _is_same(target, str(other)) or _is_same(target, str(part_of(Path(str(other))))):
-            raise UsageError(f"--json {target} would overwrite '{masked(str(other))}'.", "Give another name.")
-    if os.path.islink(target) and not os.path.exists(target):
-        raise UsageError(
-            f"--json {target} is a link to '{os.path.realpath(target)}', which does not exist.",
-            "Remove the link, or give another name.",
-        )
+    check_unrelated(Path(target), besides, "--json")
+    check_leads_somewhere(Path(target), "--json")
     try:
         return open(target, "w", encoding="utf-8")
     except OSError as error:
         raise SinkError(f"--json {target} cannot be written: {error.strerror or error}.") from error
-
-
-def _is_same(one: str, other: str) -> bool:
-    """Whether two names mean the same file, also by a link."""
-    with suppress(OSError):
-        return os.path.samefile(one, other)
-    return os.path.realpath(one) == os.path.realpath(other)
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)

@@ -238,7 +238,7 @@ def _what_is_kept(frames: int, error: BaseException) -> str:
 
 @contextmanager
 def open_job(
-    source: str,
+    source: str | MediaInput,
     output: Path | Url,
     resolved: Resolved,
     *,
@@ -250,12 +250,12 @@ def open_job(
     """Open the input and check everything that can go wrong before the model is loaded.
 
     Args:
-        source: path of the input, `-` for the standard input, a URL or a camera.
+        source: path of the input, `-` for the standard input, a URL or a camera; or what was found out of it.
         output: path of the output, `STDOUT` or a URL.
         resolved: the settings and where they came from: a default gives way to what the output can hold.
         overwrite: an existing output may be replaced.
         trim: the part of the input that is taken; None for all.
-        options: what the input does not say itself.
+        options: what an input does not say itself that is given by its name.
         descriptor: leads to the standard output, if that is the output.
 
     Raises:
@@ -269,7 +269,9 @@ def open_job(
 
     settings, trim = resolved.settings, trim or Trim()
     target = Target.of(output, settings.output.format)
-    read = MediaInput.of(source, replace(options or InputOptions(), reading=settings.input))
+    if isinstance(source, str):
+        source = MediaInput.of(source, replace(options or InputOptions(), reading=settings.input))
+    read = source
     target = check_output_path(target, read.files, overwrite=overwrite)
     if settings.translator == "diffusion":
         from streamv2v_cli.models.choices import find_model

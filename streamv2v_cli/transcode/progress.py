@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from streamv2v_cli.reports.text import bytes_text, duration_text, resident_bytes
+from streamv2v_cli.reports.text import bytes_text, duration_text, fps_text, resident_bytes
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -100,7 +100,7 @@ class Progress:
         rate = statistics.rate()
         parts = []
         if rate:
-            parts.append(f"{rate:.3g} fps")
+            parts.append(fps_text(rate))
         if left:
             parts.append(f"{duration_text(left)} left")
         if statistics.frames_dropped:

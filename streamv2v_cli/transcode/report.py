@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streamv2v_cli.reports.text import bytes_text, duration_text
+from streamv2v_cli.reports.text import bytes_text, counted, duration_text, fps_text, source_rate_text
 from streamv2v_cli.settings.resolve import to_yaml
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _video_text(info: SourceInfo) -> str:
         words.append(f"sample aspect ratio {info.sample_aspect_ratio}")
     words.append(str(info.stored_colour or info.colour))
     if info.rate:
-        words.append(f"{float(info.rate):.5g} fps")
+        words.append(source_rate_text(info.rate))
     if info.frame_count:
         words.append(f"about {info.frame_count} frames")
     if info.duration:
@@ -93,10 +93,10 @@ def summary_text(
     """
     picture, frames = plan.encoder.picture, statistics.frames_out
     rate = statistics.rate()
-    speed = f" ({rate:.3g} fps)" if rate else ""
+    speed = f" ({fps_text(rate)})" if rate else ""
     state = "interrupted after " if statistics.interrupted else ""
     lines = [
-        f"{state}{frames} frame{'' if frames == 1 else 's'} of {picture.width}x{picture.height} "
+        f"{state}{counted(frames, 'frame')} of {picture.width}x{picture.height} "
         f"in {duration_text(seconds)}{speed}"
         + (f", {duration_text(loading)} of it to load the model" if loading else "")
     ]
@@ -105,19 +105,17 @@ def summary_text(
         if statistics.bank_bytes:
             bank += f" ({bytes_text(statistics.bank_bytes)})"
         steps = settings.diffusion.steps
-        lines.append(
-            f"model {settings.model}, {steps} step{'' if steps == 1 else 's'}, {bank}, seed {settings.seed}"
-        )
+        lines.append(f"model {settings.model}, {counted(steps, 'step')}, {bank}, seed {settings.seed}")
     if accel := accel_text(translator.ticks):
         lines.append(accel)
     if skipped := translator.frames_skipped:
         lines.append(f"{skipped} frames were like the one before and reused its picture")
     if cuts := len(statistics.cuts):
-        lines.append(f"{cuts} scene cut{'' if cuts == 1 else 's'}")
+        lines.append(counted(cuts, "scene cut"))
     if dropped := statistics.frames_dropped:
         lines.append(f"{dropped} of {statistics.frames_in} frames came too fast and were dropped")
     if count := statistics.reconnections:
-        lines.append(f"{count} reconnection{'' if count == 1 else 's'}")
+        lines.append(counted(count, "reconnection"))
     if verified:
         lines.append(f"verified: {verified}")
     file = plan.target.file

@@ -136,8 +136,34 @@ def test_resume_goes_by_the_ledger(tree: Path, batch: Run, tmp_path: Path) -> No
     assert batch("clips", "-o", "out", "--resume").out == "out/a.mp4\n"
     other = batch("clips", "-o", "out", "--resume", "--crf", "30")
     assert other.out == "out/a.mp4\nout/b.mkv\n"
-    (out / ".streamv2v-batch.json").write_text("[]")
-    assert batch("clips", "-o", "out", "--resume").code == 1
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"outputs": {"a.mp4": 1}}', "\xff"])
+def test_a_damaged_ledger_is_told_and_kept(
+    content: str, tree: Path, here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    damaged = content.encode("latin-1")
+    ledger, kept = out / ".streamv2v-batch.json", out / ".streamv2v-batch.json.damaged"
+    ledger.write_bytes(damaged)
+    command = ("batch", "clips", "-o", "out", "--translator", "passthrough", "--preset", "ultrafast")
+    resumed = here(*command, "--resume")
+    assert (resumed.code, resumed.out) == (1, "")
+    assert (
+        "error: The record of what was finished, 'out/.streamv2v-batch.json', cannot be read" in resumed.err
+    )
+    assert "leave out --resume and use -y" in resumed.err
+    listed = here(*command, "--dry-run")
+    assert "warning: The record of what was finished, 'out/.streamv2v-batch.json', cannot be" in listed.err
+    assert {path.name for path in out.iterdir()} == {ledger.name}
+    anew = here(*command)
+    assert (anew.code, anew.out) == (0, "out/a.mp4\nout/b.mkv\n")
+    assert "is kept as '.streamv2v-batch.json.damaged'" in anew.err
+    assert kept.read_bytes() == damaged
+    again = here(*command, "--resume")
+    assert (again.code, again.err.splitlines()[-1]) == (0, "2 finished before")
+    assert kept.read_bytes() == damaged
 
 
 def test_dry_run_lists_and_does_nothing(tree: Path, batch: Run, tmp_path: Path) -> None:

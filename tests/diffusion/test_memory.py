@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.errors import DeviceError
+from streamv2v_cli.metrics.clip import ClipScore
 from streamv2v_cli.models.load import load_model
 from streamv2v_cli.models.out_of_memory import ran_out_of_memory, too_little_memory, too_little_memory_to_load
 from streamv2v_cli.settings.schema import Settings
@@ -24,6 +27,12 @@ CPU_SAYS = RuntimeError(
 )
 
 
+def caused_by(error: Exception, cause: Exception) -> Exception:
+    """As if a library had caught one and raised the other."""
+    error.__context__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "wanted"),
     [
@@ -36,6 +45,10 @@ CPU_SAYS = RuntimeError(
         (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
         (RuntimeError("Expected all tensors to be on the same device"), False),
         (ValueError("out of memory"), False),
+        (MemoryError(), True),
+        (caused_by(OSError("Unable to load weights from checkpoint file"), MemoryError()), True),
+        (caused_by(OSError("Unable to load weights from checkpoint file"), CPU_SAYS), True),
+        (caused_by(OSError("Unable to load weights from checkpoint file"), ValueError("bad header")), False),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -158,6 +171,39 @@ def test_too_little_while_the_buffers_are_made(
     translator.reset()
     assert len([out for frame in clip for out in translator.push(frame)] + translator.flush()) == 3
     translator.close()
+
+
+@pytest.mark.parametrize("error", [MemoryError("Cannot allocate memory (os error 12)"), CPU_SAYS])
+@pytest.mark.parametrize(
+    "reader", ["safetensors.torch.load_file", "diffusers.models.modeling_utils.load_state_dict", "torch.load"]
+)
+def test_a_file_that_does_not_fit_into_memory_is_not_called_damaged(
+    error: Exception, reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A VAE in one file and a pickled one, and the parts of a folder."""
+    changes: dict[str, Any] = {}
+    if reader == "safetensors.torch.load_file":
+        save_file({"encoder.layers.0.weight": torch.zeros(1)}, tmp_path / "vae.safetensors")
+        changes = {"weights": {"vae": str(tmp_path / "vae.safetensors")}}
+    elif reader == "torch.load":
+        torch.save({"encoder.layers.0.weight": torch.zeros(1)}, tmp_path / "vae.pt")
+        changes = {"weights": {"vae": str(tmp_path / "vae.pt"), "allow_pickle": True}}
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(reader, refuse)
+    with pytest.raises(DeviceError, match="too little memory to load the model 'mini'"):
+        load_model(Settings.model_validate({"compute": {"device": "cpu", "dtype": "float32"}, **changes}))
+
+
+def test_a_metric_that_does_not_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("transformers.CLIPModel.from_pretrained", refuse)
+    with pytest.raises(DeviceError, match="too little memory to load the CLIP model"):
+        ClipScore(tmp_path)
 
 
 def test_too_little_for_the_model_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,6 +229,16 @@ def test_published_weights_that_came_damaged_are_not_kept(
     assert not list((tmp_path / "torch" / "hub" / "checkpoints").iterdir())
 
 
+def test_published_weights_that_find_no_room(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    install_tiny_raft(monkeypatch, server.publish(*GAIN))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    with pytest.raises(ModelError, match=r"weights of RAFT cannot be kept in .*: no space left.*TORCH_HOME"):
+        RaftFlow()
+
+
 @pytest.mark.timing
 def test_published_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     remedy = r"Download http://\S+\.pth where there is a network and give it with --flow-weights"

@@ -213,6 +213,44 @@ def test_refusals_of_a_real_server(
     assert len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device"), "no space left on device"),
+        (PermissionError(13, "Permission denied", "/cache/x"), "permission denied"),
+        (
+            RuntimeError("Data processing error: IO Error: No space left on device (os error 28)"),
+            "no space left",
+        ),
+        (ConnectionRefusedError(111, "Connection refused"), None),
+        (PermissionError(13, "Permission denied"), None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_what_cannot_be_kept_is_no_question_of_the_network(
+    error: Exception, reason: str | None, wrapped: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_hub(monkeypatch, ["a"], tmp_path)
+
+    def download(*_: object, **__: object) -> str:
+        if wrapped:
+            raise ValueError("the download failed") from error
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(ModelError) as caught:
+        fetch("some/model", list, role="model", remedy="take another")
+    if reason is None:
+        assert "cannot be reached" in caught.value.message
+    else:
+        assert f"The model 'some/model' cannot be kept in '{constants.HF_HUB_CACHE}': {reason}" in str(
+            caught.value
+        )
+        assert "HF_HOME" in caught.value.remedy
+        assert not isinstance(caught.value, ModelNotFoundError)
+
+
 def test_a_choice_that_fails_says_so_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     fake_hub(monkeypatch, ["a"], tmp_path)
 

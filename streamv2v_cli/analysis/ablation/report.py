@@ -13,11 +13,14 @@ from streamv2v_cli import __version__
 from streamv2v_cli.analysis.ablation.tables import Cell, Table
 from streamv2v_cli.errors import SinkError
 from streamv2v_cli.files import whole_file
+from streamv2v_cli.reports.text import change_text, number_text
 
-__all__ = ["SCHEMA", "AblationResult", "plots", "rich_table", "write_reports"]
+__all__ = ["SCHEMA", "AblationResult", "plots", "report_names", "rich_table", "write_reports"]
 
 SCHEMA = "streamv2v.ablate/1"
 """Names the form of `results.json`; the number grows when a program that reads it would have to change."""
+
+_MARKDOWN, _JSON = "results.md", "results.json"
 
 HEADINGS = (
     "variant",
@@ -68,22 +71,18 @@ class AblationResult:
         warp, sharpness = self.percent(name, "warp_error"), self.percent(name, "sharpness")
         return (
             name,
-            _text(fmean(cell.milliseconds for cell in cells)),
-            _text(fmean(cell.bank_bytes / 2**20 for cell in cells)),
-            _text(fmean(gpu) if gpu else None),
-            _text(self.mean(name, "warp_error")),
-            "-" if warp is None else f"{warp - 100:+.1f} %",
-            _text(self.mean(name, "flicker")),
-            _text(self.mean(name, "sharpness")),
+            number_text(fmean(cell.milliseconds for cell in cells)),
+            number_text(fmean(cell.bank_bytes / 2**20 for cell in cells)),
+            number_text(fmean(gpu) if gpu else None),
+            number_text(self.mean(name, "warp_error")),
+            change_text(None if warp is None else warp - 100),
+            number_text(self.mean(name, "flicker")),
+            number_text(self.mean(name, "sharpness")),
             "-" if sharpness is None else f"{sharpness:.0f} %",
-            _text(self.mean(name, "structure")),
-            _text(self.mean(name, "consistency")),
-            _text(self.mean(name, "prompt_score")),
+            number_text(self.mean(name, "structure")),
+            number_text(self.mean(name, "consistency")),
+            number_text(self.mean(name, "prompt_score")),
         )
-
-
-def _text(value: float | None) -> str:
-    return "-" if value is None else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _columns(results: Sequence[AblationResult]) -> list[int]:
@@ -112,6 +111,11 @@ def rich_table(result: AblationResult) -> Any:
     return drawn
 
 
+def report_names(tables: Sequence[Table], plots: bool) -> list[str]:
+    """What `write_reports` writes into the folder, and `plots` if they are wanted."""
+    return [_MARKDOWN, _JSON, *(_plot_name(table) for table in tables if plots)]
+
+
 def write_reports(folder: Path, results: Sequence[AblationResult], facts: Mapping[str, Any]) -> None:
     """Write `results.md` and `results.json`.
 
@@ -130,9 +134,9 @@ def write_reports(folder: Path, results: Sequence[AblationResult], facts: Mappin
         "tables": {result.table.key: _as_json(result) for result in results},
     }
     try:
-        with whole_file(folder / "results.md", overwrite=True) as file:
+        with whole_file(folder / _MARKDOWN, overwrite=True) as file:
             file.write(_markdown(results, facts).encode())
-        with whole_file(folder / "results.json", overwrite=True) as file:
+        with whole_file(folder / _JSON, overwrite=True) as file:
             file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     except OSError as error:
         raise SinkError(f"The reports in '{folder}' cannot be written: {error.strerror or error}.") from error
@@ -168,7 +172,7 @@ def _markdown(results: Sequence[AblationResult], facts: Mapping[str, Any]) -> st
             lines += _markdown_table(
                 ["variant", *(Path(video).name for video in videos)],
                 [
-                    [name, *(_text(cells[video].figures["warp_error"]) for video in videos)]
+                    [name, *(number_text(cells[video].figures["warp_error"]) for video in videos)]
                     for name, cells in result.cells.items()
                 ],
             )
@@ -182,6 +186,10 @@ def _plain(value: Any) -> str:
 def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     marks = ["---", *["--:"] * (len(head) - 1)]
     return [f"| {' | '.join(cells)} |" for cells in (head, marks, *rows)]
+
+
+def _plot_name(table: Table) -> str:
+    return f"{table.key}.png"
 
 
 def plots(folder: Path, results: Sequence[AblationResult], prompt: str) -> list[Path]:
@@ -211,7 +219,7 @@ def plots(folder: Path, results: Sequence[AblationResult], prompt: str) -> list[
             BarPanel("Sharpness: variance of the Laplacian", "levels²", values("sharpness")),
             BarPanel("Time", "ms a frame", values("milliseconds")),
         ]
-        paths.append(folder / f"{result.table.key}.png")
+        paths.append(folder / _plot_name(result.table))
         draw_bars(paths[-1], f"{result.table.title}\n{prompt!r}", names, panels)
     return paths
 

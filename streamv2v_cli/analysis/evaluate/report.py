@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli import __version__
 from streamv2v_cli.reports.json import JsonRows
+from streamv2v_cli.reports.text import change_text, counted, number_text, rounded_values
 
 if TYPE_CHECKING:
     from streamv2v_cli.analysis.evaluate.result import Evaluation, Row
@@ -32,7 +33,6 @@ def table(found: Evaluation, prompt: str, flow: str) -> Any:
     from rich.table import Table
 
     means, clip = found.means, found.clip
-    cuts = len(found.cuts)
     rows = (
         (
             "warp error",
@@ -49,8 +49,8 @@ def table(found: Evaluation, prompt: str, flow: str) -> Any:
         ),
         (
             "sharpness trend",
-            _percent(means.sharpness_trend),
-            _percent(means.source_sharpness_trend),
+            change_text(means.sharpness_trend, NOT_MEASURED),
+            change_text(means.source_sharpness_trend, NOT_MEASURED),
             "in 100 frames; near 0 keeps its sharpness",
         ),
         ("structure kept", _number(means.structure), "1", "higher keeps more of the edges; 1 at most"),
@@ -68,7 +68,7 @@ def table(found: Evaluation, prompt: str, flow: str) -> Any:
         ),
     )
     share = "" if means.visible is None else f", {100 * means.visible:.1f} % of pixels visible in both"
-    counts = f"{means.frames} frames, {cuts} scene cut{'' if cuts == 1 else 's'}"
+    counts = f"{counted(means.frames, 'frame')}, {counted(len(found.cuts), 'scene cut')}"
     caption = f"{counts}{share}; optical flow: {flow.upper()}"
     drawn = Table(title=f"{found.edited.name} against {found.source.name}", caption=caption)
     drawn.add_column("figure", overflow="fold")
@@ -85,12 +85,7 @@ def _prompt_remark(prompt: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Four digits."""
-    return NOT_MEASURED if value is None else f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def _percent(value: float | None) -> str:
-    return NOT_MEASURED if value is None else f"{value:+.1f} %"
+    return number_text(value, NOT_MEASURED)
 
 
 class JsonReport(JsonRows):
@@ -122,7 +117,9 @@ class JsonReport(JsonRows):
 
     def write_frame(self, row: Row) -> None:
         """Write the next frame."""
-        self.write({"index": row.index, "time": round(row.time, 6), "cut": row.cut, **_rounded(row.values)})
+        self.write(
+            {"index": row.index, "time": round(row.time, 6), "cut": row.cut, **rounded_values(row.values)}
+        )
 
     def finish_with(self, found: Evaluation) -> None:
         """Write the means and give the file its name."""
@@ -133,17 +130,13 @@ class JsonReport(JsonRows):
                 "source": _described(found.source),
                 "edited": _described(found.edited),
                 "cuts": [round(time, 6) for time in found.cuts],
-                "means": _rounded(means),
+                "means": rounded_values(means),
             }
         )
 
 
 def _described(info: SourceInfo) -> dict[str, Any]:
     return {"name": info.name, "width": info.width, "height": info.height}
-
-
-def _rounded(values: dict[str, float | None]) -> dict[str, float | None]:
-    return {name: value if value is None else round(value, 6) for name, value in values.items()}
 
 
 def plot(found: Evaluation, path: Path, prompt: str) -> None:

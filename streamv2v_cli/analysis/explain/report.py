@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli import __version__
 from streamv2v_cli.reports.series import Series
+from streamv2v_cli.reports.text import rounded_values
 
 if TYPE_CHECKING:
     from streamv2v_cli.analysis.explain.attention import BankRecord, Heat
@@ -141,7 +142,7 @@ class History:
                 values = [value for name in names if (value := shown[f"{figure} {name}"]) is not None]
                 shown[f"{figure} {block}"] = fmean(values) if values else None
         self._series.add(record.time, shown)
-        layers = {name: _rounded(asdict(figures)) for name, figures in record.layers.items()}
+        layers = {name: rounded_values(asdict(figures)) for name, figures in record.layers.items()}
         return {"index": record.index, "time": round(record.time, 6), "cut": record.cut, "layers": layers}
 
     def means(self) -> dict[str, dict[str, float | None]]:
@@ -185,10 +186,6 @@ class History:
 
 def _short(name: str) -> str:
     return name.removesuffix(".transformer_blocks.0.attn1")
-
-
-def _rounded(values: dict[str, float | None]) -> dict[str, float | None]:
-    return {name: value if value is None else round(value, 6) for name, value in values.items()}
 
 
 def over_time_table(history: History, settings: Settings) -> Any:

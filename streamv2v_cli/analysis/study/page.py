@@ -14,6 +14,7 @@ from string import Template
 
 from streamv2v_cli.analysis.pairing import open_video
 from streamv2v_cli.errors import SinkError, UsageError
+from streamv2v_cli.files import check_output_folder
 
 __all__ = ["QUESTIONS", "Pair", "check_folder", "make_study"]
 
@@ -57,14 +58,11 @@ def check_folder(folder: str) -> Path:
         UsageError: it is something else, or cannot be made.
     """
     path = Path(folder)
-    if path.exists() and not path.is_dir():
-        raise UsageError(f"The output '{path}' is not a folder.", "Give a folder with -o.")
+    check_output_folder(path)
     if path.is_dir() and any(path.iterdir()):
         raise UsageError(
             f"The folder '{path}' is not empty.", "Give a new one, so that no study is mixed up."
         )
-    if not path.resolve().parent.is_dir():
-        raise UsageError(f"The folder '{path.resolve().parent}' does not exist.", "Create it first.")
     return path
 
 

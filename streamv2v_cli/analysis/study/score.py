@@ -13,6 +13,7 @@ from typing import Any
 from streamv2v_cli import __version__
 from streamv2v_cli.analysis.study.page import QUESTIONS, SCHEMA
 from streamv2v_cli.errors import SourceError
+from streamv2v_cli.reports.text import counted, rounded_values
 
 __all__ = ["OUTCOMES", "Rate", "as_json", "score", "table"]
 
@@ -111,17 +112,13 @@ def _read(file: str) -> Answers:
 
 def as_json(rates: Mapping[str, Mapping[str, Mapping[str, Rate]]], participants: int) -> dict[str, Any]:
     """Everything in numbers, rounded to 4 places."""
-
-    def plain(rate: Rate) -> dict[str, float | None]:
-        return {name: value if value is None else round(value, 4) for name, value in asdict(rate).items()}
-
     return {
         "schema": SCORE_SCHEMA,
         "version": __version__,
         "participants": participants,
         "methods": {
             method: {
-                question: {outcome: plain(rate) for outcome, rate in outcomes.items()}
+                question: {outcome: rounded_values(asdict(rate), 4) for outcome, rate in outcomes.items()}
                 for question, outcomes in questions.items()
             }
             for method, questions in rates.items()
@@ -133,8 +130,7 @@ def table(rates: Mapping[str, Mapping[str, Mapping[str, Rate]]], participants: i
     """The rates as a rich table."""
     from rich.table import Table
 
-    people = "participant" if participants == 1 else "participants"
-    drawn = Table(title=f"{participants} {people}; percent, mean ± deviation over them")
+    drawn = Table(title=f"{counted(participants, 'participant')}; percent, mean ± deviation over them")
     for heading in ("against", "question"):
         drawn.add_column(heading)
     for heading in ("ours wins", "draws", "baseline wins"):

@@ -149,10 +149,12 @@ class ImageSink:
     def _save(self, path: Path, data: bytes, pixels: np.ndarray) -> None:
         part = part_of(path)
         try:
-            _write(part, with_comment(data, self._comment) if self._comment else data)
-            if self._check is not None:
-                self._check(part, pixels)
-            take_name(part, path, overwrite=self.destination.overwrite)
+            with open(create_anew(part), "wb") as file:
+                file.write(with_comment(data, self._comment) if self._comment else data)
+                file.flush()
+                if self._check is not None:
+                    self._check(part, pixels)
+                take_name(part, path, overwrite=self.destination.overwrite)
         except OSError as error:
             part.unlink(missing_ok=True)
             raise SinkError(
@@ -188,8 +190,3 @@ class _Check:
         if self._exact and not np.array_equal(self._read_rgb(picture, width, height), pixels):
             return "it has other pixels"
         return ""
-
-
-def _write(path: Path, data: bytes) -> None:
-    with open(create_anew(path), "wb") as file:
-        file.write(data)

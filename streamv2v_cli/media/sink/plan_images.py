@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.files import check_folder, check_name
+from streamv2v_cli.files import already_there, check_folder, check_name
 from streamv2v_cli.media.images.patterns import Numbered
 from streamv2v_cli.media.picture.colour import BT470BG, FULL, LIMITED, Colour
 from streamv2v_cli.media.sink.containers import FORMATS, IMAGES
@@ -83,8 +83,7 @@ def check_image_path(path: Path | None, read: Iterable[str | int], *, overwrite:
         raise UsageError(f"The output '{path}' is the input.", "Give another folder or name with -o.")
     existing = _existing(target, pattern)
     if existing and not overwrite:
-        found = f"'{path}' exists" if pattern is None else f"'{path}' exists, from {existing[0]}"
-        raise UsageError(f"The output {found}.", "Overwrite it with -y, or give another name with -o.")
+        raise already_there(path, "" if pattern is None else f", from {existing[0]}")
     return target
 
 

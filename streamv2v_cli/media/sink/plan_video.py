@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
@@ -13,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from av.codec.codec import Codec
 
-from streamv2v_cli.errors import UsageError
-from streamv2v_cli.files import check_folder, check_name, cut_name, part_of
+from streamv2v_cli.files import check_output, cut_name
 from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import is_cover
 from streamv2v_cli.media.images.animation import animation_kind
@@ -93,48 +91,13 @@ def check_output_path(target: Target, read: Iterable[str | int], *, overwrite: b
         overwrite: what exists may be replaced.
 
     Raises:
-        UsageError: it is the input, a folder, in a folder that cannot be had, a link that leads nowhere, or exists
-            and may not be overwritten.
+        UsageError: see `check_output` and `check_image_path`.
     """
     if target.container.name == IMAGES:
         return replace(target, path=check_image_path(target.file, read, overwrite=overwrite))
     if target.file is None:
         return target
-    return replace(target, path=_checked(target.file, read, overwrite=overwrite))
-
-
-def _checked(path: Path, read: Iterable[str | int], *, overwrite: bool) -> Path:
-    check_name(path)
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise UsageError(
-            f"The output '{path}' is a device or a pipe, which no file replaces.",
-            f"Write to it through the standard output: -o - > {path}",
-        )
-    target = Path(os.path.realpath(path))
-    if path.is_symlink() and not path.exists():
-        raise UsageError(
-            f"The output '{path}' is a link to '{target}', which does not exist.",
-            "Remove the link, or give the name that it leads to.",
-        )
-    for candidate in (target, part_of(target)):
-        if candidate.exists() and any(_is_same(candidate, file) for file in read):
-            raise UsageError(f"The output '{path}' is the input.", "Give another name with -o.")
-    if target.is_dir():
-        raise UsageError(f"The output '{path}' is a folder.", "Give a file name with -o.")
-    check_folder(target.parent)
-    if target.exists() and not overwrite:
-        raise UsageError(
-            f"The output '{path}' exists.", "Overwrite it with -y, or give another name with -o."
-        )
-    return target
-
-
-def _is_same(path: Path, file: str | int) -> bool:
-    """Whether an existing file is one that is read."""
-    try:
-        return os.path.samestat(path.stat(), os.stat(file))
-    except FileNotFoundError:
-        return False
+    return replace(target, path=check_output(target.file, read, overwrite=overwrite))
 
 
 def plan_output(

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from streamv2v_cli.commands.no_effect import model_limits, unused_prompts, unused_settings
 from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.open import MediaInput
 from streamv2v_cli.prompting.script_reader import read_script
 from streamv2v_cli.settings.resolve import resolve
+from streamv2v_cli.transcode.no_effect import model_limits, unused_prompts, unused_settings
 
 
 def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:

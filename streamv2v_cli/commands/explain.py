@@ -206,6 +206,7 @@ def _over_time(
                 "Nothing was merged or fused, so that there is nothing to draw.",
                 "Use --bank dyme, or fuse in some layers.",
             )
+        waiting.say("drawing the plot")
         history.plot(
             picture, f"The feature bank ({settings.bank.kind}) on {Path(source).name}\n{settings.prompt!r}"
         )

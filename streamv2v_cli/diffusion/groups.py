@@ -99,7 +99,7 @@ class GroupBuilder:
         return self._index == 0
 
     def enter(
-        self, frame: Frame, mix: float, source: torch.Tensor, prompt: Prompt, schedule: Schedule
+        self, frame: Frame, source: torch.Tensor, prompt: Prompt, schedule: Schedule, mix: float = 1.0
     ) -> InFlightFrame:
         """Give a frame its number and its place in the segment, and put it into the open group."""
         member = InFlightFrame(

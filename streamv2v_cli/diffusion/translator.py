@@ -193,7 +193,7 @@ class Translator:
         if self._groups.at_start:
             finished += self._run(self._groups.close_group())
         self._similar.translated(picture)
-        self._last = self._groups.enter(frame, self._mix, picture, self._prompt, self._schedule)
+        self._last = self._groups.enter(frame, picture, self._prompt, self._schedule, self._mix)
         if self._motion is not None:
             self._last.trace = self._motion.trace(frame, starts=self._last.starts)
         return finished + self._run(self._groups.full_group())

@@ -44,7 +44,7 @@ def explain(here: Callable, model: Path, tmp_path: Path) -> Callable[..., Any]:
 
 
 def test_a_point_and_where_it_attends(explain: Callable, tmp_path: Path) -> None:
-    done = explain("--frame", 3, "--point", "95,0", "-o", "heat.png", "--json", "heat.json")
+    done = explain("-q", "--frame", 3, "--point", "95,0", "-o", "heat.png", "--json", "heat.json")
     assert (done.code, done.out, done.err) == (0, "heat.png\n", "")
     found = json.loads((tmp_path / "heat.json").read_text())
     # Latents of 8 x 12; the finest layers have a token for each.
@@ -95,7 +95,7 @@ def test_a_scene_cut_leaves_no_past(explain: Callable) -> None:
 
 
 def test_the_bank_over_time(explain: Callable, tmp_path: Path) -> None:
-    done = explain("--over-time", "-o", "bank.svg", "--json", "bank.json", "--fuse-threshold", 0.5)
+    done = explain("--over-time", "-o", "bank.svg", "--json", "bank.json", "--fuse-threshold", 0.5, "-q")
     assert (done.code, done.err) == (0, "")
     assert done.out.endswith("\nbank.svg\n")
     found = json.loads((tmp_path / "bank.json").read_text())

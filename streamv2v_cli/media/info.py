@@ -149,13 +149,11 @@ class InputTimes:
         frames: of the video, in order; empty where the container does not say it.
         length: from the first frame to the end of the last, None where the container does not say it.
         sounds: index of a stream -> when its first and its last packet begin.
-        tick: how finely the frames are timed.
     """
 
     frames: tuple[Fraction, ...]
     length: Fraction | None
     sounds: dict[int, tuple[Fraction, Fraction]]
-    tick: Fraction
 
 
 TIMECODE = "timecode"

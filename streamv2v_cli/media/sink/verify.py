@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -148,20 +147,28 @@ class Verifier:
         unit = self._plan.encoder.picture.time_base
         if not times.frames:
             return ""
-        allowed = max(times.tick, unit, _MILLISECOND)
-        for count, pts in enumerate(self._pts):
-            time = (pts - self._pts[0]) * unit
-            place = bisect_left(times.frames, time + times.frames[0])
-            near = (frame - times.frames[0] for frame in times.frames[max(0, place - 1) : place + 1])
-            if min((abs(frame - time) for frame in near), default=0) > allowed:
-                return (
-                    f"frame {count} is {float(time):.4f} s after the first one, and no frame of the input is"
-                )
+        if found := self._unmatched(times.frames):
+            return found
         length = (self._end - self._pts[0]) * unit
         if times.length is not None and abs(length - times.length) > _LENGTH_TOLERANCE:
             return f"the video lasts {float(length):.4f} s instead of {float(times.length):.4f} s"
         if (self._pts[-1] - self._pts[0]) * unit < times.frames[-1] - times.frames[0] - _LENGTH_TOLERANCE:
             return "frames at the end are missing"
+        return ""
+
+    def _unmatched(self, frames: Sequence[Fraction]) -> str:
+        """The first frame that none of the input has the time of; some packets of the input show no frame."""
+        unit = self._plan.encoder.picture.time_base
+        allowed, rest = max(unit, _MILLISECOND), iter(frames)
+        all_shown = len(frames) == len(self._pts)
+        for count, pts in enumerate(self._pts):
+            time = (pts - self._pts[0]) * unit
+            due = (frame - frames[0] for frame in rest)
+            near = next((other for other in due if all_shown or other > time - allowed), None)
+            if near is None or abs(near - time) > allowed:
+                return (
+                    f"frame {count} is {float(time):.4f} s after the first one, and no frame of the input is"
+                )
         return ""
 
     def _sounds_differ(self, times: InputTimes, tracks: Mapping[int, int]) -> str:

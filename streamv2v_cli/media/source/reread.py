@@ -51,9 +51,7 @@ def read_times(address: Address, options: InputOptions, video: int) -> InputTime
         known = sorted(time for time in frames if time is not None)
         complete = len(known) == len(frames)
         ends = form.startswith("mov") and complete and known and length > known[-1] - known[0]
-        return InputTimes(
-            tuple(known) if complete else (), length if ends else None, sounds, stream.time_base
-        )
+        return InputTimes(tuple(known) if complete else (), length if ends else None, sounds)
 
 
 def _shown(packet: Any, form: str) -> Fraction | None:

@@ -44,11 +44,30 @@ def longer_last_frame(items: Iterator[Any]) -> Iterator[Any]:
     yield from listed
 
 
+def pairs(items: Iterator[Any]) -> Iterator[Any]:
+    """Every second frame comes 2 ms after the one before it, as where times that go back are moved."""
+    before: Frame | None = None
+    for item in items:
+        if not isinstance(item, Frame) or before is None:
+            before = item if isinstance(item, Frame) else before
+            yield item
+            continue
+        tick, time = Fraction(1, 1000), before.time or Fraction(0)
+        yield replace(item, pts=round(time / tick) + 2, time_base=tick, duration=2)
+        before = None
+
+
 def late_sound(items: Iterator[Any]) -> Iterator[Any]:
     for item in items:
         if not isinstance(item, Frame):
             shift_packet(item, Fraction(1))
         yield item
+
+
+def gap_at_the_start(items: Iterator[Any]) -> Iterator[Any]:
+    """Each frame but the first comes two frames late, so that all are where some frame of the input is."""
+    for count, item in enumerate(items):
+        yield replace(item, pts=item.pts + 2) if count else item
 
 
 def fewer_frames(items: Iterator[Any]) -> Iterator[Any]:
@@ -91,6 +110,8 @@ def test_right_times_are_verified_and_counted(name: str, tmp_path: Path) -> None
         ("pause.mp4", longer_last_frame, "the video lasts"),
         ("pause.mp4", late_sound, "+1.000 s"),
         ("steady.mkv", late_sound, "+1.000 s"),
+        ("steady.mkv", pairs, "frame 1 is 0.0020 s after"),
+        ("steady.avi", gap_at_the_start, "frame 1 is 0.1000 s after"),
         ("steady.mkv", fewer_frames, "frames at the end are missing"),
     ],
 )

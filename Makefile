@@ -109,5 +109,5 @@ demo-sheet: setup ## make docs/demo.jpg anew
 	@$(BIN)/python -m tools.demo_sheet
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info demo_*.mp4 .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist *.egg-info demo_*.mp4 .pytest_cache .hypothesis .import_linter_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -84,7 +84,7 @@ def bench_transcode(
     """
     from streamv2v_cli.bench.ticks import load
     from streamv2v_cli.diffusion.translator import Translator
-    from streamv2v_cli.media.sink.file import FileSink
+    from streamv2v_cli.media.open import open_sink
     from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.transcode.job import open_job
     from streamv2v_cli.transcode.pipeline import run_pipeline
@@ -108,7 +108,7 @@ def bench_transcode(
         warming = time.perf_counter() - start
         tell("transcoding")
         source, translator = _Busy(job.source), _Busy(plain, "push", "flush")
-        sink = _BusySink(FileSink(job.plan))
+        sink = _BusySink(open_sink(job.plan))
         statistics = run_pipeline(
             source,
             translator,

@@ -257,29 +257,28 @@ def test_head_ends_the_run_like_any_filter(environment: dict[str, str], tmp_path
     assert done.stderr == ""
 
 
-def test_a_writer_that_is_killed_leaves_what_it_wrote(environment: dict[str, str], tmp_path: Path) -> None:
-    source = "testsrc=size=64x48:rate=25,realtime"
-    writer = [needs("ffmpeg"), "-v", "error", "-f", "lavfi", "-i", source, "-c:v", "mpeg4", "-f", "nut", "-"]
-    writer[-1:-1] = ["-flush_packets", "1"]
-    with (
-        subprocess.Popen(writer, stdout=subprocess.PIPE) as first,
-        subprocess.Popen(
-            [*COMMAND, *PASS, "-", "-o", "out.mkv", "--preset", "ultrafast"],
-            cwd=tmp_path,
-            env=environment,
-            stdin=first.stdout,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as second,
-    ):
+@pytest.mark.parametrize(("began", "code"), [(False, 0), (True, 3)], ids=["after-a-packet", "within-one"])
+def test_a_writer_that_is_killed_leaves_what_it_wrote(
+    began: bool, code: int, background: Any, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    options = {"codec": "mpeg4", "options": {"g": "1"}, "time_base": Fraction(1, 25), "pts": range(60)}
+    whole = make_clip(tmp_path / "whole.nut", picture=lambda _: noise, **options)
+    with av.open(str(whole)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    # The last that comes is the end of a packet, or the header of the next.
+    end = packets[40][0] if began else sum(packets[39])
+    (tmp_path / "part.nut").write_bytes(whole.read_bytes()[:end])
+    writer = ["sh", "-c", 'cat "$0"; kill -KILL $$', str(tmp_path / "part.nut")]
+    with subprocess.Popen(writer, stdout=subprocess.PIPE) as first:
+        second = background(*PASS, "-", "-o", "out.mkv", "--preset", "ultrafast", stdin=first.stdout)
         assert first.stdout is not None
         first.stdout.close()  # so that only the second reads it
-        until_written(tmp_path / "out.mkv.part", 2000)
-        first.kill()
         out, err = second.communicate(timeout=120)
-    assert (second.returncode, out) in [(0, b"out.mkv\n"), (3, b"out.mkv\n")], err
-    assert b"Traceback" not in err
-    assert len(look(tmp_path / "out.mkv").times) > 0
+    assert first.returncode == -signal.SIGKILL
+    assert (second.returncode, out) == (code, "out.mkv\n"), err
+    assert "Traceback" not in err
+    assert len(look(tmp_path / "out.mkv").times) == 40
 
 
 def test_text_is_no_video(piped: Any, tmp_path: Path) -> None:

@@ -27,9 +27,6 @@ __all__ = [
     "stdout_for_media",
 ]
 
-if sys.platform != "win32":
-    pass
-
 
 class Destination(Protocol):
     """What a sink writes to.

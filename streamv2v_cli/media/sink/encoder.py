@@ -105,7 +105,7 @@ def rehearse(plan: EncoderPlan) -> EncoderPlan:
 def _refusal(plan: EncoderPlan) -> str | None:
     """Why the encoder does not open, or None if it does."""
     if plan.codec == "libsvtav1":
-        # SVT-AV1 reads its level once in a process, from nowhere else, and would write on the terminal. So it stays set.
+        # SVT-AV1 reads its level once in a process, and only from here; it would write on the terminal.
         os.environ.setdefault("SVT_LOG", "1")
     context = CodecContext.create(plan.codec, "w")
     configure(context, plan)

@@ -10,7 +10,7 @@ from streamv2v_cli.frame import Frame
 if TYPE_CHECKING:
     from streamv2v_cli.accel import TickCounts
 
-__all__ = ["Curve", "FrameProcessor", "FrameTranslator", "PromptBlend"]
+__all__ = ["Curve", "FrameProcessor", "FrameTranslator", "PromptBlend", "TranslatorWrapper"]
 
 Curve = Literal["linear", "slerp"]
 """How text embeddings go from one prompt to another."""
@@ -80,3 +80,66 @@ class FrameTranslator(FrameProcessor, Protocol):
 
     def close(self) -> None:
         """End its work."""
+
+
+class TranslatorWrapper:
+    """Passes everything on to another translator; the base of those that add something to it.
+
+    Args:
+        translator: does the work.
+    """
+
+    def __init__(self, translator: FrameTranslator) -> None:
+        self._translator = translator
+
+    @property
+    def bank_bytes(self) -> int:
+        """See `FrameProcessor`."""
+        return self._translator.bank_bytes
+
+    @property
+    def frames_skipped(self) -> int:
+        """See `FrameTranslator`."""
+        return self._translator.frames_skipped
+
+    @property
+    def model_size(self) -> tuple[int, int] | None:
+        """See `FrameTranslator`."""
+        return self._translator.model_size
+
+    @property
+    def ticks(self) -> TickCounts | None:
+        """See `FrameTranslator`."""
+        return self._translator.ticks
+
+    def set_prompt(
+        self,
+        prompt: str,
+        negative_prompt: str | None = None,
+        *,
+        strength: float | None = None,
+        mix: float | None = None,
+        blend: PromptBlend | None = None,
+    ) -> None:
+        """See `FrameTranslator`."""
+        self._translator.set_prompt(prompt, negative_prompt, strength=strength, mix=mix, blend=blend)
+
+    def push(self, frame: Frame) -> list[Frame]:
+        """See `FrameProcessor`."""
+        return self._translator.push(frame)
+
+    def flush(self) -> list[Frame]:
+        """See `FrameProcessor`."""
+        return self._translator.flush()
+
+    def start_segment(self) -> None:
+        """See `FrameProcessor`."""
+        self._translator.start_segment()
+
+    def reset(self) -> None:
+        """See `FrameTranslator`."""
+        self._translator.reset()
+
+    def close(self) -> None:
+        """See `FrameTranslator`."""
+        self._translator.close()

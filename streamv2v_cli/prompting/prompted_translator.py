@@ -7,11 +7,10 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from streamv2v_cli.diffusion.protocol import FrameTranslator, PromptBlend
+from streamv2v_cli.diffusion.protocol import FrameTranslator, TranslatorWrapper
 from streamv2v_cli.prompting.state import PromptEvent, Prompts, PromptState
 
 if TYPE_CHECKING:
-    from streamv2v_cli.accel import TickCounts
     from streamv2v_cli.frame import Frame
 
 __all__ = ["PromptedTranslator"]
@@ -19,7 +18,7 @@ __all__ = ["PromptedTranslator"]
 log = logging.getLogger(__name__)
 
 
-class PromptedTranslator:
+class PromptedTranslator(TranslatorWrapper):
     """Gives each frame the prompt, strength and mix of its moment, counted from the first frame.
 
     Args:
@@ -34,7 +33,7 @@ class PromptedTranslator:
         prompts: Prompts,
         tell: Callable[[PromptEvent], None] = lambda event: None,
     ) -> None:
-        self._translator = translator
+        super().__init__(translator)
         self._prompts = prompts
         self._tell = tell
         self._start_again()
@@ -44,38 +43,6 @@ class PromptedTranslator:
         self._begin: Fraction | None = None
         self._seconds = Fraction(0)
         self._state = self._prompts.first
-
-    @property
-    def bank_bytes(self) -> int:
-        """Memory of the feature bank in bytes."""
-        return self._translator.bank_bytes
-
-    @property
-    def frames_skipped(self) -> int:
-        """Frames that reused a picture."""
-        return self._translator.frames_skipped
-
-    @property
-    def model_size(self) -> tuple[int, int] | None:
-        """Size that the model works at, once there was a frame."""
-        return self._translator.model_size
-
-    @property
-    def ticks(self) -> TickCounts | None:
-        """How its ticks ran since the last reset."""
-        return self._translator.ticks
-
-    def set_prompt(
-        self,
-        prompt: str,
-        negative_prompt: str | None = None,
-        *,
-        strength: float | None = None,
-        mix: float | None = None,
-        blend: PromptBlend | None = None,
-    ) -> None:
-        """Change the prompt until the next frame is pushed, which has that of its moment."""
-        self._translator.set_prompt(prompt, negative_prompt, strength=strength, mix=mix, blend=blend)
 
     def push(self, frame: Frame) -> list[Frame]:
         """Take in a frame; the frames that are finished."""
@@ -95,26 +62,18 @@ class PromptedTranslator:
             mix=state.mix,
             blend=state.blend,
         )
-        return self._translator.push(frame)
+        return super().push(frame)
 
     def flush(self) -> list[Frame]:
         """The frames in flight, at the end of the video."""
         if self._number and (left_over := self._prompts.left_over(self._state)):
             log.warning("%s", left_over)
-        return self._translator.flush()
-
-    def start_segment(self) -> None:
-        """Let the next frame not look back; prompts go on."""
-        self._translator.start_segment()
+        return super().flush()
 
     def reset(self) -> None:
         """Return to the beginning."""
-        self._translator.reset()
+        super().reset()
         self._start_again()
-
-    def close(self) -> None:
-        """End its work."""
-        self._translator.close()
 
     def _announce(self, state: PromptState, frame: Frame) -> None:
         log.info(

@@ -6,6 +6,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
+from streamv2v_cli.diffusion.protocol import TranslatorWrapper
 from streamv2v_cli.errors import StreamV2VError
 from streamv2v_cli.frame import LateFrame
 from streamv2v_cli.settings.sizes import even
@@ -13,14 +14,13 @@ from streamv2v_cli.settings.sizes import even
 if TYPE_CHECKING:
     import numpy as np
 
-    from streamv2v_cli.accel import TickCounts
-    from streamv2v_cli.diffusion.protocol import FrameTranslator, PromptBlend
+    from streamv2v_cli.diffusion.protocol import FrameTranslator
     from streamv2v_cli.frame import Frame
 
 __all__ = ["SideBySide"]
 
 
-class SideBySide:
+class SideBySide(TranslatorWrapper):
     """Puts each frame that a translator gives back to the right of the frame that it was given.
 
     Where the widths are odd, the last column of both pictures is repeated. Only the sources of frames that the
@@ -31,44 +31,8 @@ class SideBySide:
     """
 
     def __init__(self, translator: FrameTranslator) -> None:
-        self._translator = translator
+        super().__init__(translator)
         self._sources: deque[Frame] = deque()
-
-    @property
-    def bank_bytes(self) -> int:
-        """Memory of the feature bank in bytes."""
-        return self._translator.bank_bytes
-
-    @property
-    def frames_skipped(self) -> int:
-        """Frames that reused a picture."""
-        return self._translator.frames_skipped
-
-    @property
-    def model_size(self) -> tuple[int, int] | None:
-        """Size that the model works at, once there was a frame."""
-        return self._translator.model_size
-
-    @property
-    def ticks(self) -> TickCounts | None:
-        """How its ticks ran since the last reset."""
-        return self._translator.ticks
-
-    def set_prompt(
-        self,
-        prompt: str,
-        negative_prompt: str | None = None,
-        *,
-        strength: float | None = None,
-        mix: float | None = None,
-        blend: PromptBlend | None = None,
-    ) -> None:
-        """Change the prompt for the frames that are pushed from now on."""
-        self._translator.set_prompt(prompt, negative_prompt, strength=strength, mix=mix, blend=blend)
-
-    def start_segment(self) -> None:
-        """Let the next frame not look back."""
-        self._translator.start_segment()
 
     def push(self, frame: Frame) -> list[Frame]:
         """Take in a frame; the pairs that are finished.
@@ -77,20 +41,16 @@ class SideBySide:
             StreamV2VError: the translator gave another frame than was due.
         """
         self._sources.append(frame)
-        return self._paired(self._translator.push(frame))
+        return self._paired(super().push(frame))
 
     def flush(self) -> list[Frame]:
         """The pairs in flight."""
-        return self._paired(self._translator.flush())
+        return self._paired(super().flush())
 
     def reset(self) -> None:
         """Forget all frames in flight."""
-        self._translator.reset()
+        super().reset()
         self._sources.clear()
-
-    def close(self) -> None:
-        """End its work."""
-        self._translator.close()
 
     def _paired(self, results: list[Frame]) -> list[Frame]:
         pairs: list[Frame] = []

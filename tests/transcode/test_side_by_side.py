@@ -126,7 +126,7 @@ def test_with_a_model_that_skips_and_looks_ahead(lookahead: int) -> None:
             "lookahead": lookahead,
             "frame": {"size": 64},
             "bank": {"interval": 4},
-            "skip_similar": {"enabled": True, "threshold": 0.999, "max_skip": 3},
+            "skip_similar": {"enabled": True, "threshold": 0.98, "max_skip": 3},
         }
     )
     noise = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), dtype=np.uint8)

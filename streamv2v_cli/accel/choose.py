@@ -66,7 +66,7 @@ def _check_compiler(name: str, device: torch.device) -> None:
         DeviceError: there is no compiler for the device.
     """
     if device.type == "cpu":
-        if not _has_cpp_compiler():
+        if not has_cpp_compiler():
             raise DeviceError(
                 f"compute.accel is {name}, but PyTorch finds no C++ compiler to compile with.",
                 "Install g++, name one in the environment variable CXX, or use --accel none.",
@@ -83,7 +83,8 @@ def _check_compiler(name: str, device: torch.device) -> None:
         )
 
 
-def _has_cpp_compiler() -> bool:
+def has_cpp_compiler() -> bool:
+    """Whether PyTorch finds a C++ compiler, which it needs to compile for a processor."""
     from torch._inductor.cpp_builder import get_cpp_compiler
 
     # Not only its own error: on Windows it also fails when the compiler that it finds speaks another language.

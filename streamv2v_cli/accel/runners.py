@@ -128,7 +128,7 @@ class CompiledRunner:
         # All engines of a process share what PyTorch counts as compilations of one function.
         torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
         self._work = work
-        self._compiled = torch.compile(work, fullgraph=True, dynamic=False, mode=mode, backend=backend)
+        self.compiled = torch.compile(work, fullgraph=True, dynamic=False, mode=mode, backend=backend)
         self._known: set[TickVariant] = set()
         self._seen: set[TickVariant] = set()
         self.start_up_seconds = 0.0
@@ -140,7 +140,7 @@ class CompiledRunner:
         if self.plain_reason is not None:
             self._seen.add(variant)
             return self._work()
-        return self._compiled() if variant in self._known else self._first(variant)
+        return self.compiled() if variant in self._known else self._first(variant)
 
     def _why_plain(self, variant: TickVariant) -> PlainReason | None:
         if variant in self._known:
@@ -166,7 +166,7 @@ class CompiledRunner:
             with warnings.catch_warnings():
                 # diffusers asks a cached function for the version of PyTorch; that it is cached changes nothing.
                 warnings.filterwarnings("ignore", message="Dynamo detected a call to a `functools.lru_cache`")
-                result = self._compiled()
+                result = self.compiled()
         except (TorchDynamoException, InductorError) as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise DeviceError(

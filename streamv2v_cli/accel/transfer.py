@@ -84,7 +84,7 @@ class CudaTransfers:
 
     def upload(self, pixels: np.ndarray) -> torch.Tensor:
         """Pixels as a tensor on the device, which is filled before the work that is queued from now on."""
-        staged = self._page_locked(pixels.shape, torch.uint8)
+        staged = self.page_locked(pixels.shape, torch.uint8)
         np.copyto(staged.numpy(), pixels)
         work = self._cuda.current_stream(self._device)
         with self._cuda.stream(self._inwards):
@@ -96,7 +96,7 @@ class CudaTransfers:
 
     def download(self, pixels: torch.Tensor) -> Callable[[], np.ndarray]:
         """Copy the tensor once the work that is queued by now has filled it."""
-        buffer = self._page_locked(pixels.shape, pixels.dtype)
+        buffer = self.page_locked(pixels.shape, pixels.dtype)
         self._outwards.wait_stream(self._cuda.current_stream(self._device))
         with self._cuda.stream(self._outwards):
             buffer.copy_(pixels, non_blocking=True)
@@ -120,7 +120,8 @@ class CudaTransfers:
         """An event after the last download, which lets a processor core sleep that waits for it."""
         return self._outwards.record_event(self._cuda.Event(blocking=True))
 
-    def _page_locked(self, shape: Any, dtype: torch.dtype) -> torch.Tensor:
+    def page_locked(self, shape: Any, dtype: torch.dtype) -> torch.Tensor:
+        """An empty tensor in memory from and to which a GPU copies without the processor."""
         return torch.empty(shape, dtype=dtype, pin_memory=True)
 
 

@@ -90,12 +90,12 @@ def group_mean(source: torch.Tensor, destination: torch.Tensor, match: torch.Ten
     Returns:
         (rows, n, d) in the features' dtype.
     """
-    sums = _sum_by_index if source.device.type == "cpu" else _sum_by_product
+    sums = sum_by_index if source.device.type == "cpu" else sum_by_product
     total, count = sums(source, destination, match)
     return (total / count).to(destination.dtype)
 
 
-def _sum_by_index(
+def sum_by_index(
     source: torch.Tensor, destination: torch.Tensor, match: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Sums (rows, n, d) and group sizes (rows, n, 1) of `group_mean`, by ordered index adds."""
@@ -107,7 +107,7 @@ def _sum_by_index(
     return total.view(rows, tokens, width), count.view(rows, tokens, 1)
 
 
-def _sum_by_product(
+def sum_by_product(
     source: torch.Tensor, destination: torch.Tensor, match: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The same by products with parts of the (n, n) one-hot matrix of the matches, which accumulate in float32."""

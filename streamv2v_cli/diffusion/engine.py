@@ -106,10 +106,10 @@ class Engine:
         )
         batch, clean = self.batch, self._clean
         # No method of this engine, which would keep its memory until Python looks for cycles.
-        self._work = lambda: batch.tick(clean)
+        self.work = lambda: batch.tick(clean)
         self._ticks = ticks
         self.runner: TickRunner = make_runner(
-            ticks.accel, self._work, model.device, optional=settings.compute.accel == "auto"
+            ticks.accel, self.work, model.device, optional=settings.compute.accel == "auto"
         )
 
     @property
@@ -159,7 +159,7 @@ class Engine:
 
     def compute_plainly(self) -> None:
         """Run all further ticks as they are written: for those who look on, whose hooks no graph contains."""
-        self.runner = PlainRunner(self._work)
+        self.runner = PlainRunner(self.work)
 
     def prepare(self, stages: Sequence[Group | None]) -> None:
         """Bring everything up to date that a tick reads: bank, prompts, schedules and noise.

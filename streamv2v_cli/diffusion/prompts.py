@@ -79,7 +79,7 @@ class PromptEncoder:
     """
 
     def __init__(self, model: Model, offload: str) -> None:
-        self._model = model
+        self.model = model
         self._offload = offload
         self._embeddings: OrderedDict[str, torch.Tensor] = OrderedDict()
 
@@ -93,24 +93,25 @@ class PromptEncoder:
         known = {prompt, negative} <= self._embeddings.keys()
         embeddings = [self._embedding_of(text) for text in (prompt, negative)]
         if not known and self._should_offload():
-            self._model.text_encoder.to("cpu")
+            self.model.text_encoder.to("cpu")
             torch.cuda.empty_cache()
         return Prompt(prompt, negative, *embeddings)
 
     def _embedding_of(self, text: str) -> torch.Tensor:
         """The (tokens, width) embedding of a text."""
         if text not in self._embeddings:
-            self._embeddings[text] = self._embed(text)
+            self._embeddings[text] = self.embed(text)
         self._embeddings.move_to_end(text)
         if len(self._embeddings) > _REMEMBERED:
             self._embeddings.popitem(last=False)
         return self._embeddings[text]
 
     @torch.no_grad()
-    def _embed(self, text: str) -> torch.Tensor:
-        tokenizer, encoder = self._model.tokenizer, self._model.text_encoder
-        if self._model.known_part is not None:
-            text = self._model.known_part(text)
+    def embed(self, text: str) -> torch.Tensor:
+        """The embedding (tokens, width) of a text, computed anew."""
+        tokenizer, encoder = self.model.tokenizer, self.model.text_encoder
+        if self.model.known_part is not None:
+            text = self.model.known_part(text)
         length = tokenizer.model_max_length
         count = len(tokenizer(text, verbose=False).input_ids)
         if count > length:
@@ -124,14 +125,14 @@ class PromptEncoder:
         hidden: torch.Tensor = encoder(
             tokens.input_ids.to(device), attention_mask=None if mask is None else mask.to(device)
         )[0]
-        return hidden[0].to(self._model.device, self._model.dtype)
+        return hidden[0].to(self.model.device, self.model.dtype)
 
     def _should_offload(self) -> bool:
-        if self._model.device.type != "cuda" or self._offload == "never":
+        if self.model.device.type != "cuda" or self._offload == "never":
             return False
         if self._offload == "always":
             return True
-        free, total = torch.cuda.mem_get_info(self._model.device)
+        free, total = torch.cuda.mem_get_info(self.model.device)
         return free < _SHORT_OF_MEMORY * total
 
 
@@ -175,11 +176,12 @@ class BatchPrompts:
                 changed.setdefault(id(embedding), []).append(entry)
                 self._current[entry] = embedding
         for entries in changed.values():
-            self._write(entries, self._current[entries[0]])
+            self.write(entries, self._current[entries[0]])
         return bool(changed)
 
     @torch.no_grad()
-    def _write(self, entries: list[int], embedding: torch.Tensor) -> None:
+    def write(self, entries: list[int], embedding: torch.Tensor) -> None:
+        """Put an embedding (tokens, width), and its keys and values, into these entries."""
         # One by one: a GPU would be waited for until it had the entries as an index.
         for entry in entries:
             self.hidden[entry] = embedding

@@ -148,7 +148,7 @@ class BatchSchedule:
         self.alpha, self.sigma, self.c_skip, self.c_out = self._values[:4].unbind(0)
         self.next_alpha, self.next_sigma = self._values[4, :-1], self._values[5, :-1]
         self.timesteps = torch.empty(len(self._stages) * group, dtype=torch.int64, device=device)
-        self._write()
+        self.write()
 
     def assign(self, schedules: Sequence[Schedule | None]) -> bool:
         """Set the schedules of a tick.
@@ -166,10 +166,10 @@ class BatchSchedule:
                 self._current[place] = schedule
                 changed = True
         if changed:
-            self._write()
+            self.write()
         return changed
 
-    def _write(self) -> None:
+    def write(self) -> None:
         """Bring the buffers up to date, all in one copy: they hold a few hundred bytes."""
         shape = self._values.shape[1:3]
         values = torch.zeros(self._values.shape, dtype=self._values.dtype)

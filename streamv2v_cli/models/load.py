@@ -70,7 +70,7 @@ def load_model(settings: Settings) -> Model:
     with explaining_lack_of_memory(lambda: too_little_memory_to_load(settings, device, dtype)):
         parts = _gather(settings)
         with quiet():
-            return _build(settings.model, parts, device, dtype)
+            return build(settings.model, parts, device, dtype)
 
 
 def make_scheduler(facts: ModelFacts) -> LCMScheduler:
@@ -131,7 +131,8 @@ def _open_file(path: Path, config: str | None, allow_pickle: bool) -> FileCheckp
     return FileCheckpoint(path, folder, config_given=True, allow_pickle=allow_pickle)
 
 
-def _build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) -> Model:
+def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) -> Model:
+    """Load all parts, fuse the LoRAs and place the model on the device."""
     import torch
 
     facts = parts.checkpoint.facts

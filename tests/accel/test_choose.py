@@ -37,9 +37,9 @@ def test_graphs_need_cuda(name: str, device: torch.device) -> None:
 
 def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_accel("graphs", CUDA) == "graphs"
-    monkeypatch.setattr(choose, "_has_cpp_compiler", lambda: True)
+    monkeypatch.setattr(choose, "has_cpp_compiler", lambda: True)
     assert choose_accel("compile", CPU) == "compile"
-    monkeypatch.setattr(choose, "_has_cpp_compiler", lambda: False)
+    monkeypatch.setattr(choose, "has_cpp_compiler", lambda: False)
     with pytest.raises(DeviceError, match=r"finds no C\+\+ compiler"):
         choose_accel("compile", CPU)
     with pytest.raises(DeviceError, match="works on a processor or a CUDA device"):
@@ -50,7 +50,7 @@ def test_a_compiler_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch._inductor.config as inductor
 
     monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
-    assert not choose._has_cpp_compiler()
+    assert not choose.has_cpp_compiler()
 
 
 @pytest.mark.parametrize("name", ["compile", "max"])

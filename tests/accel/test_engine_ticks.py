@@ -48,7 +48,7 @@ def translate(
         schedule=schedule,
         ticks=ticks or TickCounts("none"),
     )
-    engine.runner = make(engine._work)
+    engine.runner = make(engine.work)
     scene = torch.randn(4, 8, 8 + FRAMES, generator=torch.Generator().manual_seed(5))
     frame = Frame(torch.zeros(64, 64, 3, dtype=torch.uint8).numpy())
     out: list[torch.Tensor] = []

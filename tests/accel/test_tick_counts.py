@@ -35,7 +35,7 @@ def count(runner: TickRunner, *variants: TickVariant) -> TickCounts:
 
 def compiled() -> CompiledRunner:
     runner = CompiledRunner(lambda: torch.zeros(1))
-    runner._compiled = lambda: torch.ones(1)
+    runner.compiled = lambda: torch.ones(1)
     return runner
 
 
@@ -89,8 +89,11 @@ def test_a_graph_of_what_was_not_compiled_is_plain_in_part() -> None:
 def test_a_failed_capture_is_counted_in_this_engine_and_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     from streamv2v_cli.accel import make_runner
 
-    runner = captured(optional=True)
-    monkeypatch.setattr(runner._recorder, "record", lambda work: (_ for _ in ()).throw(RuntimeError("no")))
+    class Failing(FakeRecorder):
+        def record(self, work: Any) -> Any:
+            raise RuntimeError("no")
+
+    runner = CudaGraphRunner(Failing(), PlainRunner(lambda: torch.zeros(2)), optional=True)
     ticks = count(runner, *[STEADY] * 4)
     assert ticks.plain == {PlainReason.WARM_UP: 1, PlainReason.CAPTURE_FAILED: 3}
     monkeypatch.setattr(CudaRecorder, "failed", ["a graph"])

@@ -61,7 +61,7 @@ def test_captures_are_bounded() -> None:
 
 def test_starts_of_segments_are_not_compiled_and_the_others_are_bounded() -> None:
     ticks = CompiledRunner(lambda: torch.zeros(1))
-    ticks._compiled = lambda: torch.ones(1)
+    ticks.compiled = lambda: torch.ones(1)
     for never in (CUT, TickVariant(0, 1, True), TickVariant(0, 1, False, full=False)):
         assert [float(ticks(never)) for _ in range(3)] == [0, 0, 0]
     assert [float(ticks(STEADY)) for _ in range(3)] == [0, 1, 1]
@@ -118,7 +118,7 @@ def test_nothing_is_compiled_within_a_capture() -> None:
         return torch.ones(1)
 
     inner = CompiledRunner(lambda: torch.zeros(1))
-    inner._compiled = compiling
+    inner.compiled = compiling
     ticks = CudaGraphRunner(Working(steps), inner)
     for _ in range(4):
         ticks(STEADY)

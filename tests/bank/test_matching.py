@@ -7,7 +7,7 @@ import torch
 
 from streamv2v_cli.bank import matching
 from streamv2v_cli.bank.matching import blocks_of, nearest_tokens
-from streamv2v_cli.bank.merging import _sum_by_index, _sum_by_product
+from streamv2v_cli.bank.merging import sum_by_index, sum_by_product
 
 pytestmark = pytest.mark.numerical
 
@@ -55,7 +55,7 @@ def test_blocks_do_not_change_sums(monkeypatch: pytest.MonkeyPatch, block: int) 
     source, destination = tokens(3, 9, 4, seed=2), tokens(3, 9, 4, seed=3)
     match = torch.randint(0, 9, (3, 9), generator=torch.Generator().manual_seed(4))
     for one, other in zip(
-        _sum_by_product(source, destination, match), _sum_by_index(source, destination, match), strict=True
+        sum_by_product(source, destination, match), sum_by_index(source, destination, match), strict=True
     ):
         torch.testing.assert_close(one, other)
 

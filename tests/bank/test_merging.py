@@ -63,8 +63,8 @@ def test_merge(stratified: bool) -> None:
 def test_both_ways_to_average_agree() -> None:
     source, destination = torch.randn(3, 10, 5), torch.randn(3, 10, 5)
     match = torch.randint(0, 10, (3, 10), generator=torch.Generator().manual_seed(0))
-    by_index = merging._sum_by_index(source, destination, match)
-    by_product = merging._sum_by_product(source, destination, match)
+    by_index = merging.sum_by_index(source, destination, match)
+    by_product = merging.sum_by_product(source, destination, match)
     for a, b in zip(by_index, by_product, strict=True):
         torch.testing.assert_close(a, b)
     mean = group_mean(source, destination, match)
@@ -78,7 +78,7 @@ def test_many_tokens_on_one_are_averaged_without_loss_in_half_precision() -> Non
     """A thousand equal tokens keep their value up to rounding; a running sum in bfloat16 would stop growing."""
     source = torch.full((1, 1000, 2), 1.7, dtype=torch.bfloat16)
     match = torch.zeros(1, 1000, dtype=torch.int64)
-    for sums in (merging._sum_by_index, merging._sum_by_product):
+    for sums in (merging.sum_by_index, merging.sum_by_product):
         total, count = sums(source, source, match)
         torch.testing.assert_close(total[0, 0] / count[0, 0], source[0, 0].float(), rtol=4e-3, atol=0)
 
@@ -88,7 +88,7 @@ def test_sums_do_not_overflow_in_half_precision(dtype: torch.dtype) -> None:
     """A flat picture matches everything to one token: 2,000 times 50 is more than float16 can hold."""
     source = torch.full((1, 2000, 2), 50.0, dtype=dtype)
     match = torch.zeros(1, 2000, dtype=torch.int64)
-    total, count = merging._sum_by_product(source, source, match)
+    total, count = merging.sum_by_product(source, source, match)
     torch.testing.assert_close(total[0, 0] / count[0, 0], source[0, 0].float(), rtol=4e-3, atol=0)
 
 

@@ -151,13 +151,13 @@ def test_buffers_are_written_only_when_something_changes(
     translator.push(clip[0])
     written: list[str] = []
     for kind in (BatchPrompts, BatchSchedule):
-        original = kind._write
+        original = kind.write
 
         def note(self: Any, *rest: Any, original: Any = original, name: str = kind.__name__) -> None:
             written.append(name)
             original(self, *rest)
 
-        monkeypatch.setattr(kind, "_write", note)
+        monkeypatch.setattr(kind, "write", note)
 
     def writes(start: int, **change: Any) -> list[str]:
         written.clear()

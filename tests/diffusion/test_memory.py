@@ -210,7 +210,7 @@ def test_too_little_for_the_model_itself(monkeypatch: pytest.MonkeyPatch) -> Non
     def build(*_: Any) -> None:
         raise CUDA_SAYS
 
-    monkeypatch.setattr("streamv2v_cli.models.load._build", build)
+    monkeypatch.setattr("streamv2v_cli.models.load.build", build)
     with pytest.raises(DeviceError, match="too little memory to load the model 'mini'") as caught:
         load_model(Settings.model_validate({"compute": {"device": "cpu", "dtype": "float32"}}))
     assert "--dtype bfloat16 or a smaller --model" in caught.value.remedy

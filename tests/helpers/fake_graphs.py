@@ -96,7 +96,7 @@ def compile_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def make(name: str, work: Callable[[], torch.Tensor], device: torch.device, *, optional: bool) -> Any:
         assert (name, optional) == ("compile", False)
         runner = CompiledRunner(work)
-        runner._compiled = work
+        runner.compiled = work
         return runner
 
     monkeypatch.setattr(engine, "make_runner", make)

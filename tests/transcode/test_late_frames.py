@@ -205,7 +205,7 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
     def pageable(self: Any, shape: Any, dtype: torch.dtype) -> torch.Tensor:
         return torch.empty(shape, dtype=dtype)
 
-    monkeypatch.setattr(CudaTransfers, "_page_locked", pageable)
+    monkeypatch.setattr(CudaTransfers, "page_locked", pageable)
     return FakeCuda(monkeypatch)
 
 

@@ -152,7 +152,7 @@ def test_pixels_that_become_squares_are_mentioned_and_avoidable(
     explicit = ("output.codec",) if name == "ffv1.mkv" else ()
     codec = {"codec": "ffv1"} if explicit else {}
     plan = rewrite(source, tmp_path / name, explicit=explicit, **codec)
-    assert look(tmp_path / name).aspect in (None, 1)
+    assert (look(tmp_path / name).aspect or 1) == 1
     assert [note for note in plan.notes if "pixels of 2:3 become squares" in note]
     assert [note for note in plan.notes if "--output-size 43x48 keeps" in note]
     square = make_clip(tmp_path / "square.mp4", aspect=Fraction(1))

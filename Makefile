@@ -37,7 +37,7 @@ test: check ## run all checks and tests
 test-failed: setup ## run once more what failed in the last `make test`, if all of it is marked `timing`
 	@$(BIN)/python -m pytest -q --again
 
-# A processor that lacks instructions takes what it has.
+# A processor that lacks instructions takes what it has. Slow tests of the same kinds are in `make test` only.
 test-isa: setup ## run the numerical tests under other instruction sets and threads, and with other rounding
 	@set -e; for way in \
 	  "ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1" \

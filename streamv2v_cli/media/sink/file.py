@@ -19,6 +19,7 @@ from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.ffmpeg import describe, describe_connection, hide_password, time_of
 from streamv2v_cli.media.picture.colour import RgbWriter
 from streamv2v_cli.media.sink.captions import CaptionWriter, captions_lost, takes_captions
+from streamv2v_cli.media.sink.edit_list import show_all_of_the_video
 from streamv2v_cli.media.sink.encoder import configure
 from streamv2v_cli.media.sink.hidden import HiddenPackets
 from streamv2v_cli.media.sink.offset import OutputClock
@@ -208,6 +209,9 @@ class FileSink:
             self.destination.await_delivery()
             self._output.close()
             self._closed = True
+            if self._plan.container.ends_by_sample_durations and self.destination.seekable:
+                duration = (self._end - (self._start or 0)) * self._picture.time_base
+                show_all_of_the_video(self._plan.part, duration)
             if self._verifier is not None:
                 self._verify(self._verifier)
             self.destination.commit()

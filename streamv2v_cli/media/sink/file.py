@@ -23,7 +23,7 @@ from streamv2v_cli.media.sink.edit_list import show_all_of_the_video
 from streamv2v_cli.media.sink.encoder import configure
 from streamv2v_cli.media.sink.hidden import HiddenPackets
 from streamv2v_cli.media.sink.offset import OutputClock
-from streamv2v_cli.media.sink.tracks import damage_text, open_track
+from streamv2v_cli.media.sink.tracks import IncreasingTimes, damage_text, open_track
 from streamv2v_cli.media.sink.verify import Verifier
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class FileSink:
             self._output.metadata.update(plan.metadata or {})
             self._output.set_chapters(list(plan.chapters))
             self._output.start_encoding()
+            self._increasing = IncreasingTimes(self._output)
             self._held = {template: deque() for template in self._tracks}
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.destination.discard()
@@ -349,7 +350,7 @@ class FileSink:
         try:
             moved = self._clock.moved(packet)
             if moved is not None:
-                self._output.mux_one(moved)
+                self._output.mux_one(self._increasing(moved))
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
 

@@ -9,10 +9,11 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 import av
+from av.format import Flags
 from av.packet import Packet
 from av.stream import Stream
 
-from streamv2v_cli.media.ffmpeg import is_cover
+from streamv2v_cli.media.ffmpeg import is_cover, rescale_packet
 from streamv2v_cli.media.sink.audio import (
     AudioConverter,
     headers_in_packets,
@@ -29,7 +30,7 @@ from streamv2v_cli.media.sink.containers import (
 from streamv2v_cli.media.sink.metadata import OF_THE_OLD_STREAM, output_metadata
 from streamv2v_cli.media.sink.subtitles import TEXT_CODECS, SubtitleConverter, text_tick
 
-__all__ = ["Track", "TrackPlan", "damage_text", "open_track", "plan_track"]
+__all__ = ["IncreasingTimes", "Track", "TrackPlan", "damage_text", "open_track", "plan_track"]
 
 _IN_TRANSPORT_STREAMS = {
     *("mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"),
@@ -239,6 +240,34 @@ def _metadata(metadata: dict[str, str], container: str, complete: bool) -> dict[
     if container in ("mov", "mp4") and "title" in kept:
         kept["handler_name"] = kept["title"]  # the only name that these have for a track
     return kept if complete else {key: value for key, value in kept.items() if key == "language"}
+
+
+class IncreasingTimes:
+    """Lets the decoding times of each track increase in ticks of the output, without which FFmpeg refuses a packet.
+
+    Times of the input that differ may be the same in longer ticks. Subtitles may begin at once, and some containers
+    allow it for all.
+
+    Args:
+        output: PyAV's container, whose header is written.
+    """
+
+    def __init__(self, output: Any) -> None:
+        self._needed = not output.format.flags & Flags.ts_nonstrict.value
+        self._last: dict[int, int] = {}
+
+    def __call__(self, packet: Packet[Any]) -> Packet[Any]:
+        """The packet, moved by some ticks if its track has come so far already."""
+        stream = packet.stream
+        if not self._needed or stream.type == "subtitle" or packet.dts is None:
+            return packet
+        rescale_packet(packet, stream.time_base)
+        least = self._last.get(stream.index, packet.dts - 1) + 1
+        if packet.dts < least:
+            packet.dts = least
+            packet.pts = least if packet.pts is None else max(packet.pts, least)
+        self._last[stream.index] = packet.dts
+        return packet
 
 
 class _Copy:

@@ -134,6 +134,25 @@ def test_a_joined_recording_goes_on_where_the_first_one_ends(
     assert max(after - before for before, after in pairwise(heard)) < 0.06
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("back", [0.04, 0.2, 1])
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_sound_that_overlaps_at_a_join_gets_into_any_output(
+    rate: int, back: float, suffix: str, tmp_path: Path, rewrite: Callable[..., Any]
+) -> None:
+    """A tick of the input may be shorter than one of the output, where two packets then begin at once."""
+    coded = [*PICTURES, *TONE, "-t", 1, *B_FRAMES["h264"], "-c:a", "aac", "-ar", rate]
+    first = make(tmp_path / "1.ts", *coded)
+    second = make(tmp_path / "2.ts", *coded, "-output_ts_offset", 1 - back)
+    rewrite(joined(tmp_path / "in.ts", first, second), tmp_path / f"out{suffix}", preset="ultrafast")
+    heard, shown = packets(tmp_path / f"out{suffix}", "a:0"), frame_times(tmp_path / f"out{suffix}")
+    assert len(shown) == 60
+    assert len(heard) >= 2 * len(packets(first, "a:0")) - 2
+    assert max(after - before for before, after in pairwise(heard)) < 0.06
+    lead = packets(first, "a:0")[0] - (frame_times(first)[0] or 0)
+    assert min(abs(time - (shown[30] or 0) - lead) for time in heard) < 0.03
+
+
 @pytest.mark.parametrize("suffix", [".ts", ".nut", ".mkv", ".mp4"])
 @pytest.mark.parametrize("offset", [95441.5, 95442.5, 0])
 def test_no_sound_is_missing_after_the_clock_ran_over(

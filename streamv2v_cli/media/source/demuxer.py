@@ -27,6 +27,7 @@ from streamv2v_cli.media.source.deinterlace import Deinterlacer
 from streamv2v_cli.media.source.describe import describe_source
 from streamv2v_cli.media.source.encryption import check_file, check_packet
 from streamv2v_cli.media.source.inputs import FROM_A_PIPE, InputOptions, open_input, stdin_reader
+from streamv2v_cli.media.source.lost_packets import LostPackets
 from streamv2v_cli.media.source.presentation import DecodedSpan, Presentation, set_missing_time
 from streamv2v_cli.media.source.reread import read_times
 from streamv2v_cli.media.source.timestamps import TimestampRepair
@@ -57,7 +58,6 @@ class Demuxer:
         streams_to_copy: of the wanted kinds, and cover art.
         packets: what is left to read, not decoded.
         damaged_packets: skipped so far.
-        concealed_frames: given so far of which a part was lost, and made up by the decoder.
         repaired_timestamps: moved so far, because they did not increase or were far from all others.
         acceleration: what decodes the video.
         lost: why the connection broke off; empty while it holds and after a regular end.
@@ -85,8 +85,9 @@ class Demuxer:
         self.stopped = False
         self.container: Any = None
         self.video: Any = None
-        self._undecodable = self.concealed_frames = 0
+        self._undecodable = self._concealed = 0
         self._began_whole = False
+        self._holes = LostPackets(Fraction(0), time_of)
         self._span = DecodedSpan()
         self._seeking = False
         self._repair: TimestampRepair | None = None
@@ -156,6 +157,11 @@ class Demuxer:
         return self._undecodable + (self._repair.left_out if self._repair else 0)
 
     @property
+    def concealed_frames(self) -> int:
+        """How many frames were given of which a part was lost: at least one for each hole in the input."""
+        return max(self._concealed, self._holes.count)
+
+    @property
     def repaired_timestamps(self) -> int:  # noqa: D102
         moved = self._presentation.moved if self._presentation else 0
         return moved + (self._repair.moved if self._repair else 0)
@@ -188,6 +194,7 @@ class Demuxer:
         self.packets = self._demux()
         self._decoder = picture_decoder(self.video)
         self._began_whole = False
+        self._holes = LostPackets(self.ticks_a_frame() * self.video.time_base, time_of)
         self._deinterlacer.restart()
         decoded = self._cropper(self._decode())
         clock = self.video.time_base, self.ticks_a_frame() * self.video.time_base, time_of
@@ -207,7 +214,7 @@ class Demuxer:
         Returns:
             What was read on the way, of which the last is a picture that is not later than `time`.
         """
-        before = self._undecodable, self.concealed_frames
+        before = self._undecodable, self._concealed, self._holes.count
         # A decoder that starts in the middle may complain about frames that are not wanted.
         self._seeking = True
         subtitled = any(stream.type == "subtitle" for stream in self.streams_to_copy)
@@ -222,7 +229,7 @@ class Demuxer:
                 break
             self._restart()
             read = self.read_picture()
-            self._undecodable, self.concealed_frames = before
+            self._undecodable, self._concealed, self._holes.count = before
             if read and isinstance(read[-1], Timed) and read[-1].pts * self.video.time_base <= time:
                 self._seeking = False
                 return read
@@ -253,6 +260,7 @@ class Demuxer:
                 continue
             self._continuity.note(packet)
             self._span.note(packet)
+            self._holes.note(packet)
             try:
                 frames = self.acceleration.watched(self._decoder.decode, packet)
             except av.error.FFmpegError as error:
@@ -263,6 +271,7 @@ class Demuxer:
             yield from self._finished(self.acceleration.watched(self._decoder.decode, None))
         except av.error.FFmpegError as error:
             self._note_damage("the end of the video", error)
+        self._holes.flush()
         yield from self._deinterlacer.flush()
 
     def _finished(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
@@ -276,11 +285,13 @@ class Demuxer:
 
         A recording that begins in the middle refers to what was before.
         """
+        time = (frame.pts or 0) * self.video.time_base
         if not frame.is_corrupt:
             self._began_whole = True
+            self._holes.note_whole(time)
         elif self._began_whole:
-            self.concealed_frames += 1
-            log.info("A part of the frame at %.3f s is lost.", float((frame.pts or 0) * self.video.time_base))
+            self._concealed += 1
+            log.info("A part of the frame at %.3f s is lost.", float(time))
 
     def _demux(self) -> Iterator[Packet[Any]]:
         """All packets of the streams that are used, reading on after errors for as long as that helps."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import av
 import pytest
 from helpers.ffmpeg import frame_times, make
 from helpers.media import file_source
@@ -40,6 +41,35 @@ def test_lost_packets_are_told_of(codec: str, place: float, tmp_path: Path) -> N
     count, damage, _ = seen(path)
     assert count > 80
     assert "is lost" in damage or "are lost" in damage or "skipped" in damage
+
+
+@pytest.mark.parametrize("lost", [10, 60])
+@pytest.mark.parametrize("place", [0.2, 0.35, 0.5, 0.65, 0.8])
+@pytest.mark.parametrize(("keyframes", "b_frames"), [(12, 0), (50, 3)])
+def test_a_hole_that_the_decoder_does_not_tell_of(
+    keyframes: int, b_frames: int, place: float, lost: int, tmp_path: Path
+) -> None:
+    coded = ["-c:v", "libx264", "-preset", "veryfast", "-b:v", "1M", "-g", keyframes, "-bf", b_frames]
+    path = make(tmp_path / "in.ts", *PICTURES, "-t", 4, *coded)
+    without(path, int(path.stat().st_size // TS_PACKET * place), lost)
+    count, damage, _ = seen(path)
+    assert 80 < count <= 100
+    assert "is lost" in damage or "are lost" in damage
+
+
+@pytest.mark.parametrize("begins", [0, 0.8, 1, 4])
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg2video"])
+def test_joined_recordings_are_not_called_damaged(codec: str, begins: float, tmp_path: Path) -> None:
+    """FFmpeg marks a packet at the join, as it does before a hole."""
+    coded = [*PICTURES, "-t", 1, "-c:v", codec, "-bf", 2]
+    first = make(tmp_path / "1.ts", *coded)
+    second = make(tmp_path / "2.ts", *coded, "-output_ts_offset", begins)
+    path = tmp_path / "in.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    with av.open(str(path)) as container:
+        assert sum(packet.is_corrupt for packet in container.demux(video=0)) == 1
+    count, damage, _ = seen(path)
+    assert (count, damage) == (50, "")
 
 
 CLEAN = {

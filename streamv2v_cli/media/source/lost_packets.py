@@ -1,0 +1,87 @@
+"""Holes in a transport stream that the decoder does not tell of."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from av.packet import Packet
+
+__all__ = ["LostPackets"]
+
+log = logging.getLogger(__name__)
+
+_JUDGED_WITH = 3
+"""Packets from the one that FFmpeg marks to the one after the hole: its parser marks the one before the torn one."""
+_DELAYS_DIFFER = Fraction(5, 2)
+"""Frames between the decoding times of recordings that follow each other: their B-frames differ."""
+_SHORTEST_PAUSE = 1
+"""Seconds between two recordings; frames that are missing for less than that are lost."""
+
+
+class LostPackets:
+    """Counts the places at which packets of the video are lost, by FFmpeg's mark of packets that are not whole.
+
+    A decoder may show a torn picture, or leave it out, without a word. Where recordings were joined FFmpeg marks a
+    packet too, since the packets' numbers do not follow on each other; there decoding times go back, or the next
+    recording begins with a keyframe, at once or after a pause.
+
+    Args:
+        usual: how long a frame lasts, in seconds.
+        time_of: when a packet is shown, in seconds.
+
+    Attributes:
+        count: how many places there were from the first whole frame on.
+    """
+
+    def __init__(self, usual: Fraction, time_of: Callable[[Packet[Any]], Fraction]) -> None:
+        self._usual, self._time_of = usual, time_of
+        self._recent: deque[Packet[Any]] = deque(maxlen=_JUDGED_WITH)
+        self._before_whole: list[Fraction] | None = []
+        self.count = 0
+
+    def note(self, packet: Packet[Any]) -> None:
+        """Look at a packet of the video before it is decoded."""
+        self._recent.append(packet)
+        is_marked = len(self._recent) == _JUDGED_WITH and self._recent[0].is_corrupt
+        if is_marked and not self._is_join(*self._recent):
+            self._add(self._time_of(self._recent[1]))
+
+    def note_whole(self, time: Fraction) -> None:
+        """Note that a frame came out of the decoder whole, which is shown at `time` in seconds."""
+        if self._before_whole is not None:
+            holes, self._before_whole = self._before_whole, None
+            for hole in holes:
+                if hole > time:
+                    self._add(hole)
+
+    def flush(self) -> None:
+        """Judge what is left at the end of the input."""
+        for packet in list(self._recent)[1 - _JUDGED_WITH :]:
+            if packet.is_corrupt:
+                self._add(self._time_of(packet))
+
+    def _is_join(self, marked: Packet[Any], torn: Packet[Any], following: Packet[Any]) -> bool:
+        if _step(marked, torn) <= 0 or _step(torn, following) <= 0:
+            return True
+        if not following.is_keyframe or torn.is_keyframe:
+            return False
+        return not _DELAYS_DIFFER * self._usual < _step(torn, following) < _SHORTEST_PAUSE
+
+    def _add(self, hole: Fraction) -> None:
+        if self._before_whole is not None:
+            # Decoders hold frames back, so that the first whole one may come out later and yet be shown before.
+            self._before_whole.append(hole)
+            return
+        self.count += 1
+        log.info("Packets of the video are lost at %.3f s.", float(hole))
+
+
+def _step(before: Packet[Any], after: Packet[Any]) -> Fraction:
+    """Seconds between decoding times; 1 tick where one is not known."""
+    if before.dts is None or after.dts is None:
+        return Fraction(after.time_base)
+    return (after.dts - before.dts) * Fraction(after.time_base)

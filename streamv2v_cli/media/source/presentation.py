@@ -9,6 +9,7 @@ from typing import Any
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
+from streamv2v_cli.errors import MediaError
 from streamv2v_cli.media.info import Timed
 
 __all__ = ["DecodedSpan", "Presentation", "set_missing_time"]
@@ -124,15 +125,22 @@ class Presentation:
 
     def _lasting(self, timed: Iterator[Timed | Packet[Any]]) -> Iterator[Timed | Packet[Any]]:
         held: Timed | None = None
-        for item in timed:
-            if isinstance(item, Packet):
-                yield item
-                continue
-            if held is not None:
-                yield replace(held, duration=item.pts - held.pts)
-            held = item
+        failure: MediaError | None = None
+        try:
+            for item in timed:
+                if isinstance(item, Packet):
+                    yield item
+                    continue
+                if held is not None:
+                    yield replace(held, duration=item.pts - held.pts)
+                held = item
+        except MediaError as error:
+            # What was decoded before the damage is whole.
+            failure = error
         if held is not None:
             yield replace(held, duration=self._duration_of_last(held))
+        if failure is not None:
+            raise failure
 
     def _duration_of_last(self, last: Timed) -> int:
         if self._span is None:

@@ -223,6 +223,10 @@ class MediaSource(FrameSource, Protocol):
         """By how much the source ended before its header says."""
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether bytes are missing at its end, of seconds or not."""
+
+    @property
     def lost(self) -> str:
         """Why the source is lost for good; empty if it is not."""
 
@@ -285,6 +289,8 @@ def damage_text(source: MediaSource) -> str:
         parts.append(f"a part of {source.concealed_frames} frame{'s is' if several else ' is'} lost")
     if source.seconds_missing:
         parts.append(f"the last {source.seconds_missing:.2f} s are missing")
+    elif source.is_cut_off:
+        parts.append("its end is missing")
     damage = f"The input is damaged: {' and '.join(parts)}." if parts else ""
     loss = f"The connection to the input was lost: {source.lost}." if source.lost else ""
     return " ".join(filter(None, (damage, loss)))

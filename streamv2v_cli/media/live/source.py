@@ -56,6 +56,7 @@ class LiveSource:
 
     is_live = True
     seconds_missing = 0.0
+    is_cut_off = False
     images: Images | None = None
     first_number: int | None = None
     rate_assumed = False

@@ -345,13 +345,23 @@ class Demuxer:
                 return
             yield packet
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether bytes are missing at the end of the file that its own structure promises."""
+        return self._is_whole() is False
+
+    def _is_whole(self) -> bool | None:
+        path = Path(self.address.name)
+        # It may be a named pipe, or have been removed meanwhile.
+        return is_whole(path, self.container) if self.address.is_file and path.is_file() else None
+
     def end_and_promise(self) -> tuple[float, float] | None:
         """Where the input ended and where its header says it does, in seconds; None if that does not count."""
         container = self.container
         ignored = any(s.discard == Discard.all and s.type in ("audio", "video") for s in container.streams)
         if container.duration is None or ignored or not container.format.name.startswith(_WITH_TRUE_HEADERS):
             return None
-        if self.address.is_file and is_whole(Path(self.address.name), container):
+        if self._is_whole():
             return None
         # Matroska and nut count the duration from zero, the others from the first packet.
         start = 0 if container.format.name.startswith(("matroska", "nut")) else container.start_time or 0

@@ -34,7 +34,12 @@ log = logging.getLogger(__name__)
 COPIED = ("audio", "subtitle", "attachment")
 """Kinds of streams that are copied."""
 _SHORT_OF_HEADER = 0.5
-"""Seconds that a file may end before its header says, for frames that last and tracks that differ."""
+"""Seconds that a file may end before its header says, for frames that last and tracks that differ.
+
+One that is cut off for certain may not.
+"""
+_SMALLEST = 0.005
+"""Seconds that are told of, to a hundredth."""
 _SEARCH_BEYOND_END = 10
 """Seconds of video that are read past the last wanted frame in search of the sound that belongs to it."""
 _FINE = Fraction(1, 10_000)
@@ -86,6 +91,7 @@ class FileSource:
         self._rate, self._constant = rate, constant
         self._with_captions = captions
         self.seconds_missing = 0.0
+        self.is_cut_off = False
         self._ahead: deque[Timed | Packet[Any]] = deque()
         self._resampler: ConstantRate | None = None
         self._ended = False
@@ -337,12 +343,13 @@ class FileSource:
 
     def _check_length(self) -> None:
         """Notice a truncated file, which ends without an error."""
-        times = self._demuxer.end_and_promise()
-        if times is None:
-            return
-        missing = times[1] - times[0]
-        if missing > _SHORT_OF_HEADER:
+        self.is_cut_off = self._demuxer.is_cut_off
+        end, promised = self._demuxer.end_and_promise() or (0.0, 0.0)
+        missing = promised - end
+        if missing > (_SMALLEST if self.is_cut_off else _SHORT_OF_HEADER):
             self.seconds_missing = missing
             log.warning(
-                "The input ends at %.2f s, %.2f s before its header says: it is truncated.", times[0], missing
+                "The input ends at %.2f s, %.2f s before its header says: it is truncated.", end, missing
             )
+        elif self.is_cut_off:
+            log.warning("The input lacks bytes at its end: it is truncated.")

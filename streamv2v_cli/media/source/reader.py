@@ -93,6 +93,10 @@ class Reader(Protocol):
     def read_picture(self) -> Sequence[Timed | Packet[Any]]:
         """Read up to the next picture, which comes last; there is none at the end of the input."""
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether bytes are missing at the end of the file that its own structure promises."""
+
     def end_and_promise(self) -> tuple[float, float] | None:
         """Where the input ended and where its header says it does, in seconds; None if it says nothing."""
 
@@ -120,6 +124,7 @@ class WithoutStreams:
     items: Iterator[Timed | Packet[Any]]
     repaired_timestamps = concealed_frames = clock_jumps = 0
     lost = ""
+    is_cut_off = False
     streams_to_copy: tuple[Any, ...] = ()
     rest: tuple[Packet[Any], ...] = ()
     stopped = False

@@ -152,6 +152,21 @@ def test_a_header_that_claims_more_is_no_truncation(suffix: str, tmp_path: Path)
     assert seen(path) == (50, "", "")
 
 
+@pytest.mark.parametrize("kept", [0.9, 0.97])
+@pytest.mark.parametrize("seconds", [1, 5])
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_file_that_lacks_little_of_its_end_is_truncated(
+    suffix: str, seconds: int, kept: float, tmp_path: Path
+) -> None:
+    coded = ["-c:v", "libx264", "-preset", "veryfast", "-movflags", "+faststart"]
+    path = make(tmp_path / f"in{suffix}", *PICTURES, "-t", seconds, *coded)
+    assert seen(path) == (seconds * 25, "", "")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    count, damage, _ = seen(path)
+    assert seconds * 20 < count < seconds * 25
+    assert "missing" in damage
+
+
 @pytest.mark.parametrize("kept", [0.5, 0.8, 0.9])
 @pytest.mark.parametrize(
     ("suffix", "options"),

@@ -222,6 +222,8 @@ class FileSink:
     def _verify(self, verifier: Verifier) -> None:
         verifier.check(self._plan.part, self._clock.shift)
         times = self._again() if self._again is not None else ""
+        if not isinstance(times, str) and not times.frames:
+            times = "it holds none"
         if isinstance(times, str):
             self.verified = verifier.summary + (
                 f"; not against the times of the input: {times}" if times else ""

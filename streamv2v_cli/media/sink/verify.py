@@ -130,7 +130,7 @@ class Verifier:
 
         Args:
             path: of the output.
-            times: of the input.
+            times: of the input, with those of its frames.
             tracks: index of a copied sound stream of the input -> that in the output.
 
         Raises:
@@ -145,8 +145,6 @@ class Verifier:
 
     def _frames_differ(self, times: InputTimes) -> str:
         unit = self._plan.encoder.picture.time_base
-        if not times.frames:
-            return ""
         if found := self._unmatched(times.frames):
             return found
         length = (self._end - self._pts[0]) * unit
@@ -172,8 +170,6 @@ class Verifier:
         return ""
 
     def _sounds_differ(self, times: InputTimes, tracks: Mapping[int, int]) -> str:
-        if not times.frames:
-            return ""
         begin = self._pts[0] * self._plan.encoder.picture.time_base
         for index, (first, last) in times.sounds.items():
             written = self._tracks.get(tracks.get(index, -1))

@@ -103,6 +103,13 @@ def test_right_times_are_verified_and_counted(name: str, tmp_path: Path) -> None
     assert sink.verified == f"45 frames, {tracks}, with the times of the input"
 
 
+@pytest.mark.parametrize(("suffix", "codec"), [(".h264", "libx264"), (".hevc", "libx265")])
+def test_an_input_without_times_is_not_said_to_agree(suffix: str, codec: str, tmp_path: Path) -> None:
+    path = make(tmp_path / f"in{suffix}", *PICTURES, "-t", 1, "-c:v", codec, "-bf", 0)
+    sink = written(path, tmp_path / "out.mkv", lambda items: items)
+    assert sink.verified.endswith("1 track; not against the times of the input: it holds none")
+
+
 @pytest.mark.parametrize(
     ("name", "change", "words"),
     [

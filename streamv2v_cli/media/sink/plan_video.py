@@ -155,9 +155,10 @@ def plan_output(
     if info.chapters and not container.has_chapters:
         notes.append(f"The container {container.name} has no chapters; those of the input are left out.")
     if container.begins_at_zero and abs(info.start) * rate >= Fraction(1, 2):  # of a frame
+        sound = ", and the sound moves with it" if any(t.template.type == "audio" for t in tracks) else ""
         notes.append(
             f"The container {container.name} holds no start time: the first frame is at 0 instead of "
-            f"{float(info.start):.3f} s, and the sound moves with it."
+            f"{float(info.start):.3f} s{sound}."
         )
     with_metadata = output.metadata == "copy"
     return OutputPlan(

@@ -41,6 +41,18 @@ def test_frames_times_and_the_loop(name: str, here: Run, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mkv", name]
 
 
+@pytest.mark.parametrize(("name", "moves"), [("out.gif", False), ("out.webp", False), ("out.avi", True)])
+def test_a_start_time_is_lost_with_sound_only_where_there_is_sound(
+    name: str, moves: bool, here: Run, tmp_path: Path
+) -> None:
+    late = [1000 + 40 * n for n in range(5)]
+    clip = make_clip(tmp_path / "clip.mkv", time_base=MILLISECOND, rate=Fraction(25), pts=late, tones=(1.0,))
+    result = here("run", clip, "--translator", "passthrough", "-o", name)
+    assert result.code == 0, result.err
+    assert "at 0 instead of 1.000 s" in result.err
+    assert ("the sound moves with it" in result.err) == moves
+
+
 @pytest.mark.parametrize("name", ["out.gif", "out.apng", "out.webp"])
 def test_a_rate_whose_frames_last_no_whole_ticks_does_not_drift(name: str, here: Run, tmp_path: Path) -> None:
     rate, count = Fraction(30000, 1001), 90

@@ -17,7 +17,7 @@ from streamv2v_cli.models.fetch import cached_lora, cached_vae, holds_files
 from streamv2v_cli.models.layout import check_checkpoint, read_header
 from streamv2v_cli.models.sources import ModelSource, find_source
 from streamv2v_cli.models.weights import check_pickle
-from streamv2v_cli.settings.keys import flatten
+from streamv2v_cli.settings.keys import flatten, keys
 from streamv2v_cli.settings.yaml import read_mapping
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def useful_ranges(model: str) -> dict[str, tuple[float, float]]:
     They are under `useful` in the same file.
 
     Raises:
-        ModelError: the file cannot be read, or a range is no pair of numbers in ascending order.
+        ModelError: the file cannot be read, an option is unknown or holds no number, or a range is no pair of numbers
+            in ascending order.
     """
     where = f"`{USEFUL}` in the {RECOMMENDATIONS} of the model {model}"
     given = _advice(model).get(USEFUL) or {}
@@ -101,6 +102,9 @@ def useful_ranges(model: str) -> dict[str, tuple[float, float]]:
         raise ModelError(f"{where} must give [least, greatest] for each option.") from None
     if any(len(pair) != 2 or not pair[0] <= pair[1] for pair in ranges.values()):
         raise ModelError(f"{where} must give [least, greatest] for each option.")
+    for key in ranges:
+        if keys()[key].is_switch or not isinstance(keys()[key].default, int | float):
+            raise ModelError(f"{where} gives a range for '{key}', which is not a number.")
     return {key: (pair[0], pair[1]) for key, pair in ranges.items()}
 
 

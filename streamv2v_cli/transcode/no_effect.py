@@ -62,7 +62,7 @@ def model_limits(settings: Settings, prompts: Prompts | None = None, others: Ite
             "--mix shows more or less of the source."
             for key, (low, high) in useful_ranges(settings.model).items()
             for value in dict.fromkeys(values[key])
-            if not low <= value <= high
+            if isinstance(value, int | float) and not low <= value <= high
         ),
     ]
 

@@ -69,6 +69,25 @@ class TestRecommendations:
         with pytest.raises(ModelError, match=r"`useful` in the streamv2v\.yaml"):
             useful_ranges(str(folder))
 
+    @pytest.mark.parametrize(
+        ("key", "words"),
+        [
+            ("diffusion.strenth", "unknown key 'diffusion.strenth'"),
+            ("nothing", "unknown key 'nothing'"),
+            ("model", "a range for 'model', which is not a number"),
+            ("bank.kind", "a range for 'bank.kind', which is not a number"),
+            ("bank.stratified", "a range for 'bank.stratified', which is not a number"),
+            ("output.bitrate", "a range for 'output.bitrate', which is not a number"),
+            ("bank.attention.layers", "a range for 'bank.attention.layers', which is not a number"),
+        ],
+    )
+    def test_a_useful_range_of_what_is_no_number(self, own_folder: Folders, key: str, words: str) -> None:
+        folder = own_folder()
+        (folder / "streamv2v.yaml").write_text(f"useful: {{{key}: [1, 2]}}\n")
+        with pytest.raises(ModelError, match=r"`useful` in the streamv2v\.yaml") as error:
+            useful_ranges(str(folder))
+        assert words in error.value.message
+
     def test_empty(self, own_folder: Folders) -> None:
         folder = own_folder()
         (folder / "streamv2v.yaml").write_text("# nothing\n")

@@ -18,7 +18,7 @@ from streamv2v_cli.diffusion.motion import MotionFusion
 from streamv2v_cli.diffusion.prompts import PromptEncoder, between
 from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
-from streamv2v_cli.diffusion.tensors import from_model_range, resize, to_model_range
+from streamv2v_cli.diffusion.tensors import picture_of, pixels_of
 from streamv2v_cli.frame import LateFrame
 from streamv2v_cli.media.picture.resize import resized
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory
@@ -280,12 +280,12 @@ class Translator:
 
     def take_in(self, frame: Frame) -> torch.Tensor:
         """The picture of a frame, (1, 3, height, width) from -1 to 1, on the device and in the model's size."""
-        return resize(to_model_range(self._transfers.upload(frame.pixels)), self._size)
+        return picture_of(self._transfers.upload(frame.pixels), self._size)
 
     def render(self, frame: Frame, picture: torch.Tensor) -> Frame:
         """A frame of the output size with a (1, 3, height, width) picture, which may still have to be computed."""
         size = output_frame_size((frame.width, frame.height), self._size, self._settings.frame)
-        return LateFrame(frame, self._transfers.download(from_model_range(resize(picture, size)[0])))
+        return LateFrame(frame, self._transfers.download(pixels_of(picture, size)))
 
     def _mixed(self, frame: Frame, mix: float, picture: torch.Tensor) -> Frame:
         """A frame with its picture, laid over the source once somebody asks for the pixels."""

@@ -10,7 +10,13 @@ from benchmarks.clips import write_clip
 from benchmarks.similar import main as count_similar
 from streamv2v_cli.accel.transfer import DirectTransfers
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
-from streamv2v_cli.diffusion.tensors import from_model_range, resize, to_model_range
+from streamv2v_cli.diffusion.tensors import (
+    from_model_range,
+    picture_of,
+    pixels_of,
+    resize,
+    to_model_range,
+)
 from streamv2v_cli.settings.schema import SkipSimilar
 
 CPU = torch.device("cpu")
@@ -36,6 +42,24 @@ def test_shrinking_does_not_alias() -> None:
     small = resize(stripes, (32, 32))
     assert float(small[..., 4:-4].abs().max()) < 0.05
     assert resize(stripes, (128, 128)) is stripes
+
+
+@pytest.mark.parametrize("size", [(40, 24), (160, 96), (64, 48)], ids=str)
+def test_a_processor_resamples_bytes_as_it_does_floats(size: tuple[int, int]) -> None:
+    """But for what is rounded between the directions and at the end; where the size stays, nothing is."""
+    random = np.random.default_rng(0)
+    scene = np.kron(random.uniform(30, 220, (8, 10, 3)), np.ones((8, 8, 1)))[:48, :64]
+    pixels = torch.from_numpy(scene.round().astype(np.uint8))
+    wanted = resize(to_model_range(pixels), size)
+    difference = (picture_of(pixels, size) - wanted).abs() * 127.5
+    assert float(difference.max()) < 2
+    assert float(difference.mean()) < 0.5
+    picture = to_model_range(pixels) * 0.9
+    wanted_pixels = from_model_range(resize(picture, size)[0])
+    assert int((pixels_of(picture, size).int() - wanted_pixels.int()).abs().max()) <= 2
+    if size == (64, 48):
+        assert torch.equal(picture_of(pixels, size), to_model_range(pixels))
+        assert torch.equal(pixels_of(picture, size), from_model_range(picture[0]))
 
 
 def test_the_filter_compares_with_the_last_translated_frame() -> None:

@@ -236,6 +236,8 @@ def test_before_there_is_a_command_it_ends_without_a_word(
     program = (
         "import atexit, builtins, os, signal, sys\n"
         "from streamv2v_cli.__main__ import main\n"
+        # Where these tests run in the background of a shell, the signal is ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "kill = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
         "class Finder:\n"
         "    def find_spec(self, name, *_):\n"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.prompting.script import PromptScript
     from streamv2v_cli.settings.resolve import Resolved
     from streamv2v_cli.settings.schema import Settings
+    from streamv2v_cli.transcode.job import Outcome
 
 __all__ = ["BatchOptions", "Begin", "first_line", "perform", "perform_one_by_one"]
 
@@ -135,7 +136,7 @@ def perform(
 
 def _restyle(
     options: BatchOptions, task: Task, translator: FrameTranslator, events: FileEvents, overwrite: bool
-) -> Any:
+) -> Outcome:
     from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.prompting import PromptedTranslator
     from streamv2v_cli.transcode.job import open_job

@@ -105,6 +105,7 @@ def test_ticks(lookahead: int) -> None:
     assert all(spent[stage] > 0 for stage in ("encode", "unet", "look back", "bank update", "decode"))
     assert other["stage_ms_per_frame"]["bank update"] == 0
     text = report_text(result)
+    assert "left out    decoding, other sizes than the model's" in text
     assert f"{this['fps']:.2f} frames a second" in text
     assert "no bank" in text
 

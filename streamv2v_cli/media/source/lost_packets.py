@@ -67,8 +67,11 @@ class LostPackets:
     def _is_join(self, marked: Packet[Any], torn: Packet[Any], following: Packet[Any]) -> bool:
         if _step(marked, torn) <= 0 or _step(torn, following) <= 0:
             return True
-        if not following.is_keyframe or torn.is_keyframe:
+        if not following.is_keyframe:
             return False
+        if torn.is_keyframe:
+            # All of them are, so that the decoder finds by itself what is torn.
+            return True
         return not _DELAYS_DIFFER * self._usual < _step(torn, following) < _SHORTEST_PAUSE
 
     def _add(self, hole: Fraction) -> None:

@@ -50,7 +50,10 @@ def _subject(figures: dict[str, Any]) -> str:
                 "memory",
                 f"weights {bytes_text(figures['weight_bytes'])}, bank {bytes_text(figures['bank_bytes'])}",
             ),
-            ("left out", "decoding, other sizes than the model's, scene cuts, encoding; --video measures them too"),
+            (
+                "left out",
+                "decoding, other sizes than the model's, scene cuts, encoding; --video measures them too",
+            ),
         ]
     )
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ROOT
 
 from streamv2v_cli.analysis.styles_sheet import make_sheet
 from streamv2v_cli.errors import StreamV2VError
@@ -39,7 +38,7 @@ def test_the_translator_is_closed_after_an_error(monkeypatch: pytest.MonkeyPatch
     made.clear()
     monkeypatch.setattr("streamv2v_cli.models.load_model", lambda settings: None)
     monkeypatch.setattr("streamv2v_cli.diffusion.translator.Translator", Failing)
-    book = read_styles(ROOT / "streamv2v_cli" / "models" / "mini")
+    book = read_styles("mini")
     assert book is not None
     frame = Frame(np.zeros((16, 16, 3), np.uint8), 0)
     with pytest.raises(StreamV2VError, match="the model broke"):

@@ -14,9 +14,9 @@ from av.filter import Graph
 from av.packet import Packet
 from av.video.frame import VideoFrame
 
+from streamv2v_cli.media.mp4 import boxes, index_of
 from streamv2v_cli.media.source.filtering import entry_for
 from streamv2v_cli.media.source.matroska import elements, number_at, tracks_of
-from streamv2v_cli.media.source.mp4 import boxes, index_of
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.address import Address

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from streamv2v_cli.errors import SourceError
-from streamv2v_cli.media.source.mp4 import index_of
+from streamv2v_cli.media.mp4 import index_of
 
 if TYPE_CHECKING:
     from av.packet import Packet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from streamv2v_cli.reports.text import bytes_text
+from streamv2v_cli.reports.text import bytes_text, folded
 
 __all__ = ["report_text"]
 
@@ -106,4 +106,4 @@ def _machine(result: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _rows(rows: list[tuple[str, str]]) -> str:
-    return "\n".join(f"{word:10}  {meaning}" for word, meaning in rows)
+    return "\n".join(folded(f"{word:10}  ", meaning) for word, meaning in rows)

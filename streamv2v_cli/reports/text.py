@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
 from fractions import Fraction
 
@@ -11,6 +13,7 @@ __all__ = [
     "change_text",
     "counted",
     "duration_text",
+    "folded",
     "fps_text",
     "number_text",
     "resident_bytes",
@@ -32,6 +35,21 @@ def resident_bytes() -> int:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def folded(start: str, text: str) -> str:
+    """A line for stdout; on a terminal folded to its width, with what follows below the beginning of the text."""
+    if not sys.stdout.isatty():
+        return start + text
+    width = max(shutil.get_terminal_size().columns, len(start) + 20)
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def bytes_text(count: float) -> str:

@@ -9,6 +9,7 @@ import pytest
 from streamv2v_cli.reports.text import (
     change_text,
     counted,
+    folded,
     fps_text,
     number_text,
     rounded_values,
@@ -37,3 +38,17 @@ def test_rates_counts_and_changes() -> None:
         "2 scene cuts",
     )
     assert (change_text(3.14), change_text(-50.0)) == ("+3.1 %", "-50.0 %")
+
+
+def test_lines_are_folded_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "libavcodec 62.28.102, libavformat 62.12.102, " + "a" * 50
+    assert folded("ok  ffmpeg  ", text) == f"ok  ffmpeg  {text}"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    assert folded("ok  ffmpeg  ", text).splitlines() == [
+        "ok  ffmpeg  libavcodec 62.28.102,",
+        "            libavformat 62.12.102,",
+        "            " + "a" * 50,
+    ]
+    monkeypatch.setenv("COLUMNS", "1")
+    assert folded("ok  ffmpeg  ", "two words").splitlines() == ["ok  ffmpeg  two words"]

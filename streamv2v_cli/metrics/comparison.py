@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from streamv2v_cli.metrics.figures import absolute_change, edges, sharpness, similarity, squared_change
+from streamv2v_cli.metrics.figures import (
+    absolute_change,
+    distance,
+    edges,
+    fine_energy,
+    sharpness,
+    similarity,
+    squared_change,
+)
 from streamv2v_cli.metrics.flow import DisFlow, FlowEstimator, Motion, luma, motion_between
 
 __all__ = ["Comparison", "FrameFigures", "Means"]
@@ -31,6 +40,9 @@ class FrameFigures:
         sharpness: variance of the Laplacian of the edited frame's luma.
         source_sharpness: the same of the source.
         structure: SSIM of the edges of the luma of both, at most 1.
+        fine_detail: energy of the edited frame's luma above a quarter of the Nyquist frequency against the source's,
+            dB; below 0 where the edit is softer. None where one of them has none.
+        edit: mean absolute difference of both, 0 to 255: how far the edit went.
     """
 
     warp_error: float | None
@@ -41,6 +53,8 @@ class FrameFigures:
     sharpness: float
     source_sharpness: float
     structure: float
+    fine_detail: float | None
+    edit: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +79,8 @@ class Means:
     sharpness: float | None
     source_sharpness: float | None
     structure: float | None
+    fine_detail: float | None
+    edit: float | None
     sharpness_trend: float | None
     source_sharpness_trend: float | None
 
@@ -111,6 +127,8 @@ class Comparison:
             sharpness(edited_luma),
             sharpness(source_luma),
             similarity(edges(source_luma), edges(edited_luma)),
+            _decibels(fine_energy(edited_luma), fine_energy(source_luma)),
+            distance(source, edited),
         )
         self._count(figures)
         return figures
@@ -152,6 +170,10 @@ def _changes(
         source_change,
         motion.visible_share,
     )
+
+
+def _decibels(energy: float, against: float) -> float | None:
+    return 10 * math.log10(energy / against) if energy > 0 and against > 0 else None
 
 
 class _Sum:

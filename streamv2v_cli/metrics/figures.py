@@ -7,11 +7,13 @@ import numpy as np
 
 from streamv2v_cli.metrics.flow import Motion
 
-__all__ = ["absolute_change", "edges", "sharpness", "similarity", "squared_change"]
+__all__ = ["absolute_change", "distance", "edges", "fine_energy", "sharpness", "similarity", "squared_change"]
 
 _LARGEST = 255.0
 _C1, _C2 = (0.01 * _LARGEST) ** 2, (0.03 * _LARGEST) ** 2
 _WINDOW, _SIGMA = (11, 11), 1.5
+_FINE = 1 / 8
+"""A quarter of the highest frequency that a picture can hold, in cycles a pixel."""
 
 
 def squared_change(carried: np.ndarray, after: np.ndarray, motion: Motion) -> float | None:
@@ -34,6 +36,27 @@ def sharpness(luma: np.ndarray) -> float:
     """Variance of the Laplacian (four neighbours) of (height, width) uint8 luma: the more detail, the larger."""
     _, deviation = cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))
     return float(deviation[0, 0]) ** 2
+
+
+def fine_energy(luma: np.ndarray) -> float:
+    """Energy of (height, width) uint8 luma above a quarter of the Nyquist frequency, a pixel: 0 to 255².
+
+    Of its spectrum under a Hann window, which hides the borders; the frequency is the radius of both directions.
+    """
+    height, width = luma.shape
+    window = (
+        cv2.createHanningWindow((width, height), cv2.CV_32F) if min(height, width) > 1 else np.ones_like(luma)
+    )
+    spectrum = np.fft.rfft2(luma * (window / np.sqrt(np.square(window).mean())))
+    radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    energy = np.square(np.abs(spectrum)) * (radius > _FINE)
+    energy[:, 1 : (width + 1) // 2] *= 2  # columns that stand for their mirror image as well
+    return float(energy.sum()) / luma.size**2
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean absolute difference of two (height, width, 3) uint8 pictures, 0 to 255."""
+    return float(cv2.norm(a, b, cv2.NORM_L1)) / a.size
 
 
 def edges(luma: np.ndarray) -> np.ndarray:

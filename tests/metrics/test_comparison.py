@@ -8,6 +8,7 @@ import pytest
 from streamv2v_cli.errors import MediaError
 from streamv2v_cli.metrics import Comparison, DisFlow, Means
 from streamv2v_cli.metrics import flow as flow_module
+from streamv2v_cli.metrics.figures import fine_energy
 
 HEIGHT, WIDTH = 60, 90
 
@@ -213,6 +214,33 @@ def test_sharpness_and_structure_against_their_formulas() -> None:
     assert Comparison().push(source, source).structure == pytest.approx(1)
 
 
+@pytest.mark.parametrize(
+    ("cycles", "share"), [((0, 20), 1), ((12, 12), 1), ((0, 8), 0), ((9, 0), 0), ((0, 0), 0)]
+)
+def test_fine_energy_of_a_wave(cycles: tuple[int, int], share: float) -> None:
+    """A wave of amplitude 40 has the energy 800; the limit is an eighth of a cycle a pixel, whichever way."""
+    y, x = np.indices((96, 96)) / 96
+    wave = 128 + 40 * np.cos(2 * np.pi * (cycles[0] * y + cycles[1] * x))
+    assert fine_energy(wave.round().astype(np.uint8)) == pytest.approx(800 * share, rel=0.02, abs=4)
+
+
+def test_fine_energy_of_noise() -> None:
+    """White noise has as much energy at every frequency; a disc of a radius of 1/8 lies below the limit."""
+    noise = np.random.default_rng(0).normal(128, 20, (301, 300)).round().clip(0, 255).astype(np.uint8)
+    assert fine_energy(noise) == pytest.approx(noise.var() * (1 - np.pi / 64), rel=0.02)
+
+
+def test_fine_detail_and_edit_compare_with_the_source() -> None:
+    rng = np.random.default_rng(3)
+    source = rng.integers(64, 192, (64, 80, 3), np.uint8)
+    softer = (128 + (source.astype(int) - 128) // 2).astype(np.uint8)
+    figures = Comparison().push(source, softer)
+    assert figures.fine_detail == pytest.approx(-6.02, abs=0.2)
+    assert figures.edit == pytest.approx(np.abs(source.astype(int) - softer).mean())
+    assert Comparison().push(source, source).fine_detail == 0
+    assert Comparison().push(np.zeros_like(source), source).fine_detail is None
+
+
 def test_structure_is_of_edges_and_not_of_colours() -> None:
     source = texture()
     inverted, other = Comparison().push(source, 255 - source), Comparison().push(source, texture(9))
@@ -249,7 +277,7 @@ def test_nothing_is_compared_across_a_cut() -> None:
 
 def test_means_of_nothing_and_of_one_frame() -> None:
     comparison = Comparison()
-    assert comparison.means() == Means(0, 0, *[None] * 10)
+    assert comparison.means() == Means(0, 0, *[None] * 12)
     comparison.push(texture(), texture())
     found = comparison.means()
     assert (found.frames, found.changes, found.warp_error, found.sharpness_trend) == (1, 0, None, None)

@@ -53,6 +53,13 @@ def table(found: Evaluation, prompt: str, flow: str) -> Any:
             change_text(means.source_sharpness_trend, NOT_MEASURED),
             "in 100 frames; near 0 keeps its sharpness",
         ),
+        (
+            "fine detail",
+            _decibels(means.fine_detail),
+            "0 dB",
+            "lower is softer; above a quarter of Nyquist, against the source",
+        ),
+        ("edit", _number(means.edit), "0", "higher went further from the source; 255 at most"),
         ("structure kept", _number(means.structure), "1", "higher keeps more of the edges; 1 at most"),
         (
             "CLIP consistency",
@@ -82,6 +89,10 @@ def table(found: Evaluation, prompt: str, flow: str) -> Any:
 
 def _prompt_remark(prompt: str) -> str:
     return f"higher fits {prompt!r} better" if prompt else "needs --prompt"
+
+
+def _decibels(value: float | None) -> str:
+    return NOT_MEASURED if value is None else f"{value:+.1f} dB"
 
 
 def _number(value: float | None) -> str:

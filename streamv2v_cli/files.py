@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from streamv2v_cli.errors import SinkError, UsageError
-from streamv2v_cli.logs import masked
+from streamv2v_cli.masking import masked
 
 if sys.platform != "win32":
     import fcntl

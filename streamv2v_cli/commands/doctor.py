@@ -20,6 +20,7 @@ def doctor(
     from dataclasses import asdict
 
     from streamv2v_cli.bench.doctor import examine
+    from streamv2v_cli.logs import shown
 
     problems = 0
     for finding in examine():
@@ -27,8 +28,8 @@ def doctor(
         if as_json:
             print(json.dumps(asdict(finding)), flush=True)
             continue
-        print(f"{finding.state:8} {finding.topic:10} {finding.text}", flush=True)
+        print(shown(f"{finding.state:8} {finding.topic:10} {finding.text}"), flush=True)
         if finding.remedy:
-            print(f"{'':19} -> {finding.remedy}", flush=True)
+            print(shown(f"{'':19} -> {finding.remedy}"), flush=True)
     if problems:
         raise typer.Exit(1)

@@ -91,7 +91,7 @@ def resolve(
     try:
         settings = Settings.model_validate(nest(values))
     except ValidationError as error:
-        raise ConfigError(wording(error, origins)) from error
+        raise ConfigError.of(wording(error, origins)) from error
     return Resolved(settings, {key: origins.get(key, "default") for key in keys()})
 
 

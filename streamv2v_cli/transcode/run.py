@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import StreamV2VError, UsageError
-from streamv2v_cli.logs import masked
+from streamv2v_cli.logs import shown
+from streamv2v_cli.masking import masked
 from streamv2v_cli.media.address import STDOUT, Address, Url
 from streamv2v_cli.prompting import PromptedTranslator, check_prompt, open_prompts, with_prompts
 from streamv2v_cli.reports.waiting import Waiting
@@ -200,4 +201,4 @@ def _check_verify(verify: bool, output: Path | Url) -> None:
 
 def prompts_text(prompts: Prompts) -> str:
     """Prompts over time in lines for people."""
-    return "\n".join([prompts.option, *(f"  {line}" for line in prompts.describe())])
+    return "\n".join(map(shown, (prompts.option, *(f"  {line}" for line in prompts.describe()))))

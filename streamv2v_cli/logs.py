@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any
 
 from streamv2v_cli.masking import masked
-from streamv2v_cli.terminal import printable
+from streamv2v_cli.terminal import lead_nowhere, printable
 
-__all__ = ["LEVELS", "lead_nowhere", "log_to_stderr", "say", "shown"]
+__all__ = ["LEVELS", "log_to_stderr", "say", "shown"]
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -78,9 +76,3 @@ def say(text: object, *, lines: bool = False) -> None:
         print(shown(text, lines=lines), file=sys.stderr, flush=True)
     except OSError:
         lead_nowhere(sys.stderr)
-
-
-def lead_nowhere(stream: TextIO) -> None:
-    """Let a stream to which nothing can be written take everything, also what is still in its buffer."""
-    with suppress(OSError), open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), stream.fileno())

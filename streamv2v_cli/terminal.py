@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-__all__ = ["print_path", "printable"]
+__all__ = ["lead_nowhere", "print_path", "printable"]
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 """Control characters, those that turn the direction of writing, ends of lines, and halves of characters."""
@@ -48,3 +49,9 @@ def print_path(path: Path | str, file: TextIO | None = None) -> None:
     stream.flush()
     buffer.write(os.fsencode(path) + os.linesep.encode())
     buffer.flush()
+
+
+def lead_nowhere(stream: TextIO) -> None:
+    """Let a stream to which nothing can be written take everything, also what is still in its buffer."""
+    with suppress(OSError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())

@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamv2v_cli.apart import File, check_streams
 from streamv2v_cli.batch.display import BatchDisplay
 from streamv2v_cli.batch.events import BatchEvents, FileEvents
 from streamv2v_cli.batch.ledger import Ledger
 from streamv2v_cli.batch.perform import perform_one_by_one
 from streamv2v_cli.batch.pool import perform_in_workers
 from streamv2v_cli.errors import StreamV2VError, UsageError
-from streamv2v_cli.files import File
+from streamv2v_cli.files import check_unrelated
 from streamv2v_cli.logs import say, shown
 from streamv2v_cli.reports.text import duration_text
 from streamv2v_cli.terminal import print_path
@@ -85,9 +86,12 @@ class BatchRun:
         Raises:
             StreamV2VError: the model cannot be found, loaded or used.
         """
-        files: list[File] = [*reads, self._ledger.path]
-        for task in self._tasks:
-            files += [task.source, self._options.folder / task.output]
+        outputs = [self._options.folder / task.output for task in self._tasks]
+        files: list[File] = [*reads, *(task.source for task in self._tasks)]
+        check_streams(files)
+        for output in outputs:
+            check_unrelated(output, reads, "-o")
+        files += [*outputs, self._ledger.path]
         with self._ledger.locked(), BatchEvents(events, besides=files) as log_of_events:
             for note in self._notes:
                 log_of_events.warn(note)

@@ -13,25 +13,20 @@ import torch
 import yaml
 from helpers.clips import make_clip
 from helpers.tiny import make_tiny_pipeline
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from safetensors.torch import save_file
 from test_terminal import steers
 
-from streamv2v_cli.errors import StreamV2VError
-from streamv2v_cli.settings.resolve import resolve
-
 Run = Callable[..., Any]
-EVIL = "a\x1b]0;owned\x07\x9b2J\u202eb\nerror: c"
+EVIL = "a\x1b]0;owned\x07\x9b2J\u202eb\nerror: forged"
 RUN = ("run", "--frames", 1, "-o", "out.mkv", "-y")
 
 
-def check(result: Any, *, own_lines: tuple[str, ...] = ("error: ", "warning: ")) -> None:
+def check(result: Any) -> None:
     """Nothing but our own line ends steers, and no line is forged."""
     shown = result.out + result.err
     assert "owned" in shown or result.code == 0
     assert not any(map(steers, shown.replace("\n", "")))
-    assert not any(line.strip().startswith("error: c") for line in shown.splitlines())
+    assert not any(line.strip().startswith("error: forged") for line in shown.splitlines())
 
 
 def test_titles_and_names_in_a_video(tmp_path: Path, here: Run) -> None:
@@ -44,11 +39,8 @@ def test_titles_and_names_in_a_video(tmp_path: Path, here: Run) -> None:
         chapters=chapters,
         metadata={"title": EVIL, EVIL[:6]: EVIL},
     )
-    for arguments in (
-        ("probe", clip),
-        ("probe", clip, "--json"),
-        (*RUN, clip, "--translator", "passthrough", "--dry-run"),
-    ):
+    plan = (*RUN, clip, "--translator", "passthrough", "--dry-run")
+    for arguments in (("probe", clip), ("probe", clip, "--json"), plan):
         result = here(*arguments)
         assert result.code == 0, result.err
         check(result)
@@ -125,11 +117,7 @@ def _blocks(model: Path) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "down_block_types": [EVIL] * 4}))
 
 
-def _tensors(model: Path) -> None:
-    save_file({EVIL: torch.zeros(1)}, model / "unet" / "diffusion_pytorch_model.safetensors")
-
-
-@pytest.mark.parametrize("change", [_index, _recommended, _useful, _unet, _scheduler, _blocks, _tensors])
+@pytest.mark.parametrize("change", [_index, _recommended, _useful, _unet, _scheduler, _blocks])
 def test_what_a_model_says(change: Callable[[Path], None], tmp_path: Path, here: Run) -> None:
     make_tiny_pipeline(tmp_path / "model")
     change(tmp_path / "model")
@@ -154,14 +142,3 @@ def test_answers_of_participants(tmp_path: Path, here: Run) -> None:
     result = here("study", "score", "answers.json")
     assert result.code != 0
     assert not any(map(steers, (result.out + result.err).replace("\n", "")))
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(key=st.text(min_size=1, max_size=20), value=st.text(max_size=20))
-def test_every_line_of_an_error_is_printable_once_it_is_shown(key: str, value: str) -> None:
-    """Whatever a video says: the error has its lines apart, so that a line end within one is not taken for ours."""
-    content = {"settings": {key: value, "bank": {key: value}, "seed": value}}
-    try:
-        resolve(configs=["pyproject.mkv"], read_comment=lambda _: content)
-    except StreamV2VError as error:
-        assert len(error.lines) <= 3

@@ -8,12 +8,12 @@ become a message on stderr and an exit code.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import threading
 import traceback
 from collections.abc import Iterator, MutableMapping
-from contextlib import suppress
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -22,8 +22,9 @@ from typer.core import TyperGroup, TyperOption
 from typer.main import get_command, get_group
 
 from streamv2v_cli import __version__
-from streamv2v_cli.errors import StreamV2VError
-from streamv2v_cli.logs import masked
+from streamv2v_cli.errors import StreamV2VError, first_line
+from streamv2v_cli.logs import say, shown
+from streamv2v_cli.terminal import lead_nowhere
 from streamv2v_cli.transcode.interruption import noticing_interrupt
 
 __all__ = ["app", "main"]
@@ -113,7 +114,7 @@ class _Root(TyperGroup):
             raise
         except typer.TyperException as error:
             # It repeats arguments, such as the URL of a camera.
-            error.message = masked(error.message)
+            error.message = shown(error.message, lines=True)
             raise
         except BaseException as error:
             exit_code = _report(error, debug=bool(ctx.meta.get(_DEBUG)))
@@ -126,38 +127,29 @@ def _report(error: BaseException, *, debug: bool) -> int | None:
     """Say on stderr what `error` means to the user; the exit code, or None for what is not ours to handle."""
     match error:
         case StreamV2VError():
-            lines = [f"error: {error.message}", error.remedy]
-            exit_code = error.exit_code
+            first, *others = error.lines
+            lines, exit_code = [f"error: {first}", *others], error.exit_code
         case KeyboardInterrupt():
             lines, exit_code = ["interrupted"], 130
         case BrokenPipeError():
             # What is still buffered must not fail a second time when the interpreter closes stdout.
-            _forget_stdout()
+            lead_nowhere(sys.stdout)
             lines, exit_code = [], 141
         case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
-            _forget_stdout()
+            lead_nowhere(sys.stdout)
             lines = [f"error: Writing failed: {os.strerror(error.errno)}.", "Free some space and run again."]
             exit_code = 1
         case Exception():
             hint = "" if debug else "; run again with --debug to see where"
-            lines = [f"error: unexpected {type(error).__name__}: {_first_line(error)}{hint}"]
+            lines = [f"error: unexpected {first_line(error)}{hint}"]
             exit_code = 1
         case _:
             return None
     if debug and lines:
-        print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+        say("".join(traceback.format_exception(error)).rstrip("\n"), lines=True)
     for line in filter(None, lines):
-        print(masked(line), file=sys.stderr)
+        say(line)
     return exit_code
-
-
-def _forget_stdout() -> None:
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or "no message").splitlines()[0]
 
 
 def _remember_debug(ctx: typer.Context, value: bool) -> bool:
@@ -212,20 +204,38 @@ def _replace_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open until the end
 
 
+def _take_any_text() -> None:
+    """Let stdout, in whatever encoding, write out what it cannot hold, as stderr does."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Console script `streamv2v`: run a command and exit with its code."""
     _replace_closed_streams()
+    _take_any_text()
     try:
         try:
             app(prog_name="streamv2v")
         except SystemExit as end:
+            if isinstance(end.__context__, BrokenPipeError):  # the end that Rich and Click make of it
+                raise end.__context__ from None
             _leave_threads_behind(end.code)
             raise
         finally:
             sys.stdout.flush()
+            _flush_stderr()
     except Exception as error:
         # What `_Root.invoke` does not see: the help itself, and output that could only now be written.
         sys.exit(_report(error, debug="--debug" in sys.argv))
+
+
+def _flush_stderr() -> None:
+    """What cannot be said there does not change the exit code."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        lead_nowhere(sys.stderr)
 
 
 def _leave_threads_behind(code: object) -> None:
@@ -235,5 +245,5 @@ def _leave_threads_behind(code: object) -> None:
     """
     if any(thread.name.startswith("streamv2v-") for thread in threading.enumerate()):
         sys.stdout.flush()
-        sys.stderr.flush()
+        _flush_stderr()
         os._exit(code if isinstance(code, int) else int(code is not None))

@@ -5,6 +5,8 @@ Each class knows its exit code; the command line turns any of them into one mess
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 __all__ = [
     "ConfigError",
     "DeviceError",
@@ -15,6 +17,7 @@ __all__ = [
     "SourceError",
     "StreamV2VError",
     "UsageError",
+    "first_line",
     "reason_of",
 ]
 
@@ -37,6 +40,11 @@ class StreamV2VError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".rstrip()
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What is said of it, a sentence or two a line."""
+        return tuple(filter(None, (self.message, self.remedy)))
+
 
 class UsageError(StreamV2VError):
     """The command line asks for something that cannot be meant, such as overwriting the input."""
@@ -46,6 +54,20 @@ class UsageError(StreamV2VError):
 
 class ConfigError(UsageError):
     """A setting is unknown, of the wrong type or out of range."""
+
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, problems: Iterable[str]) -> ConfigError:
+        """The error for several settings, each with a sentence of its own."""
+        error = cls("\n".join(problems := tuple(problems)))
+        error.problems = problems
+        return error
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What is said of it, a sentence or two a line."""
+        return self.problems or super().lines
 
 
 class DeviceError(StreamV2VError):
@@ -72,6 +94,15 @@ class SinkError(MediaError):
     """The output cannot be opened, encoded or written."""
 
 
-def reason_of(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an error, with the name of its class if it is none of ours."""
+    text = str(error).strip().split("\n")[0]
+    if isinstance(error, StreamV2VError):
+        return text
+    return f"{type(error).__name__}: {text or 'no message'}"
+
+
+def reason_of(error: BaseException) -> str:
     """The first line of an error as the end of a sentence; the name of its class where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    said = error.strerror if isinstance(error, OSError) else None
+    return (str(said or error).strip().split("\n")[0] or type(error).__name__).rstrip(".")

@@ -10,15 +10,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from streamv2v_cli.apart import File, check_streams, identity, named
 from streamv2v_cli.errors import SinkError, UsageError
-from streamv2v_cli.logs import masked
 
 if sys.platform != "win32":
     import fcntl
 
 __all__ = [
     "LONGEST_NAME",
-    "File",
     "already_there",
     "check_folder",
     "check_leads_somewhere",
@@ -28,17 +27,12 @@ __all__ = [
     "check_unrelated",
     "create_anew",
     "cut_name",
-    "identity",
     "make_folders",
     "part_of",
     "remove_folders",
     "take_name",
     "whole_file",
 ]
-
-File = str | Path | int
-"""A file by its name, or by an open descriptor."""
-
 
 LONGEST_NAME = 255
 """Bytes of a file name that all usual file systems take."""
@@ -290,16 +284,19 @@ def check_leads_somewhere(path: Path, option: str) -> None:
 
 
 def check_unrelated(path: Path, others: Iterable[File], option: str) -> None:
-    """Raise a UsageError if a file is one of the others, by any name or link, or has the temporary name of one."""
-    target = Path(os.path.realpath(path))
+    """Raise a UsageError if a file is one of the others, by any name or link, or has the temporary name of one.
+
+    Neither may the standard output and error go into one of them.
+    """
+    others, target = list(others), Path(os.path.realpath(path))
     taken = {identity(target), identity(part_of(target))}
     for other in others:
         by_part = not isinstance(other, int) and identity(part_of(Path(other))) == identity(target)
         if by_part or identity(other) in taken:
             if option == "-o":
                 raise UsageError(f"The output '{path}' is the input.", "Give another name with -o.")
-            named = "the standard input" if isinstance(other, int) else f"'{masked(str(other))}'"
-            raise UsageError(f"{option} {path} would overwrite {named}.", "Give another name.")
+            raise UsageError(f"{option} {path} would overwrite {named(other)}.", "Give another name.")
+    check_streams(others)
 
 
 def check_folder(folder: Path, remedy: str = "Give another name with -o.") -> None:
@@ -336,12 +333,3 @@ def already_there(path: Path, detail: str = "") -> UsageError:
 
 def _called(path: Path, option: str) -> str:
     return f"The output '{path}'" if option == "-o" else f"{option} {path}"
-
-
-def identity(file: File) -> object:
-    """The same for all names of a file, links among them; of a file that does not exist, where it would be."""
-    try:
-        state = os.stat(file)
-    except OSError:
-        return file if isinstance(file, int) else os.path.realpath(file)
-    return state.st_dev, state.st_ino

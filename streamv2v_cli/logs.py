@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from typing import Any
-from urllib.parse import unquote
 
-__all__ = ["LEVELS", "log_to_stderr", "masked"]
+from streamv2v_cli.masking import masked
+from streamv2v_cli.terminal import lead_nowhere, printable
+
+__all__ = ["LEVELS", "log_to_stderr", "say", "shown"]
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -19,6 +20,13 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(_Formatter())
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class calls it so
+        """What cannot be written is lost, as all that `say` says."""
+        if isinstance(sys.exception(), OSError):
+            lead_nowhere(sys.stderr)
+        else:
+            super().handleError(record)
 
     @property
     def stream(self) -> Any:
@@ -32,7 +40,7 @@ class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        return level + masked(record.getMessage())
+        return level + shown(record.getMessage())
 
 
 def log_to_stderr(level: str | None) -> None:
@@ -52,48 +60,19 @@ def log_to_stderr(level: str | None) -> None:
     logger.setLevel(min(shown, logging.WARNING))
 
 
-# A URL that somebody took for a path has lost one of its slashes.
-_PASSWORD = re.compile(r"(?<=:/)(/?[^/?#\s@:]*):[^/?#\s]*(?=@)")
-_ODD_PASSWORD = re.compile(r"(?<=:/)(/?[^/?#\s@:]*):(?!\*\*\*@|\d{1,5}[/?#])[^\s']*(?=@)")
-"""One with a slash in it, which belongs in no URL; what looks like a port is none."""
-_TOKEN_AS_USER = re.compile(r"(?<=:/)(/?)[^/?#\s@:]{20,}(?=@)")
-_STREAM_KEY = re.compile(r"(?<![a-z])(rtmp[a-z]*://?[^/\s']+/+[^/\s'?]+/+)[^\s']+", re.IGNORECASE)
-"""Who knows the last part of the address of an RTMP stream may publish it."""
-_QUERY = re.compile(r"(?<=:/)[^\s?']*\?[^\s']*")
-_PARAMETER = re.compile(r"(?<=[?&;])([^=&;#]+)=([^&;#]+)")
-_SECRET_WORDS = {
-    *(
-        "key",
-        "pass",
-        "pwd",
-        "auth",
-        "sig",
-        "sid",
-        "jwt",
-        "hash",
-        "hmac",
-        "session",
-        "credential",
-        "credentials",
-    ),
-}
-_SECRET_PARTS = ("password", "passwd", "passphrase", "token", "secret", "signature", "apikey", "accesskey")
-"""A password by the names that cameras and servers give it: whole words of a name, and parts of one."""
+def shown(text: object, *, lines: bool = False) -> str:
+    """Text for people: the secrets of its URLs are hidden, and what would steer a terminal is written out.
+
+    Args:
+        text: what others wrote may be in it.
+        lines: it has several lines, which are ours.
+    """
+    return printable(masked(str(text)), lines=lines)
 
 
-def masked(text: str) -> str:
-    """The text with the passwords of every URL in it hidden, and the stream keys of RTMP."""
-    if ":/" not in text:
-        return text
-    text = _ODD_PASSWORD.sub(r"\1:***", _PASSWORD.sub(r"\1:***", text))
-    text = _TOKEN_AS_USER.sub(r"\1***", text)
-    text = _STREAM_KEY.sub(r"\1***", text)
-    return _QUERY.sub(lambda query: _PARAMETER.sub(_without_secret, query[0]), text)
-
-
-def _without_secret(parameter: re.Match[str]) -> str:
-    name = unquote(parameter[1]).lower()
-    is_secret = _SECRET_WORDS & set(re.split(r"[^a-z0-9]+", name)) or any(
-        part in name for part in _SECRET_PARTS
-    )
-    return f"{parameter[1]}=***" if is_secret else parameter[0]
+def say(text: object, *, lines: bool = False) -> None:
+    """Print on stderr; see `shown`. Where nothing can be written there, no message is worth a failure."""
+    try:
+        print(shown(text, lines=lines), file=sys.stderr, flush=True)
+    except OSError:
+        lead_nowhere(sys.stderr)

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from streamv2v_cli.logs import shown
 from streamv2v_cli.reports.text import duration_text, fps_text
 
 __all__ = ["BatchDisplay"]
@@ -56,7 +57,7 @@ class BatchDisplay:
             self._started = self._started or time.monotonic()
             self._totals[output] = event["frames"]
             if self._bars is not None:
-                self._tasks[output] = self._bars.add_task(output, total=event["frames"], state="")
+                self._tasks[output] = self._bars.add_task(shown(output), total=event["frames"], state="")
         elif name == "progress":
             total = self._totals.get(output)
             self._shares[output] = min(1.0, event["frames_out"] / total) if total else 0.0

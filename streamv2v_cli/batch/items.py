@@ -10,8 +10,9 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from streamv2v_cli.apart import identity
 from streamv2v_cli.errors import SourceError, UsageError
-from streamv2v_cli.files import identity, part_of
+from streamv2v_cli.files import part_of
 from streamv2v_cli.media.address import Url, local_path
 from streamv2v_cli.settings.resolve import VIDEO_EXTENSIONS
 from streamv2v_cli.settings.values import WRITTEN_IMAGES

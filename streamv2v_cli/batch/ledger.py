@@ -6,14 +6,17 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from streamv2v_cli.batch.items import Task
 from streamv2v_cli.errors import SinkError, reason_of
-from streamv2v_cli.files import whole_file
+from streamv2v_cli.files import create_anew, make_folders, remove_folders, whole_file
+from streamv2v_cli.json_text import from_json, to_json
+from streamv2v_cli.reading import read_regular
 
 __all__ = ["LEDGER", "Ledger"]
 
@@ -53,7 +56,7 @@ class Ledger:
         """
         ledger = cls(folder)
         try:
-            ledger.entries = _entries(ledger.path.read_text(encoding="utf-8"))
+            ledger.entries = _entries(read_regular(ledger.path))
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
@@ -75,6 +78,33 @@ class Ledger:
     def path_if_damaged(self) -> Path:
         """Where a file that cannot be understood is kept."""
         return self.folder / f"{LEDGER}.damaged"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """No other batch writes into the folder meanwhile; what one finished before is known inside.
+
+        Raises:
+            SinkError: another batch is at work there, or the ledger cannot be read any more.
+        """
+        lock = self.folder / _LOCK
+        try:
+            made = make_folders(self.folder)
+            descriptor = create_anew(lock)
+        except SinkError as error:
+            raise SinkError(
+                f"Another batch is writing into '{self.folder}'.",
+                "Wait for it, or give another folder with -o.",
+            ) from error
+        except OSError as error:
+            raise SinkError(f"'{lock}' cannot be made: {error.strerror}.") from error
+        try:
+            if not self.damaged:
+                self.entries = type(self).open(self.folder, needed=True).entries
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+            os.close(descriptor)
+            remove_folders(made)
 
     def knows(self, task: Task) -> bool:
         """Whether this program wrote the output, finished or not."""
@@ -99,7 +129,7 @@ class Ledger:
             "bytes": (self.folder / task.output).stat().st_size,
             "made_of": _origin(task, made_by),
         }
-        text = json.dumps({"outputs": self.entries}, indent=1, ensure_ascii=False)
+        text = to_json({"outputs": self.entries}, indent=1)
         try:
             if self.damaged:
                 self.path.replace(self.path_if_damaged)
@@ -110,13 +140,17 @@ class Ledger:
             raise SinkError(f"'{self.path}' cannot be written: {error.strerror}.") from error
 
 
-def _entries(text: str) -> dict[str, dict[str, Any]]:
+def _entries(text: bytes) -> dict[str, dict[str, Any]]:
     """What a ledger says of each output; a ValueError if it is none."""
-    content = json.loads(text)
+    content = from_json(text)
     entries = content.get("outputs") if isinstance(content, dict) else None
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise ValueError("it holds no table of outputs")
     return entries
+
+
+_LOCK = ".streamv2v-batch.lock"
+"""There, and locked, while a batch is at work."""
 
 
 def _origin(task: Task, made_by: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.batch.items import BatchResult, State
-from streamv2v_cli.errors import StreamV2VError, UsageError
+from streamv2v_cli.errors import UsageError, first_line
 
 if TYPE_CHECKING:
     from streamv2v_cli.batch.events import FileEvents
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Settings
     from streamv2v_cli.transcode.job import Outcome
 
-__all__ = ["BatchOptions", "Begin", "first_line", "perform", "perform_one_by_one"]
+__all__ = ["BatchOptions", "Begin", "perform", "perform_one_by_one"]
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,3 @@ def _restyle(
             events=events,
             prompts=None if prompts is None else prompts.record(),
         )
-
-
-def first_line(error: BaseException) -> str:
-    """What failed, in one line."""
-    text = str(error).strip() or "no message"
-    return text.splitlines()[0] if isinstance(error, StreamV2VError) else f"{type(error).__name__}: {text}"

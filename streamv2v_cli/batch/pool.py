@@ -20,9 +20,9 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.batch.items import BatchResult
-from streamv2v_cli.batch.perform import Begin, first_line
+from streamv2v_cli.batch.perform import Begin
 from streamv2v_cli.batch.worker import SIGNALS, work
-from streamv2v_cli.errors import StreamV2VError
+from streamv2v_cli.errors import StreamV2VError, first_line
 from streamv2v_cli.transcode.interruption import Interruption
 
 if TYPE_CHECKING:

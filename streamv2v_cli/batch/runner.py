@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -12,14 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from streamv2v_cli.apart import File, check_streams
 from streamv2v_cli.batch.display import BatchDisplay
 from streamv2v_cli.batch.events import BatchEvents, FileEvents
 from streamv2v_cli.batch.ledger import Ledger
 from streamv2v_cli.batch.perform import perform_one_by_one
 from streamv2v_cli.batch.pool import perform_in_workers
 from streamv2v_cli.errors import StreamV2VError, UsageError
-from streamv2v_cli.files import File
+from streamv2v_cli.files import check_unrelated
+from streamv2v_cli.logs import say, shown
 from streamv2v_cli.reports.text import duration_text
+from streamv2v_cli.terminal import print_path
 from streamv2v_cli.transcode.no_effect import model_limits, unused_prompts, unused_settings
 from streamv2v_cli.transcode.run import prompts_text
 
@@ -66,7 +68,7 @@ class BatchRun:
         """Print what would be done."""
         for task in self._tasks:
             remark = " (finished)" if self._options.is_finished(task, self._ledger) else ""
-            print(f"{task.source} -> {self._options.folder / task.output}{remark}")
+            print(shown(f"{task.source} -> {self._options.folder / task.output}{remark}"))
         if self._options.prompts is not None:
             print(prompts_text(self._options.prompts))
 
@@ -84,10 +86,13 @@ class BatchRun:
         Raises:
             StreamV2VError: the model cannot be found, loaded or used.
         """
-        files: list[File] = [*reads, self._ledger.path]
-        for task in self._tasks:
-            files += [task.source, self._options.folder / task.output]
-        with BatchEvents(events, besides=files) as log_of_events:
+        outputs = [self._options.folder / task.output for task in self._tasks]
+        files: list[File] = [*reads, *(task.source for task in self._tasks)]
+        check_streams(files)
+        for output in outputs:
+            check_unrelated(output, reads, "-o")
+        files += [*outputs, self._ledger.path]
+        with self._ledger.locked(), BatchEvents(events, besides=files) as log_of_events:
             for note in self._notes:
                 log_of_events.warn(note)
             return self._perform(jobs, log_of_events, tells_failures=events != "-")
@@ -127,7 +132,7 @@ class BatchRun:
             if not options.quiet:
                 left = display.left()
                 time_left = "" if left is None else f", about {duration_text(left)} left for all"
-                print(f"[{places[task]}/{len(tasks)}] {task.source}{time_left}", file=sys.stderr, flush=True)
+                say(f"[{places[task]}/{len(tasks)}] {task.source}{time_left}")
             return FileEvents(str(task.source), partial(send, str(task.output)))
 
         if jobs == 1:
@@ -142,9 +147,9 @@ class BatchRun:
             made_by = self._options.made_by(task)
             self._ledger.note(task, made_by, complete=result.state != "interrupted")
         if result.state in ("done", "damaged"):
-            print(self._options.folder / task.output, flush=True)
+            print_path(self._options.folder / task.output)
         elif result.state == "failed" and tells_failures:
-            print(f"error: {task.source}: {result.detail}", file=sys.stderr)
+            say(f"error: {task.source}: {result.detail}")
 
 
 def _open_prompts(script: str | None, tasks: Sequence[Task], resolved: Resolved) -> PromptScript | None:
@@ -186,15 +191,15 @@ def _exit_code(results: Sequence[BatchResult]) -> int:
 
 def _print_table(results: Sequence[BatchResult], total: int) -> None:
     rows = [
-        (str(result.task.source), result.state, f"{result.seconds:.1f} s", result.detail)
+        (shown(result.task.source), result.state, f"{result.seconds:.1f} s", result.detail)
         for result in results
     ]
     widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
     for source, state, seconds, detail in rows:
         line = f"{source:{widths[0]}}  {state:{widths[1]}}  {seconds:>{widths[2]}}  {detail}"
-        print(line.rstrip(), file=sys.stderr)
+        say(line.rstrip())
     states = [result.state for result in results]
     counts: dict[str, int] = {state: states.count(state) for state in dict.fromkeys(states)}
     if total > len(rows):
         counts["not begun"] = total - len(rows)
-    print(", ".join(f"{count} {state}" for state, count in counts.items()), file=sys.stderr)
+    say(", ".join(f"{count} {state}" for state, count in counts.items()))

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.batch.events import FileEvents
 from streamv2v_cli.batch.items import BatchResult
-from streamv2v_cli.batch.perform import first_line, perform
-from streamv2v_cli.errors import StreamV2VError
+from streamv2v_cli.batch.perform import perform
+from streamv2v_cli.errors import StreamV2VError, first_line
 
 if TYPE_CHECKING:
     from streamv2v_cli.batch.items import Task

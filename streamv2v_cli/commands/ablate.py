@@ -157,7 +157,9 @@ def _tables(only: list[str] | None, rows: list[str] | None, resolved: Resolved) 
             try:
                 changed(resolved.settings, variant.changes)
             except ValidationError as error:
-                raise ConfigError(f"{table.key}, {variant.name}: {wording(error, {})}") from error
+                raise ConfigError.of(
+                    f"{table.key}, {variant.name}: {problem}" for problem in wording(error, {})
+                ) from error
     return tables
 
 

@@ -90,15 +90,18 @@ def bench(
     if json_file == "-":
         return
     from streamv2v_cli.bench.report import report_text
+    from streamv2v_cli.logs import shown
 
-    print(report_text(result))
+    print(shown(report_text(result), lines=True))
 
 
 def _tell(text: str) -> None:
     """Say on stderr what is being done; on a terminal each replaces the one before."""
     import sys
 
-    terminal = sys.stderr.isatty()
+    from streamv2v_cli.logs import shown
+
+    terminal, text = sys.stderr.isatty(), shown(text)
     print(f"\r\033[K{text}" if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
 
 

@@ -12,6 +12,7 @@ from streamv2v_cli.commands.options import setting_option
 from streamv2v_cli.commands.shared import NoProgress, Overwrite, Quiet, frames_option
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.reports.text import counted
+from streamv2v_cli.terminal import print_path
 
 __all__ = ["compare"]
 
@@ -130,7 +131,7 @@ def compare(
             overwrite=overwrite,
         )
     if path.exists():
-        print(output)
+        print_path(output)
     sys.stdout.flush()
     if code:
         raise typer.Exit(code)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import Annotated, Any
 
 import typer
 import yaml
 
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
+from streamv2v_cli.logs import shown
 from streamv2v_cli.settings.keys import flatten
 from streamv2v_cli.settings.resolve import preset_description, preset_names, to_yaml
+from streamv2v_cli.terminal import printable
 
 __all__ = ["app"]
 
@@ -46,12 +49,13 @@ def show(
     """
     resolved = request.with_config(name).resolve()
     if not origin:
-        print(to_yaml(resolved.settings), end="")
+        text = to_yaml(resolved.settings)
+        print(printable(text, lines=True) if sys.stdout.isatty() else text, end="")
         return
     values = flatten(resolved.settings.model_dump(mode="json"), "settings")
     width = max(map(len, values))
     for key, value in values.items():
-        print(f"{key:{width}}  {_on_one_line(value)}  ({resolved.origins[key]})")
+        print(shown(f"{key:{width}}  {_on_one_line(value)}  ({resolved.origins[key]})"))
 
 
 def _on_one_line(value: Any) -> str:

@@ -20,6 +20,7 @@ def doctor(
     from dataclasses import asdict
 
     from streamv2v_cli.bench.doctor import examine
+    from streamv2v_cli.logs import shown
     from streamv2v_cli.reports.text import folded
 
     problems = 0
@@ -28,8 +29,8 @@ def doctor(
         if as_json:
             print(json.dumps(asdict(finding)), flush=True)
             continue
-        print(folded(f"{finding.state:8} {finding.topic:10} ", finding.text), flush=True)
+        print(folded(f"{finding.state:8} {finding.topic:10} ", shown(finding.text)), flush=True)
         if finding.remedy:
-            print(folded(f"{'':20}-> ", finding.remedy), flush=True)
+            print(folded(f"{'':20}-> ", shown(finding.remedy)), flush=True)
     if problems:
         raise typer.Exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +20,7 @@ from streamv2v_cli.commands.shared import (
     json_option,
 )
 from streamv2v_cli.errors import UsageError
+from streamv2v_cli.logs import say
 
 if TYPE_CHECKING:
     import torch
@@ -119,7 +119,7 @@ def evaluate(
                 flow,
                 flow_weights,
                 lambda: _picked(device),
-                lambda line: None if quiet else print(line, file=sys.stderr),
+                lambda line: None if quiet else say(line),
             )
             judge = _clip_score(clip, prompt, device) if clip else None
             report = None

@@ -18,6 +18,7 @@ from streamv2v_cli.commands.shared import (
 )
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.prompting import check_prompt
+from streamv2v_cli.terminal import print_path
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Model
@@ -133,7 +134,7 @@ def explain(
         elif frame is not None:
             _heat(resolved, source, picture, report, frame, place, layer, step, waiting, overwrite=overwrite)
     if output is not None and report != "-":
-        print(output)
+        print_path(output)
 
 
 def _heat(

@@ -21,6 +21,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from streamv2v_cli.apart import files_below
 from streamv2v_cli.settings.keys import Key, keys
 from streamv2v_cli.settings.resolve import Resolved, preset_names
 from streamv2v_cli.settings.schema import Settings
@@ -129,8 +130,8 @@ class SettingsRequest:
         """The files that the settings come from, and those of the model that they name."""
         weights = settings.weights
         loras = [lora.source for lora in weights.loras]
-        names = [*self.configs, settings.model, weights.vae, weights.lcm_lora, *loras]
-        return [name for name in map(os.path.expanduser, filter(None, names)) if os.path.isfile(name)]
+        names = [*self.configs, settings.model, weights.vae, weights.lcm_lora, weights.config, *loras]
+        return [file for name in filter(None, names) for file in files_below(os.path.expanduser(name))]
 
     def resolve(self, *, recommend: bool = True) -> Resolved:
         """Put the layers together; with `recommend` those that the model recommends as well.

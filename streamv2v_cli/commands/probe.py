@@ -67,6 +67,7 @@ def probe(
 
 def _text(found: Probe) -> str:
     """A word and its meaning a line."""
+    from streamv2v_cli.logs import shown
     from streamv2v_cli.reports.text import duration_text, source_rate_text
 
     content = found.as_dict()
@@ -95,4 +96,4 @@ def _text(found: Probe) -> str:
         *(("assumed", sentence) for sentence in found.assumptions),
         *(("damage", sentence) for sentence in found.damage),
     ]
-    return "\n".join(f"{word:9}  {meaning}".rstrip() for word, meaning in rows)
+    return "\n".join(f"{word:9}  {shown(meaning)}".rstrip() for word, meaning in rows)

@@ -23,6 +23,7 @@ from streamv2v_cli.commands.shared import (
     message_level,
     rate_of_input,
 )
+from streamv2v_cli.terminal import print_path
 
 __all__ = ["run"]
 
@@ -157,6 +158,6 @@ def run(
         return
     outcome = whole.perform(started)
     if outcome.saved and whole.output != STDOUT:
-        print(whole.output)
+        print_path(str(whole.output))
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)

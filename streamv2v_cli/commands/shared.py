@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from streamv2v_cli.apart import File, identity
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.files import File, check_output, identity
+from streamv2v_cli.files import check_output
 from streamv2v_cli.settings.values import USUAL_RATE, rate_of
 
 if TYPE_CHECKING:

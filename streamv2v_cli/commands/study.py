@@ -10,6 +10,7 @@ from streamv2v_cli.commands.shared import check_reports, json_option
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.prompting import no_prompt
 from streamv2v_cli.reports.text import counted
+from streamv2v_cli.terminal import print_path
 
 __all__ = ["app"]
 
@@ -86,7 +87,7 @@ def make(
     triples = zip(videos[::3], videos[1::3], videos[2::3], told, methods, strict=True)
     pairs = [Pair(*triple) for triple in triples]
     path = check_folder(folder)
-    print(make_study(pairs, path, title))
+    print_path(make_study(pairs, path, title))
 
 
 @app.command("score")

@@ -11,6 +11,7 @@ import typer
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
 from streamv2v_cli.commands.shared import AsJson, Overwrite
 from streamv2v_cli.errors import UsageError
+from streamv2v_cli.terminal import print_path
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.styles import StyleBook
@@ -86,10 +87,12 @@ def _print_table(book: StyleBook) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from streamv2v_cli.reports.text import cell
+
     table = Table("style", "what it looks like", "also", box=None, pad_edge=False)
     for style in book.styles:
         others = ", ".join(phrase for phrase in style.phrases if phrase != style.name)
-        table.add_row(style.name, style.about, others)
+        table.add_row(*map(cell, (style.name, style.about, others)))
     Console().print(table)
 
 
@@ -116,4 +119,4 @@ def _make_sheet(
     with open_file(read, trim=trim, copied=()) as reader:
         frame = next(item for item in reader if isinstance(item, Frame))
     make_sheet(frame, book, resolved.settings, target, columns, overwrite=overwrite)
-    print(path)
+    print_path(path)

@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 
 from streamv2v_cli.errors import SourceError, UsageError
 from streamv2v_cli.files import LONGEST_NAME
-from streamv2v_cli.logs import masked
+from streamv2v_cli.masking import masked, masked_url
 
 __all__ = ["STDIN", "STDOUT", "Address", "Url", "local_path"]
 
@@ -55,7 +55,7 @@ class Url:
     text: str = field(repr=False)
 
     def __str__(self) -> str:
-        return masked(self.text)
+        return masked_url(self.text)
 
     @staticmethod
     def of(name: str) -> Url | None:
@@ -71,7 +71,7 @@ class Url:
     def host(self) -> str | None:
         """The machine that it leads to; None if there is none in it."""
         try:
-            return urlsplit(self.text).hostname
+            return urlsplit(str(self)).hostname
         except ValueError:
             return None
 
@@ -79,7 +79,7 @@ class Url:
     def stem(self) -> str:
         """A short name for files made from it: the last part of its path, or the host."""
         try:
-            parts = urlsplit(self.text)
+            parts = urlsplit(str(self))
             host = (parts.hostname or self.scheme).replace(".", "_")
             path = unquote(parts.path).strip("/")
             if self.scheme.startswith("rtmp"):

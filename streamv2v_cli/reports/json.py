@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Self, TextIO
 
 from streamv2v_cli.errors import SinkError
 from streamv2v_cli.files import create_anew, part_of, take_name, whole_file
+from streamv2v_cli.json_text import to_json
 
 __all__ = ["JsonRows", "write_json"]
 
@@ -25,7 +25,7 @@ def write_json(path: Path | None, content: Mapping[str, Any], *, indent: int | N
     Raises:
         SinkError: it cannot be written.
     """
-    text = json.dumps(content, ensure_ascii=False, indent=indent) + "\n"
+    text = to_json(content, indent=indent) + "\n"
     if path is None:
         sys.stdout.write(text)
         return
@@ -58,7 +58,7 @@ class JsonRows:
                 self._file = open(create_anew(self._part), "w", encoding="utf-8")  # noqa: SIM115 - until the end
         except OSError as error:
             raise self._failure(error) from error
-        self._write(f'{json.dumps(head, ensure_ascii=False)[:-1]}, "{name}": [')
+        self._write(f'{to_json(head)[:-1]}, "{name}": [')
 
     def __enter__(self) -> Self:
         return self
@@ -72,12 +72,12 @@ class JsonRows:
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write the next row."""
-        self._write(f"{self._between}\n{json.dumps(row)}")
+        self._write(f"{self._between}\n{to_json(row)}")
         self._between = ","
 
     def finish(self, tail: Mapping[str, Any]) -> None:
         """Write what comes last, which is not empty, and give the file its name."""
-        self._write("\n], " + json.dumps(tail, ensure_ascii=False)[1:] + "\n")
+        self._write("\n], " + to_json(tail)[1:] + "\n")
         if self._part is None or self._path is None:
             self._file.flush()
             return

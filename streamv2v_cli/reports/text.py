@@ -7,9 +7,13 @@ import sys
 import textwrap
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
+
+from streamv2v_cli.logs import shown
 
 __all__ = [
     "bytes_text",
+    "cell",
     "change_text",
     "counted",
     "duration_text",
@@ -95,6 +99,13 @@ def fps_text(rate: float) -> str:
 def source_rate_text(rate: float | Fraction) -> str:
     """A frame rate such as `29.97 fps`, exact enough to tell it from its neighbours."""
     return f"{float(rate):.5g} fps"
+
+
+def cell(text: object) -> Any:
+    """What others wrote as a cell or title of a table of Rich: brackets are no markup there, and nothing steers."""
+    from rich.text import Text
+
+    return Text(shown(text))
 
 
 def rounded(value: float | None, places: int = 3) -> float | None:

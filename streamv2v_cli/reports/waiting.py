@@ -6,6 +6,8 @@ import sys
 import threading
 from typing import Any
 
+from streamv2v_cli.logs import say, shown
+
 __all__ = ["Waiting"]
 
 PATIENCE = 1.0
@@ -28,7 +30,7 @@ class Waiting:
     def __enter__(self) -> Waiting:
         if self._enabled and sys.stderr.isatty():
             self._spinner = _rich_spinner()
-            self._spinner.add_task(self._what)
+            self._spinner.add_task(shown(self._what))
             self._spinner.start()
         self.say(self._what)
         return self
@@ -43,7 +45,7 @@ class Waiting:
     def say(self, what: str) -> None:
         """Something else is waited for from now on."""
         if self._spinner is not None:
-            self._spinner.update(self._spinner.task_ids[0], description=what)
+            self._spinner.update(self._spinner.task_ids[0], description=shown(what))
         elif self._enabled:
             if self._timer is not None:
                 self._timer.cancel()
@@ -53,7 +55,7 @@ class Waiting:
 
 
 def _tell(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
+    say(what)
 
 
 def _rich_spinner() -> Any:

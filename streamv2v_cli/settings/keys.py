@@ -151,8 +151,11 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def wording(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """Say in plain words what the settings models refused: the key, what it takes, the value, its origin."""
+def wording(error: ValidationError, origins: Mapping[str, str]) -> list[str]:
+    """Say in plain words what the settings models refused: the key, what it takes, the value, its origin.
+
+    Each problem is a sentence of its own.
+    """
     lines: dict[str, None] = {}
     for problem in error.errors(include_url=False):
         name, rest = _split_location(problem["loc"])
@@ -166,7 +169,7 @@ def wording(error: ValidationError, origins: Mapping[str, str]) -> str:
         rule = own_words or f"must be {expected}"
         lines.setdefault(f"{field_name} {rule}, not {shown(problem['input'])}{source}.")
         # A union reports one problem for each of its members; the words above name them all already.
-    return "\n".join(lines)
+    return list(lines)
 
 
 def _split_location(location: Iterable[int | str]) -> tuple[str, tuple[int | str, ...]]:

@@ -7,7 +7,6 @@ dedicated flags.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,8 +17,10 @@ import yaml
 from pydantic import ValidationError
 
 from streamv2v_cli.errors import ConfigError
+from streamv2v_cli.settings.harmless import is_harmless
 from streamv2v_cli.settings.keys import flatten, keys, nest, wording
 from streamv2v_cli.settings.schema import Settings
+from streamv2v_cli.settings.section import one_or_more
 from streamv2v_cli.settings.values import IMAGE_EXTENSIONS
 from streamv2v_cli.settings.yaml import parse_value, read_mapping, unquote
 
@@ -28,8 +29,6 @@ VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".nut", ".t
 
 _NEVER_FROM_A_VIDEO = ("weights.allow_pickle", "input.references")
 """What only the user allows: a video may come from a stranger."""
-_HARMLESS_OPTION = re.compile(r"(?![\w-]*(?:stats|params|opts|file|log|csv|dump))[\w-]+=[\w.+-]+")
-"""An option of an encoder that cannot name a file, as `x264-params=stats=...` does."""
 _NEVER_FROM_A_MODEL = (
     *("output.", "input.", "compute.", "translator"),
     *("weights.allow_pickle", "weights.config"),
@@ -92,7 +91,7 @@ def resolve(
     try:
         settings = Settings.model_validate(nest(values))
     except ValidationError as error:
-        raise ConfigError(wording(error, origins)) from error
+        raise ConfigError.of(wording(error, origins)) from error
     return Resolved(settings, {key: origins.get(key, "default") for key in keys()})
 
 
@@ -121,11 +120,15 @@ def _video_layer(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     defaults = flatten(Settings().model_dump(mode="json"), "defaults")
     layer = flatten(settings, name)
-    options = layer.get("output.encoder_opt")
-    if isinstance(options, list):
-        layer["output.encoder_opt"] = [pair for pair in options if _HARMLESS_OPTION.fullmatch(str(pair))]
-        if layer["output.encoder_opt"] != options:
-            log.warning("--config %s: encoder options that can name files are not taken from a video.", name)
+    options = layer.get("output.encoder_opt", ())
+    if isinstance(given := one_or_more(options), list | tuple):
+        encoder = layer.get("output.codec", defaults["output.codec"])
+        layer["output.encoder_opt"] = [pair for pair in given if is_harmless(encoder, pair)]
+        if len(layer["output.encoder_opt"]) < len(given):
+            log.warning(
+                "--config %s: encoder options that are not known to be harmless are not taken from a video.",
+                name,
+            )
     return {
         key: value
         for key, value in layer.items()

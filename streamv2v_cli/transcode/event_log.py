@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from streamv2v_cli.errors import SinkError, StreamV2VError
-from streamv2v_cli.files import File, check_leads_somewhere, check_name, check_unrelated
-from streamv2v_cli.logs import masked
+from streamv2v_cli.apart import File
+from streamv2v_cli.errors import SinkError, StreamV2VError, reason_of
+from streamv2v_cli.files import check_leads_somewhere, check_name, check_unrelated
+from streamv2v_cli.json_text import to_json
+from streamv2v_cli.masking import masked
 from streamv2v_cli.reports.text import resident_bytes, rounded
 from streamv2v_cli.transcode.events import (
     ConnectionEvent,
@@ -74,9 +76,15 @@ class EventLog(logging.Handler):
 
     def close_file(self) -> None:
         """Write no more."""
-        if self._owned and self._file is not None:
-            self._file.close()
+        self._close_file()
         self.close()
+
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        if self._owned and file is not None:
+            # What is still in its buffer fails once more.
+            with suppress(OSError):
+                file.close()
 
     @property
     def is_read(self) -> bool:
@@ -185,17 +193,24 @@ class EventLog(logging.Handler):
 
     def write_line(self, content: dict[str, Any]) -> None:
         """Write an object; when that fails, say so once and write no more: the video matters more."""
-        if self._file is None:
-            return
-        shown = {key: masked(value) if isinstance(value, str) else value for key, value in content.items()}
-        line = json.dumps(shown, ensure_ascii=False)
         with self._writing:
+            if self._file is None:
+                return
             try:
-                self._file.write(line + "\n")
+                self._file.write(to_json(_without_secrets(content)) + "\n")
                 self._file.flush()
             except (OSError, ValueError) as error:
-                self._file = None
-                log.warning("Events cannot be written any more: %s.", error)
+                self._close_file()
+                log.warning("Events cannot be written any more: %s.", reason_of(error))
+
+
+def _without_secrets(content: Any) -> Any:
+    """The same with the secrets of all URLs hidden."""
+    if isinstance(content, str):
+        return masked(content)
+    if isinstance(content, dict):
+        return {key: _without_secrets(value) for key, value in content.items()}
+    return [_without_secrets(item) for item in content] if isinstance(content, list | tuple) else content
 
 
 def _open(target: str | None, besides: Iterable[File]) -> TextIO | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -15,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli import __version__
 from streamv2v_cli.errors import ModelNotFoundError, SinkError, UsageError
+from streamv2v_cli.json_text import to_json
+from streamv2v_cli.logs import say
 from streamv2v_cli.media.info import damage_text, repaired_text
 from streamv2v_cli.settings.sizes import model_frame_size, output_frame_size
 from streamv2v_cli.settings.values import rate_of
@@ -166,7 +166,7 @@ class Job:
             text = summary_text(
                 self.plan, statistics, self.settings, translator, seconds, loading, verified=sink.verified
             )
-            print(text, file=sys.stderr)
+            say(text, lines=True)
         exit_code = DAMAGED_INPUT if damage else 0
         if statistics.interrupted:
             exit_code = interruption.exit_code or exit_code
@@ -329,4 +329,4 @@ def _comment(settings: Settings, prompts: list[Mapping[str, object]] | None) -> 
     }
     if prompts is not None:
         content["prompts"] = prompts
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return to_json(content, separators=(",", ":"))

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from streamv2v_cli.logs import say
 from streamv2v_cli.reports.text import bytes_text, duration_text, fps_text, resident_bytes
 
 if TYPE_CHECKING:
@@ -90,11 +91,7 @@ class Progress:
         elif self._enabled and time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINE_INTERVAL
             of_total = f"/{self._total}" if self._total else ""
-            print(
-                f"{statistics.frames_out}{of_total} frames, {self._state(statistics, left)}",
-                file=sys.stderr,
-                flush=True,
-            )
+            say(f"{statistics.frames_out}{of_total} frames, {self._state(statistics, left)}")
 
     def _state(self, statistics: Statistics, left: float | None) -> str:
         rate = statistics.rate()

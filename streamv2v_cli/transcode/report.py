@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streamv2v_cli.logs import shown
 from streamv2v_cli.reports.text import bytes_text, counted, duration_text, fps_text, source_rate_text
 from streamv2v_cli.settings.resolve import to_yaml
 
@@ -48,7 +49,8 @@ def plan_text(
             lines.append(f"          {part.role}: {where}" + (f" ({part.remark})" if part.remark else ""))
     if model_size is not None:
         lines.append(f"          works at {model_size[0]}x{model_size[1]}")
-    return "\n".join([*lines, "settings", *(f"  {line}" for line in to_yaml(settings).splitlines())])
+    lines += ["settings", *(f"  {line}" for line in to_yaml(settings).split("\n") if line)]
+    return "\n".join(map(shown, lines))
 
 
 def _video_text(info: SourceInfo) -> str:
@@ -123,7 +125,7 @@ def summary_text(
         lines.append(f"{plan.images.path}: {frames} images")
     elif frames and file is not None and file.is_file():
         lines.append(f"{file}: {bytes_text(file.stat().st_size)}")
-    return "\n".join(lines)
+    return "\n".join(map(shown, lines))
 
 
 def accel_text(ticks: TickCounts | None) -> str:

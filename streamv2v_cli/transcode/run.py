@@ -6,13 +6,16 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamv2v_cli.errors import StreamV2VError, UsageError
-from streamv2v_cli.logs import masked
+from streamv2v_cli.apart import File, check_streams
+from streamv2v_cli.errors import UsageError
+from streamv2v_cli.files import check_unrelated
+from streamv2v_cli.logs import shown
+from streamv2v_cli.masking import masked
 from streamv2v_cli.media.address import STDOUT, Address, Url
 from streamv2v_cli.prompting import PromptedTranslator, check_prompt, open_prompts, with_prompts
 from streamv2v_cli.reports.waiting import Waiting
@@ -134,23 +137,23 @@ class Run:
         from streamv2v_cli.media.sink.destination import stdout_for_media
 
         source = self._source()
-        events = stack.enter_context(EventLog(self._options.events, besides=self._files(source)))
+        self._check_apart(source)
+        besides = [*self._reads(source), str(self.output)]
+        events = stack.enter_context(EventLog(self._options.events, besides=besides))
         descriptor = stack.enter_context(stdout_for_media()) if self.output == STDOUT else None
         job = stack.enter_context(self._opened(source, descriptor))
         for note in self._notes(job):
             log.warning("%s", note)
         return job, events
 
-    def _source(self) -> MediaInput | str:
-        """What the input is, or its name where that cannot be understood: opening it then says why."""
+    def _source(self) -> MediaInput:
+        """What the input is."""
         from streamv2v_cli.media.open import MediaInput
 
         options = replace(self._options.reading, reading=self._resolved.settings.input)
-        with suppress(StreamV2VError):
-            return MediaInput.of(self._options.source, options)
-        return self._options.source
+        return MediaInput.of(self._options.source, options)
 
-    def _opened(self, source: MediaInput | str, descriptor: int | None = None) -> AbstractContextManager[Job]:
+    def _opened(self, source: MediaInput, descriptor: int | None = None) -> AbstractContextManager[Job]:
         options = self._options
         return open_job(
             source,
@@ -167,12 +170,18 @@ class Run:
         notes = [*unused_settings(self._given, job.input), *unused_prompts(self._given, self._prompts)]
         return [*notes, *model_limits(self._resolved.settings, self._prompts), *job.plan.notes]
 
-    def _files(self, source: MediaInput | str) -> list[str | int]:
-        """All that is read or written."""
+    def _reads(self, source: MediaInput) -> list[File]:
+        """All files that are read."""
         options = self._options
-        files = (source,) if isinstance(source, str) else source.files
         prompts = filter(None, (options.prompt_script, options.prompt_file))
-        return [*files, *prompts, *options.reads, str(self.output)]
+        return [*source.files, *prompts, *options.reads]
+
+    def _check_apart(self, source: MediaInput) -> None:
+        """Raise a UsageError if what is written would replace or lengthen what is read."""
+        reads = self._reads(source)
+        check_streams(reads)
+        if isinstance(self.output, Path) and self.output != STDOUT:
+            check_unrelated(self.output, reads, "-o")
 
     def _named_output(self) -> Path | Url:
         from streamv2v_cli.media.sink.plan_video import default_output_path
@@ -200,4 +209,4 @@ def _check_verify(verify: bool, output: Path | Url) -> None:
 
 def prompts_text(prompts: Prompts) -> str:
     """Prompts over time in lines for people."""
-    return "\n".join([prompts.option, *(f"  {line}" for line in prompts.describe())])
+    return "\n".join(map(shown, (prompts.option, *(f"  {line}" for line in prompts.describe()))))

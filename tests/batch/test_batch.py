@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from helpers.waiting import until_written
 from typer.testing import CliRunner
 
 from streamv2v_cli.app import app
+from streamv2v_cli.batch.ledger import Ledger
 
 Run = Callable[..., Any]
 SHORT = range(0, 512 * 4, 512)
@@ -80,7 +82,7 @@ def test_outputs_inside_the_folder_are_no_inputs(tree: Path, batch: Run) -> None
         (("clips", "-o", "clips"), 2, "is an input"),
         (("clips", "-o", "clips/notes.txt"), 2, "is not a folder"),
         (("--manifest", "none.yaml", "-o", "out"), 2, "cannot be read"),
-        (("rtsp://joe:hush@127.0.0.1:9/x", "-o", "out"), 2, "'rtsp://joe:***@127.0.0.1:9/x' is no file"),
+        (("rtsp://joe:hush@127.0.0.1:9/x", "-o", "out"), 2, "'rtsp://***@127.0.0.1:9/x' is no file"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_done(
@@ -138,7 +140,7 @@ def test_resume_goes_by_the_ledger(tree: Path, batch: Run, tmp_path: Path) -> No
     assert other.out == "out/a.mp4\nout/b.mkv\n"
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"outputs": {"a.mp4": 1}}', "\xff"])
+@pytest.mark.parametrize("content", ["", "[]", '{"outputs": {"a.mp4": 1}}', "\xff", "[" * 10**5])
 def test_a_damaged_ledger_is_told_and_kept(
     content: str, tree: Path, here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,3 +367,69 @@ def test_ctrl_c_ends_the_batch_and_resume_goes_on(tmp_path: Path, background: Ru
     result = batch("clips", "-o", "out", "--resume")
     assert (result.code, result.out) == (0, "out/a.mp4\nout/b.mp4\nout/c.mp4\n"), result.err
     assert look(tmp_path / "out" / "a.mp4").numbers == list(range(24))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_names_that_are_not_utf8_go_through(
+    jobs: int, tmp_path: Path, background: Run, environment: dict[str, str]
+) -> None:
+    """As the file system has them: in the ledger, the events, the table and on a strict standard output."""
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    name = os.fsdecode(b"b\xff.mkv")
+    for clip in ("a.mkv", name, "c.mkv"):
+        make_clip(folder / "clip.mkv", pts=SHORT)
+        (folder / "clip.mkv").rename(folder / clip)
+    command = ("batch", "clips", "-o", "out", "--translator", "passthrough", "--preset", "ultrafast")
+    options = ("--jobs", str(jobs), "--json", "events.ndjson")
+    environment["PYTHONIOENCODING"] = "ascii:strict"
+    process = background(*command, *options, text=False)
+    out, err = process.communicate(timeout=280)
+    assert process.returncode == 0, err
+    assert sorted(out.splitlines()) == [b"out/a.mkv", b"out/b\xff.mkv", b"out/c.mkv"]
+    assert rb"clips/b\xff.mkv  done" in err
+    assert (tmp_path / "out" / name).is_file()
+    entries = json.loads((tmp_path / "out" / ".streamv2v-batch.json").read_text(encoding="utf-8"))["outputs"]
+    assert set(entries) == {"a.mkv", name, "c.mkv"}
+    events = [
+        json.loads(line) for line in (tmp_path / "events.ndjson").read_text(encoding="utf-8").splitlines()
+    ]
+    assert {event["input"] for event in events if event["event"] == "summary"} == {
+        *("clips/a.mkv", f"clips/{name}", "clips/c.mkv"),
+    }
+    again = background(*command, "--resume", text=False)
+    assert b"3 finished before" in again.communicate(timeout=280)[1]
+
+
+def test_a_second_batch_in_a_folder_waits_for_the_first(
+    tree: Path, here: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two ledgers of one folder would overwrite each other."""
+    command = ("batch", "clips", "-o", "out", "--translator", "passthrough", "--preset", "ultrafast", "-y")
+    with Ledger.open(tmp_path / "out").locked():
+        second = here(*command)
+        assert (second.code, second.out) == (1, "")
+        assert "error: Another batch is writing into 'out'." in second.err
+        assert names(tmp_path / "out") == set()
+    assert not (tmp_path / "out").exists()
+    assert here(*command).code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.mp4", "b.mkv", ".streamv2v-batch.json"}
+
+
+def test_a_batch_knows_what_another_finished_before_it_had_the_folder(
+    tree: Path, here: Run, tmp_path: Path
+) -> None:
+    stale = Ledger.open(tmp_path / "out")
+    assert (
+        here("batch", "clips", "-o", "out", "--translator", "passthrough", "--preset", "ultrafast").code == 0
+    )
+    with stale.locked():
+        assert set(stale.entries) == {"a.mp4", "b.mkv"}
+
+
+def test_a_pipe_in_the_place_of_the_ledger_is_not_waited_for(tree: Path, here: Run, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / ".streamv2v-batch.json")
+    made = here("batch", "clips", "-o", "out", "--translator", "passthrough", "--preset", "ultrafast")
+    assert (made.code, made.out) == (0, "out/a.mp4\nout/b.mkv\n")
+    assert "cannot be read: it is no regular file" in made.err

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.clips import make_clip
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamv2v_cli.errors import ConfigError
 from streamv2v_cli.media.provenance import read_comment
+from streamv2v_cli.settings.harmless import is_harmless
 from streamv2v_cli.settings.resolve import resolve
 from streamv2v_cli.settings.schema import Settings
 
+Run = Callable[..., Any]
 GIVEN = {
     "weights": {"allow_pickle": True},
     "input": {"references": "all"},
@@ -41,7 +48,39 @@ def test_a_video_allows_nothing_and_names_no_files(tmp_path: Path, caplog: pytes
     assert not settings.weights.allow_pickle
     assert settings.input.references == "none"
     assert settings.output.encoder_opt == ("tune=film", "g=12")
-    assert "encoder options that can name files" in caplog.text
+    assert "encoder options that are not known to be harmless" in caplog.text
+
+
+def comment_of(**output: object) -> dict[str, object]:
+    return {"program": "streamv2v", "settings": {"output": output}}
+
+
+@pytest.mark.parametrize("options", [["flags=+pass1"], "flags=+pass1", ["g=12", "flags=+pass1+cgop"]])
+def test_no_video_lets_the_encoder_write_a_file(options: object, here: Run, tmp_path: Path) -> None:
+    """With `flags=+pass1`, libx264 writes its statistics into the current folder, over what is there."""
+    comment = json.dumps(comment_of(encoder_opt=options))
+    make_clip(tmp_path / "stranger.mkv", pts=(0, 512), metadata={"comment": comment})
+    (tmp_path / "x264_2pass.log").write_text("mine")
+    made = here(
+        *("run", "lavfi:testsrc2", "--frames", 2, "--translator", "passthrough", "--config", "stranger.mkv"),
+        "-o",
+        "a.mkv",
+    )
+    assert made.code == 0, made.err
+    assert (tmp_path / "x264_2pass.log").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv", "stranger.mkv", "x264_2pass.log"]
+
+
+@given(
+    encoder=st.sampled_from(["libx264", "libx265", "libvpx-vp9", "libsvtav1", "h264_nvenc", "auto", "mpeg4"]),
+    name=st.sampled_from(["flags", "stats", "x264-params", "tune", "g", "profile", "passlogfile", "level"]),
+    value=st.text(max_size=20) | st.sampled_from(["+pass1", "film", "3.1", "12", "/tmp/x", "a:b"]),
+)
+def test_what_is_harmless_is_a_number_or_a_word(encoder: str, name: str, value: str) -> None:
+    """Whatever is taken: nothing in it can name a file, and no flag is set."""
+    if is_harmless(encoder, f"{name}={value}"):
+        assert re.fullmatch(r"[a-z0-9.-]+", value)
+        assert name in ("tune", "g", "profile", "level")
 
 
 def test_the_user_may(tmp_path: Path) -> None:

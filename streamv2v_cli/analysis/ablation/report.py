@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from streamv2v_cli import __version__
 from streamv2v_cli.analysis.ablation.tables import Cell, Table
 from streamv2v_cli.errors import SinkError
 from streamv2v_cli.files import whole_file
-from streamv2v_cli.reports.text import change_text, number_text
+from streamv2v_cli.json_text import to_json
+from streamv2v_cli.reports.text import cell, change_text, number_text
 
 __all__ = ["SCHEMA", "AblationResult", "plots", "report_names", "rich_table", "write_reports"]
 
@@ -100,7 +100,7 @@ def rich_table(result: AblationResult) -> Any:
     from rich.table import Table as Drawn
 
     # Without a frame it fits into 80 columns; whatever does not is folded and never cut.
-    drawn = Drawn(title=result.table.title, box=None, pad_edge=False)
+    drawn = Drawn(title=cell(result.table.title), box=None, pad_edge=False)
     columns = _columns([result])
     for column in columns:
         heading = HEADINGS[column]
@@ -111,7 +111,7 @@ def rich_table(result: AblationResult) -> Any:
             min_width=max(map(len, heading.split())),
         )
     for row in result.rows():
-        drawn.add_row(*(row[column] for column in columns))
+        drawn.add_row(*(cell(row[column]) for column in columns))
     return drawn
 
 
@@ -141,7 +141,7 @@ def write_reports(folder: Path, results: Sequence[AblationResult], facts: Mappin
         with whole_file(folder / _MARKDOWN, overwrite=True) as file:
             file.write(_markdown(results, facts).encode())
         with whole_file(folder / _JSON, overwrite=True) as file:
-            file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+            file.write((to_json(content, indent=1) + "\n").encode())
     except OSError as error:
         raise SinkError(f"The reports in '{folder}' cannot be written: {error.strerror or error}.") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from streamv2v_cli.accel.device import pick_device
 from streamv2v_cli.analysis.ablation.cache import CellFile, key_of
 from streamv2v_cli.analysis.ablation.report import AblationResult
 from streamv2v_cli.analysis.ablation.tables import Cell, Table, Variant, changed, measure
+from streamv2v_cli.logs import say
 from streamv2v_cli.metrics import choose_flow
 from streamv2v_cli.reports.waiting import Waiting
 from streamv2v_cli.settings.schema import Settings
@@ -100,4 +100,4 @@ class Work:
 
     def _say(self, line: str) -> None:
         if self._verbose:
-            print(line, file=sys.stderr, flush=True)
+            say(line)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli import __version__
 from streamv2v_cli.reports.json import JsonRows
-from streamv2v_cli.reports.text import change_text, counted, number_text, rounded_values
+from streamv2v_cli.reports.text import cell, change_text, counted, number_text, rounded_values
 
 if TYPE_CHECKING:
     from streamv2v_cli.analysis.evaluate.result import Evaluation, Row
@@ -77,13 +77,13 @@ def table(found: Evaluation, prompt: str, flow: str) -> Any:
     share = "" if means.visible is None else f", {100 * means.visible:.1f} % of pixels visible in both"
     counts = f"{counted(means.frames, 'frame')}, {counted(len(found.cuts), 'scene cut')}"
     caption = f"{counts}{share}; optical flow: {flow.upper()}"
-    drawn = Table(title=f"{found.edited.name} against {found.source.name}", caption=caption)
+    drawn = Table(title=cell(f"{found.edited.name} against {found.source.name}"), caption=caption)
     drawn.add_column("figure", overflow="fold")
     drawn.add_column("edited", justify="right", overflow="fold")
     drawn.add_column("source", justify="right", overflow="fold")
     drawn.add_column("meaning", overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(cell, row))
     return drawn
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli import __version__
 from streamv2v_cli.reports.series import Series
-from streamv2v_cli.reports.text import rounded_values
+from streamv2v_cli.reports.text import cell, rounded_values
 
 if TYPE_CHECKING:
     from streamv2v_cli.analysis.explain.attention import BankRecord, Heat
@@ -197,5 +197,7 @@ def over_time_table(history: History, settings: Settings) -> Any:
     for heading, unit in FIGURES.values():
         drawn.add_column(f"{heading.lower()} ({unit})", justify="right")
     for name, means in history.means().items():
-        drawn.add_row(_short(name), *("-" if value is None else f"{value:.3f}" for value in means.values()))
+        drawn.add_row(
+            cell(_short(name)), *("-" if value is None else f"{value:.3f}" for value in means.values())
+        )
     return drawn

@@ -15,6 +15,7 @@ from string import Template
 from streamv2v_cli.analysis.pairing import open_video
 from streamv2v_cli.errors import SinkError, UsageError
 from streamv2v_cli.files import check_output_folder
+from streamv2v_cli.json_text import to_json
 
 __all__ = ["QUESTIONS", "Pair", "check_folder", "make_study"]
 
@@ -141,5 +142,5 @@ def _page(pairs: Sequence[dict[str, str]], title: str) -> str:
     }
     template = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
     # Within a script element only `<` can do harm.
-    data = json.dumps(study, ensure_ascii=False).replace("<", "\\u003c")
+    data = to_json(study).replace("<", "\\u003c")
     return Template(template).substitute(title=escape(title), data=data)

@@ -13,7 +13,7 @@ from typing import Any
 from streamv2v_cli import __version__
 from streamv2v_cli.analysis.study.page import QUESTIONS, SCHEMA
 from streamv2v_cli.errors import SourceError
-from streamv2v_cli.reports.text import counted, rounded_values
+from streamv2v_cli.reports.text import cell, counted, rounded_values
 
 __all__ = ["OUTCOMES", "Rate", "as_json", "score", "table"]
 
@@ -138,7 +138,7 @@ def table(rates: Mapping[str, Mapping[str, Mapping[str, Rate]]], participants: i
     for method, questions in rates.items():
         for place, (question, outcomes) in enumerate(questions.items()):
             cells = [_text(outcomes[outcome]) for outcome in OUTCOMES]
-            drawn.add_row("" if place else method, question, *cells)
+            drawn.add_row(cell("" if place else method), cell(question), *cells)
     return drawn
 
 

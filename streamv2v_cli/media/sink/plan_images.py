@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamv2v_cli.apart import check_streams
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.files import already_there, check_folder, check_name
 from streamv2v_cli.media.images.patterns import Numbered
@@ -81,6 +82,7 @@ def check_image_path(path: Path | None, read: Iterable[str | int], *, overwrite:
     check_folder(folder)
     if any(_is_output(file, target, pattern) for file in read):
         raise UsageError(f"The output '{path}' is the input.", "Give another folder or name with -o.")
+    check_streams(read)
     existing = _existing(target, pattern)
     if existing and not overwrite:
         raise already_there(path, "" if pattern is None else f", from {existing[0]}")

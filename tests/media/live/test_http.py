@@ -185,7 +185,7 @@ def test_an_unknown_host_and_a_refused_connection(start: Start) -> None:
         code, _, err = start(f"{scheme}://joe:hush@127.0.0.1:{port}/x", "-o", "out.mp4").end()
         assert (code, err) == (
             1,
-            f"error: The input '{scheme}://joe:***@127.0.0.1:{port}/x' cannot be opened: "
+            f"error: The input '{scheme}://***@127.0.0.1:{port}/x' cannot be opened: "
             "the connection was refused.\n",
         )
 

@@ -68,7 +68,7 @@ def test_nobody_listens(scheme: str, start: Start) -> None:
     code, _, err = run.end()
     assert code == 1
     assert (
-        f"The output '{shown(url.replace('//', '//joe:***@'))}' cannot be written: the connection was refused."
+        f"The output '{shown(url.replace('//', '//***@'))}' cannot be written: the connection was refused."
         in err
     )
 

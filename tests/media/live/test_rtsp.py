@@ -174,6 +174,6 @@ def test_no_password_is_shown(proxy: Proxy, start: Start, tmp_path: Path) -> Non
     run = start(url(proxy, "short"), "--frames", 5, "-o", "out.mkv")
     code, out, err = run.end()
     assert code == 0
-    assert run.of("start")[0]["input"] == f"rtsp://joe:***@127.0.0.1:{proxy.port}/short"
+    assert run.of("start")[0]["input"] == f"rtsp://***@127.0.0.1:{proxy.port}/short"
     metadata = str(look(tmp_path / "out.mkv").metadata)
     assert "hush" not in out + err + metadata + (tmp_path / "events").read_text()

@@ -23,6 +23,7 @@ import typer
 
 from streamv2v_cli.apart import files_below
 from streamv2v_cli.settings.keys import Key, keys
+from streamv2v_cli.settings.media_options import UPSCALE_METHODS
 from streamv2v_cli.settings.resolve import Resolved, preset_names
 from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.transcode.configure import resolve
@@ -61,6 +62,8 @@ FLAGS: Mapping[str, Flag] = {
     "seed": Flag(("--seed",), _PICTURE),
     "frame.size": Flag(("--size",), _PICTURE, "SIZE"),
     "frame.output_size": Flag(("--output-size",), _PICTURE, "SIZE"),
+    "frame.upscale": Flag(("--upscale",), _PICTURE, "METHOD|FILE"),
+    "frame.guide.strength": Flag(("--guide-strength",), _PICTURE),
     "bank.kind": Flag(("--bank",), _BANK),
     "bank.size": Flag(("--bank-size",), _BANK),
     "bank.interval": Flag(("--bank-interval",), _BANK),
@@ -130,7 +133,15 @@ class SettingsRequest:
         """The files that the settings come from, and those of the model that they name."""
         weights = settings.weights
         loras = [lora.source for lora in weights.loras]
-        names = [*self.configs, settings.model, weights.vae, weights.lcm_lora, weights.config, *loras]
+        names = [
+            *self.configs,
+            settings.model,
+            weights.vae,
+            weights.lcm_lora,
+            weights.config,
+            *loras,
+            settings.frame.upscale,
+        ]
         return [file for name in filter(None, names) for file in files_below(os.path.expanduser(name))]
 
     def resolve(self, *, recommend: bool = True) -> Resolved:
@@ -264,9 +275,10 @@ def _video_encoders() -> list[str]:
     return ["auto", *ENCODERS]
 
 
-_VALUES: Mapping[str, Callable[[], list[str]]] = {
+_VALUES: Mapping[str, Callable[[], Iterable[str]]] = {
     "prompt": _style_names,
     "model": _model_names,
+    "frame.upscale": lambda: UPSCALE_METHODS,
     "output.codec": _video_encoders,
 }
 """What is proposed where any text may stand; looked up when somebody asks, and without torch."""

@@ -22,7 +22,7 @@ class InFlightFrame:
 
     Attributes:
         frames: the frame, followed by the similar ones that wait for its picture; each with its mix.
-        source: (1, 3, height, width) source picture from -1 to 1, until it has been encoded.
+        source: (1, 3, height, width) source picture from -1 to 1.
         prompt, schedule: the prompt and the denoising schedule that were set when it entered.
         number: its number in the run, counting the frames that enter the UNet.
         starts: it is the first of a segment.
@@ -32,7 +32,7 @@ class InFlightFrame:
     """
 
     frames: list[tuple[Frame, float]]
-    source: torch.Tensor | None
+    source: torch.Tensor
     prompt: Prompt
     schedule: Schedule
     number: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-__all__ = ["from_model_range", "picture_of", "pixels_of", "resize", "to_model_range"]
+__all__ = ["from_model_range", "picture_of", "pixels_of", "resize", "resized_pixels", "to_model_range"]
 
 
 def resize(pictures: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -35,17 +35,24 @@ def from_model_range(picture: torch.Tensor) -> torch.Tensor:
 def picture_of(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """(height, width, 3) uint8 pixels as a (1, 3, *, *) float32 picture from -1 to 1 of `size` = (width, height)."""
     if pixels.device.type == "cpu":
-        return to_model_range(_resized(pixels, size))
+        return to_model_range(resized_pixels(pixels, size))
     return resize(to_model_range(pixels), size)
 
 
 def pixels_of(picture: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """A (1, 3, *, *) float picture from -1 to 1 as (height, width, 3) uint8 pixels of `size` = (width, height)."""
     if picture.device.type == "cpu":
-        return _resized(from_model_range(picture[0]), size)
+        return resized_pixels(from_model_range(picture[0]), size)
     return from_model_range(resize(picture, size)[0])
 
 
-def _resized(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """A processor resamples bytes five times as fast as floats, and half a level of 255 is not seen."""
+def resized_pixels(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(height, width, 3) uint8 pixels in another size = (width, height); themselves if they have it.
+
+    A processor resamples bytes five times as fast as floats, and half a level of 255 is not seen.
+    """
+    if pixels.shape[1::-1] == size:
+        return pixels
+    if pixels.device.type != "cpu":
+        return from_model_range(resize(to_model_range(pixels), size)[0])
     return resize(pixels.permute(2, 0, 1)[None], size)[0].permute(1, 2, 0).contiguous()

@@ -13,12 +13,13 @@ from streamv2v_cli.accel.transfer import make_transfers
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import check_block_names
 from streamv2v_cli.diffusion.engine import Engine
+from streamv2v_cli.diffusion.enlarging import Enlarger
 from streamv2v_cli.diffusion.groups import Group, GroupBuilder, InFlightFrame
 from streamv2v_cli.diffusion.motion import MotionFusion
 from streamv2v_cli.diffusion.prompts import PromptEncoder, between
 from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
-from streamv2v_cli.diffusion.tensors import picture_of, pixels_of
+from streamv2v_cli.diffusion.tensors import picture_of
 from streamv2v_cli.frame import LateFrame
 from streamv2v_cli.media.picture.resize import resized
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory
@@ -70,6 +71,7 @@ class Translator:
         _check(model, settings)
         self.ticks = TickCounts(choose_accel(settings.compute.accel, model.device))
         self._transfers = make_transfers(model.device)
+        self._enlarger = Enlarger(settings, model)
         self._encoder = PromptEncoder(model, settings.compute.offload_text_encoder)
         self._similar = SimilarFrameFilter(settings.skip_similar)
         lookahead = settings.lookahead
@@ -242,15 +244,14 @@ class Translator:
         if last.picture is None:
             last.frames.append((frame, self._mix))
             return []
-        return [self._mixed(frame, self._mix, last.picture)]
+        return [self._mixed(frame, self._mix, last)]
 
     def _run(self, group: Group | None) -> list[Frame]:
         """Send a group in and return the frames that come out."""
         if group is None or self.engine is None:
             return []
-        latents = self.encode([x.source for x in group.members if x.source is not None])
+        latents = self.encode([x.source for x in group.members])
         for member, source in zip(group.members, latents.split(1), strict=True):
-            member.source = None
             if member.trace is not None:
                 member.trace.source = source
         return self._finish(*self.engine.tick(group, latents))
@@ -264,7 +265,7 @@ class Translator:
         finished = []
         for member, picture in zip(group.members, self.decode(latents).split(1), strict=True):
             member.picture = picture
-            finished += [self._mixed(frame, mix, picture) for frame, mix in member.frames]
+            finished += [self._mixed(frame, mix, member) for frame, mix in member.frames]
         self._transfers.keep_pace()
         return finished
 
@@ -282,14 +283,26 @@ class Translator:
         """The picture of a frame, (1, 3, height, width) from -1 to 1, on the device and in the model's size."""
         return picture_of(self._transfers.upload(frame.pixels), self._size)
 
-    def render(self, frame: Frame, picture: torch.Tensor) -> Frame:
-        """A frame of the output size with a (1, 3, height, width) picture, which may still have to be computed."""
-        size = output_frame_size((frame.width, frame.height), self._size, self._settings.frame)
-        return LateFrame(frame, self._transfers.download(pixels_of(picture, size)))
+    def render(self, frame: Frame, member: InFlightFrame) -> Frame:
+        """A frame of the output size with a result, which may still have to be computed.
 
-    def _mixed(self, frame: Frame, mix: float, picture: torch.Tensor) -> Frame:
-        """A frame with its picture, laid over the source once somebody asks for the pixels."""
-        result = self.render(frame, picture)
+        One that repeats the result of another is guided by the source of that one: it is the same picture.
+        """
+        assert member.picture is not None, "the frame has not left"
+        size = output_frame_size((frame.width, frame.height), self._size, self._settings.frame)
+        translated = member.frames[0][0]
+        pixels = self._enlarger(
+            member.picture,
+            size,
+            member.prompt.text,
+            member.source,
+            lambda: self._transfers.upload(translated.pixels),
+        )
+        return LateFrame(frame, self._transfers.download(pixels))
+
+    def _mixed(self, frame: Frame, mix: float, member: InFlightFrame) -> Frame:
+        """A frame with its result, laid over the source once somebody asks for the pixels."""
+        result = self.render(frame, member)
         return result if mix == 1 else LateFrame(frame, partial(_blend, frame, result, mix))
 
     @torch.no_grad()

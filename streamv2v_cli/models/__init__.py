@@ -1,6 +1,6 @@
 """Models: where they are, and how they become a `Model` that the engine can run.
 
-Nothing heavy is imported until a name is used, so `locate` stays free of torch and diffusers.
+Nothing heavy is imported until a name is used, so `locate` and `recommendations` stay free of torch and diffusers.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.load import load_model
-    from streamv2v_cli.models.locate import ModelPlan, PlannedPart, describe_model, recommended_settings
+    from streamv2v_cli.models.locate import ModelPlan, PlannedPart, describe_model
     from streamv2v_cli.models.model import Model
+    from streamv2v_cli.models.recommendations import recommended_settings
 
 __all__ = ["Model", "ModelPlan", "PlannedPart", "describe_model", "load_model", "recommended_settings"]
 
@@ -21,7 +22,7 @@ _HOMES = {
     "PlannedPart": "locate",
     "describe_model": "locate",
     "load_model": "load",
-    "recommended_settings": "locate",
+    "recommended_settings": "recommendations",
 }
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,9 @@ from streamv2v_cli.models.fetch import obtain_lcm_lora, obtain_lora, obtain_mode
 from streamv2v_cli.models.lora import LoraRequest, fuse_loras
 from streamv2v_cli.models.model import Kind, Model
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_to_load
+from streamv2v_cli.models.recommendations import style_settings
 from streamv2v_cli.models.sources import ModelSource
-from streamv2v_cli.models.styles import read_styles
+from streamv2v_cli.models.styles import StyleBook, read_styles
 from streamv2v_cli.models.vae import load_vae, vae_factor
 from streamv2v_cli.models.weights import check_pickle
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler
 
-    from streamv2v_cli.settings.schema import Settings, Weights
+    from streamv2v_cli.settings.schema import Frames, Settings, Weights
 
 __all__ = ["Model", "load_model", "make_scheduler", "quiet"]
 
@@ -175,7 +177,14 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
         kind=parts.kind,
         notes=notes,
         known_part=None if book is None else book.known_part,
+        advice=None if book is None else partial(_advice, book, style_settings(name)),
     )
+
+
+def _advice(book: StyleBook, by_style: Mapping[str, Frames], prompt: str) -> Frames | None:
+    """What is recommended for the first style in a prompt for which anything is."""
+    named = (by_style.get(style.name) for style in book.named_in(prompt))
+    return next((settings for settings in named if settings is not None), None)
 
 
 _KINDS = {"diffusion": "diffusion model", "consistency": "consistency model", "turbo": "turbo model"}

@@ -1,4 +1,4 @@
-"""Where a model's parts are, without loading them: for recommendations and `--dry-run`.
+"""Where a model's parts are, without loading them: for `--dry-run`.
 
 Imports neither torch nor diffusers, and never touches the network.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from streamv2v_cli.errors import ConfigError, ModelError
+from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models.catalog import LCM_LORAS, SD15_LAYOUT, SD_TINY_VAE
 from streamv2v_cli.models.choices import choose_lcm_lora, choose_vae, find_model
 from streamv2v_cli.models.facts import ModelFacts, detect_kind, read_facts
@@ -17,17 +17,14 @@ from streamv2v_cli.models.fetch import cached_lora, cached_vae, holds_files
 from streamv2v_cli.models.layout import check_checkpoint, read_header
 from streamv2v_cli.models.sources import ModelSource, find_source
 from streamv2v_cli.models.weights import check_pickle
-from streamv2v_cli.settings.keys import flatten, keys
-from streamv2v_cli.settings.yaml import read_mapping
+from streamv2v_cli.settings.media_options import UPSCALE_METHODS
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Kind
     from streamv2v_cli.settings.schema import Settings, Weights
 
-__all__ = ["ModelPlan", "PlannedPart", "describe_model", "recommended_settings", "useful_ranges"]
+__all__ = ["ModelPlan", "PlannedPart", "describe_model", "upscaler_path"]
 
-RECOMMENDATIONS = "streamv2v.yaml"
-USEFUL = "useful"
 OWN_VAE = "the model's own"
 _FORMS = {"file": "single file", "folder": "diffusers folder", "hub": "in the Hugging Face cache"}
 FETCHED = "not on this machine; fetched from the Hugging Face Hub when it is needed"
@@ -72,59 +69,6 @@ class ModelPlan:
         return all(part.path is not None for part in self.parts)
 
 
-def recommended_settings(model: str) -> dict[str, Any]:
-    """The settings that a model's maker recommends: `streamv2v.yaml` beside its weights, if that is here.
-
-    Every scalar is the text that was written, as in all files of settings.
-
-    Raises:
-        ModelError: the file is there but is no YAML mapping.
-    """
-    return {key: value for key, value in _advice(model).items() if key != USEFUL}
-
-
-def useful_ranges(model: str) -> dict[str, tuple[float, float]]:
-    """Least and greatest value of options between which a model is of use, by dotted key.
-
-    They are under `useful` in the same file.
-
-    Raises:
-        ModelError: the file cannot be read, an option is unknown or holds no number, or a range is no pair of numbers
-            in ascending order.
-    """
-    where = f"`{USEFUL}` in the {RECOMMENDATIONS} of the model {model}"
-    given = _advice(model).get(USEFUL) or {}
-    try:
-        ranges = {key: tuple(map(float, pair)) for key, pair in flatten(given, where).items()}
-    except ConfigError as error:
-        raise ModelError(error.message, error.remedy) from error
-    except (TypeError, ValueError, AttributeError):
-        raise ModelError(f"{where} must give [least, greatest] for each option.") from None
-    if any(len(pair) != 2 or not pair[0] <= pair[1] for pair in ranges.values()):
-        raise ModelError(f"{where} must give [least, greatest] for each option.")
-    for key in ranges:
-        if keys()[key].is_switch or not isinstance(keys()[key].default, int | float):
-            raise ModelError(f"{where} gives a range for '{key}', which is not a number.")
-    return {key: (pair[0], pair[1]) for key, pair in ranges.items()}
-
-
-def _advice(model: str) -> dict[str, Any]:
-    """What `streamv2v.yaml` says; empty if there is none."""
-    try:
-        source, _ = find_model(model)
-    except ModelError:
-        return {}
-    if source.path is None:
-        return {}
-    path = (source.path.parent if source.kind == "file" else source.path) / RECOMMENDATIONS
-    if not path.is_file():
-        return {}
-    try:
-        return read_mapping(path)
-    except ConfigError as error:
-        raise ModelError(error.message, error.remedy or "Correct or remove it.") from error
-
-
 def describe_model(settings: Settings) -> ModelPlan:
     """Say what would be loaded and from where; what cannot be found is a remark, not an error."""
     weights = settings.weights
@@ -144,6 +88,7 @@ def describe_model(settings: Settings) -> ModelPlan:
         _model_part(source, kind, own_vae=vae.source == OWN_VAE),
         vae,
         *_lcm_parts(facts, kind, weights),
+        *_upscaler_parts(settings),
         *(_lora_part("LoRA", lora.source, f"weight {lora.weight:g}", weights) for lora in weights.loras),
     ]
     return ModelPlan(settings.model, kind, tuple(parts))
@@ -196,6 +141,33 @@ def _lcm_parts(facts: ModelFacts | None, kind: Kind | None, weights: Weights) ->
         return []
     remark = "unless the model turns out to be distilled already" if wanted == "auto" and kind is None else ""
     return [_lora_part("LCM-LoRA", str(lora), remark, weights)]
+
+
+def _upscaler_parts(settings: Settings) -> list[PlannedPart]:
+    """The network that enlarges the results, or nothing if none does."""
+    name = settings.frame.upscale
+    if name in UPSCALE_METHODS:
+        return []
+    try:
+        path = upscaler_path(name)
+        check_pickle(path, settings.weights.allow_pickle)
+    except ModelError as error:
+        return [_missing("upscaler", name, error)]
+    return [PlannedPart("upscaler", name, path)]
+
+
+def upscaler_path(name: str) -> Path:
+    """The file that --upscale names.
+
+    Raises:
+        ModelNotFoundError: it does not exist.
+    """
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise ModelNotFoundError(
+            f"The upscaler {name!r} does not exist.", "Check the path given with --upscale."
+        )
+    return path
 
 
 def _lora_part(role: str, text: str, remark: str, weights: Weights) -> PlannedPart:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
+    from streamv2v_cli.settings.schema import Frames
+
 __all__ = ["Kind", "Model"]
 
 Kind: TypeAlias = Literal["diffusion", "consistency", "turbo"]
@@ -33,6 +35,7 @@ class Model:
         vae_factor: pixels per latent, along each side.
         kind: `diffusion` needs LCM-LoRA for few steps, `consistency` and `turbo` do not.
         notes: sentences that say what was loaded and applied.
+        advice: gives the recommendations for the style that a prompt names, if there are any.
         known_part: gives what of a prompt the model was taught; None for one that takes any prompt.
     """
 
@@ -48,3 +51,4 @@ class Model:
     kind: Kind
     notes: tuple[str, ...] = ()
     known_part: Callable[[str], str] | None = None
+    advice: Callable[[str], Frames | None] | None = None

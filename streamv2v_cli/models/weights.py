@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_loaded", "check_pickle", "fill", "read_tensors"]
 
+_INNER = ("state_dict", "params_ema", "params")
+"""Where checkpoints of Stable Diffusion and of upscalers have their tensors."""
 PICKLED = (".ckpt", ".pt", ".pth")
 # Constants and training leftovers that modules of this kind do not have as parameters.
 _IGNORED = ("position_ids", "logit_scale", "text_projection", "num_batches_tracked")
@@ -80,8 +82,11 @@ def _unpickle(path: Path) -> Any:
 def _tensors_only(content: Any, path: Path) -> dict[str, torch.Tensor]:
     import torch
 
-    while isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
+    while isinstance(content, dict):
+        inner = next((content[name] for name in _INNER if isinstance(content.get(name), dict)), None)
+        if inner is None:
+            break
+        content = inner
     if not isinstance(content, dict):
         raise ModelError(f"{str(path)!r} holds no table of tensors.", "Give a checkpoint of model weights.")
     return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}

@@ -12,12 +12,15 @@ from streamv2v_cli.settings.values import colour_value, rate_of
 
 __all__ = [
     "Frames",
+    "GuideOptions",
     "Input",
     "Output",
     "bits_of",
 ]
 
 
+UPSCALE_METHODS = ("auto", "guided", "bicubic", "nearest")
+UPSCALER_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
 SMALLEST_SIDE = 16
 LARGEST_SIDE = 8192
 
@@ -90,6 +93,40 @@ def _on_or_off(value: Any) -> Any:
     return {"true": "on", "yes": "on", "false": "off", "no": "off"}.get(word, word)
 
 
+def _check_upscale(value: Any) -> str:
+    """Accept the name of a method, or a file with weights."""
+    text = str(value).strip()
+    if text.lower() in UPSCALE_METHODS:
+        return text.lower()
+    if not text.lower().endswith(UPSCALER_SUFFIXES):
+        methods, suffixes = ", ".join(UPSCALE_METHODS), ", ".join(UPSCALER_SUFFIXES)
+        raise ValueError(f"must be one of {methods}, or a file with the weights of an upscaler ({suffixes})")
+    return text
+
+
+class GuideOptions(Section):
+    """Guided upsampling: the source's detail at full size, as far as it explains the result."""
+
+    strength: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "auto",
+        description="Share of the source's detail in an enlarged result; 0 is bicubic; auto: what the model "
+        "recommends for the style, else 1.",
+    )
+    radius: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = Field(
+        "auto", description="Radius of the windows in pixels of the model's picture; auto: as above, else 2."
+    )
+    epsilon: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = Field(
+        "auto",
+        description="Variance of the source that does not count as structure, of colours from 0 to 1; auto: as "
+        "above, else 0.001.",
+    )
+    sharpen: Literal["auto"] | Annotated[float, Field(ge=1, le=16)] = Field(
+        "auto",
+        description="How many times steeper edges become, between the colours on both sides; 1 leaves them; auto: as "
+        "above, else 1.",
+    )
+
+
 class Frames(Section):
     """Picture sizes, and how much of the source is seen."""
 
@@ -101,6 +138,18 @@ class Frames(Section):
     )
     output_size: Annotated[str, BeforeValidator(_check_output_size)] = Field(
         "source", description="Size of the output: source, model or WIDTHxHEIGHT."
+    )
+    upscale: Annotated[str, BeforeValidator(_check_upscale)] = Field(
+        "auto",
+        description="How a result is enlarged to a larger output: guided by the source, bicubic, nearest (blocks), "
+        "or by a network, given as a file with its weights; auto: what the model recommends for the style, else "
+        "guided.",
+    )
+    guide: GuideOptions = Field(GuideOptions(), description="Guided upsampling.")
+    grid: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        "auto",
+        description="Side of the blocks that nearest makes of one colour, in pixels of the model's picture; auto: "
+        "what the model recommends for the style, else 1.",
     )
     mix: float = Field(
         1.0,

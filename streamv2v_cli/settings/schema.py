@@ -21,7 +21,7 @@ from streamv2v_cli.settings.engine_options import (
     SkipSimilar,
     Weights,
 )
-from streamv2v_cli.settings.media_options import Frames, Input, Output, bits_of
+from streamv2v_cli.settings.media_options import Frames, GuideOptions, Input, Output, bits_of
 from streamv2v_cli.settings.section import Section
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "FeatureFusion",
     "Frames",
     "Guidance",
+    "GuideOptions",
     "Input",
     "Lora",
     "Output",

@@ -41,7 +41,7 @@ def resolve(
 
 
 def _recommended(model: str) -> Mapping[str, Any]:
-    from streamv2v_cli.models.locate import recommended_settings
+    from streamv2v_cli.models.recommendations import recommended_settings
 
     return recommended_settings(model)
 

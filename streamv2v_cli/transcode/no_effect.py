@@ -46,7 +46,7 @@ def model_limits(settings: Settings, prompts: Prompts | None = None, others: Ite
     """
     if settings.translator == "passthrough":
         return []
-    from streamv2v_cli.models.locate import useful_ranges
+    from streamv2v_cli.models.recommendations import useful_ranges
     from streamv2v_cli.models.styles import unknown_style_note
     from streamv2v_cli.settings.keys import values_of
 

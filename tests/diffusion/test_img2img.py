@@ -67,7 +67,7 @@ def test_equal_to_diffusers(
     model = tiny_model(prediction_type=prediction, vae=vae)
     chosen = settings(bank={"kind": "none"}, diffusion={"steps": 3, "guidance": guidance}, lookahead=2)
     monkeypatch.setattr(
-        "streamv2v_cli.diffusion.translator.pixels_of",
+        "streamv2v_cli.diffusion.enlarging.pixels_of",
         lambda picture, size: (picture[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 0),
     )
     if vae == "kl":  # the mode of the posterior, where diffusers would sample

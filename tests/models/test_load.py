@@ -422,7 +422,8 @@ class TestVae:
 def test_package_names_import_lazily() -> None:
     code = (
         "import sys, streamv2v_cli.models as models\n"
-        "from streamv2v_cli.models.locate import describe_model, recommended_settings\n"
+        "from streamv2v_cli.models.locate import describe_model\n"
+        "from streamv2v_cli.models.recommendations import recommended_settings\n"
         "from streamv2v_cli.settings.schema import Settings\n"
         "recommended_settings('mini'); describe_model(Settings(model='sd15'))\n"
         "heavy = {'torch', 'diffusers', 'transformers', 'av', 'numpy'} & set(sys.modules)\n"

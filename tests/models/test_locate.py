@@ -12,7 +12,8 @@ from helpers.tiny import tiny_model, tiny_vae
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models import describe_model, recommended_settings
 from streamv2v_cli.models.catalog import CATALOG
-from streamv2v_cli.models.locate import ModelPlan, PlannedPart, useful_ranges
+from streamv2v_cli.models.locate import ModelPlan, PlannedPart
+from streamv2v_cli.models.recommendations import useful_ranges
 from streamv2v_cli.settings.schema import Settings
 
 Folders = Callable[..., Path]

@@ -20,7 +20,7 @@ from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.metrics import Comparison
 from streamv2v_cli.models import load_model
-from streamv2v_cli.models.locate import recommended_settings
+from streamv2v_cli.models.recommendations import recommended_settings
 from streamv2v_cli.settings.resolve import resolve
 from tools.train_mini.autoencoder import to_tensor
 from tools.train_mini.data import fetch, held_out

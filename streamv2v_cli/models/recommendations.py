@@ -1,0 +1,104 @@
+"""What a model's maker recommends: `streamv2v.yaml` beside its weights.
+
+Imports neither torch nor diffusers, and never touches the network.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from streamv2v_cli.errors import ConfigError, ModelError
+from streamv2v_cli.models.choices import find_model
+from streamv2v_cli.settings.keys import flatten, keys
+from streamv2v_cli.settings.media_options import UPSCALE_METHODS
+from streamv2v_cli.settings.yaml import read_mapping
+
+if TYPE_CHECKING:
+    from streamv2v_cli.settings.schema import Frames
+
+__all__ = ["RECOMMENDATIONS", "recommended_settings", "style_settings", "useful_ranges"]
+
+RECOMMENDATIONS = "streamv2v.yaml"
+USEFUL, STYLES = "useful", "styles"
+STYLE_KEYS = ("upscale", "guide", "grid")
+
+
+def recommended_settings(model: str) -> dict[str, Any]:
+    """The settings that a model's maker recommends: `streamv2v.yaml` beside its weights, if that is here.
+
+    Every scalar is the text that was written, as in all files of settings.
+
+    Raises:
+        ModelError: the file is there but is no YAML mapping.
+    """
+    return {key: value for key, value in _advice(model).items() if key not in (USEFUL, STYLES)}
+
+
+def useful_ranges(model: str) -> dict[str, tuple[float, float]]:
+    """Least and greatest value of options between which a model is of use, by dotted key.
+
+    They are under `useful` in the same file.
+
+    Raises:
+        ModelError: the file cannot be read, an option is unknown or holds no number, or a range is no pair of numbers
+            in ascending order.
+    """
+    where = f"`{USEFUL}` in the {RECOMMENDATIONS} of the model {model}"
+    given = _advice(model).get(USEFUL) or {}
+    try:
+        ranges = {key: tuple(map(float, pair)) for key, pair in flatten(given, where).items()}
+    except ConfigError as error:
+        raise ModelError(error.message, error.remedy) from error
+    except (TypeError, ValueError, AttributeError):
+        raise ModelError(f"{where} must give [least, greatest] for each option.") from None
+    if any(len(pair) != 2 or not pair[0] <= pair[1] for pair in ranges.values()):
+        raise ModelError(f"{where} must give [least, greatest] for each option.")
+    for key in ranges:
+        if keys()[key].is_switch or not isinstance(keys()[key].default, int | float):
+            raise ModelError(f"{where} gives a range for '{key}', which is not a number.")
+    return {key: (pair[0], pair[1]) for key, pair in ranges.items()}
+
+
+def style_settings(model: str) -> dict[str, Frames]:
+    """How results of a style are enlarged at their best, by its name: `frame` with what differs from the defaults.
+
+    They are under `styles` in the same file, with the keys of `frame` in `STYLE_KEYS`.
+
+    Raises:
+        ModelError: the file cannot be read, a style is no mapping of these keys, or a value is wrong.
+    """
+    from streamv2v_cli.settings.schema import Frames
+
+    where = f"`{STYLES}` in the {RECOMMENDATIONS} of the model {model}"
+    given = _advice(model).get(STYLES) or {}
+    if not isinstance(given, dict) or not all(isinstance(row, dict) for row in given.values()):
+        raise ModelError(f"{where} must give a mapping for each style.")
+    for style, row in given.items():
+        for key, value in row.items():
+            if key not in STYLE_KEYS or (key == "upscale" and value not in UPSCALE_METHODS):
+                raise ModelError(f"{where} cannot set {key} to {value!r} for '{style}'.")
+    try:
+        return {style: Frames.model_validate(row) for style, row in given.items()}
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise ModelError(f"{where}: {place}: {problem['msg']}, not {problem['input']!r}.") from error
+
+
+def _advice(model: str) -> dict[str, Any]:
+    """What `streamv2v.yaml` says; empty if there is none."""
+    try:
+        source, _ = find_model(model)
+    except ModelError:
+        return {}
+    if source.path is None:
+        return {}
+    path = (source.path.parent if source.kind == "file" else source.path) / RECOMMENDATIONS
+    if not path.is_file():
+        return {}
+    try:
+        return read_mapping(path)
+    except ConfigError as error:
+        raise ModelError(error.message, error.remedy or "Correct or remove it.") from error

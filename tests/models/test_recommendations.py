@@ -1,0 +1,64 @@
+"""What `streamv2v.yaml` recommends for single styles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamv2v_cli.errors import ModelError
+from streamv2v_cli.models import load_model
+from streamv2v_cli.models.recommendations import recommended_settings, style_settings
+from streamv2v_cli.models.styles import read_styles
+from streamv2v_cli.settings.schema import Settings
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], str]:
+    """Write a model's recommendations; its folder."""
+    (tmp_path / "model_index.json").write_text("{}")
+
+    def make(text: str) -> str:
+        (tmp_path / "streamv2v.yaml").write_text(text)
+        return str(tmp_path)
+
+    return make
+
+
+def test_styles_are_no_settings(write: Callable[[str], str]) -> None:
+    model = write("seed: 1\nstyles: {pixel art: {upscale: nearest, grid: 8}, comic: {guide: {sharpen: 5}}}\n")
+    assert recommended_settings(model) == {"seed": "1"}
+    styles = style_settings(model)
+    assert (styles["pixel art"].upscale, styles["pixel art"].grid) == ("nearest", 8)
+    assert (styles["comic"].guide.sharpen, styles["comic"].upscale) == (5, "auto")
+
+
+@pytest.mark.parametrize(
+    ("styles", "named"),
+    [
+        ("[1]", "a mapping for each style"),
+        ("{comic: nearest}", "a mapping for each style"),
+        ("{comic: {mix: 0.5}}", "cannot set mix"),
+        ("{comic: {upscale: weights.safetensors}}", "cannot set upscale"),
+        ("{comic: {grid: 0}}", "grid"),
+        ("{comic: {guide: {strength: much}}}", "guide.strength"),
+    ],
+)
+def test_what_cannot_be_recommended(write: Callable[[str], str], styles: str, named: str) -> None:
+    with pytest.raises(ModelError, match=named) as raised:
+        style_settings(write(f"styles: {styles}\n"))
+    assert "streamv2v.yaml" in raised.value.message
+
+
+def test_the_embedded_model_recommends_for_styles_that_it_knows() -> None:
+    book = read_styles("mini")
+    assert book is not None
+    assert style_settings("mini").keys() <= {style.name for style in book.styles}
+
+
+def test_a_prompt_gets_what_its_style_recommends() -> None:
+    model: Any = load_model(Settings.model_validate({"compute": {"device": "cpu"}}))
+    assert model.advice("a cat, 8-bit game").upscale == "nearest"
+    assert model.advice("a photo") is None

@@ -60,13 +60,13 @@ class MotionFusion:
         e = exp(-d / tolerance) (W x[k-1] - x[k])
         x[k] <- x[k] + alpha (detail e + (1 - detail) G e)
 
-    where alpha is that of the frame, x[k-1] the blended one and G a Gaussian blur by one cell: a recursive filter in time, stronger for what
-    is coarse than for detail, since detail blurs when it is interpolated again and again, and averaged where it does
-    not fall on the same spot to a fraction of a cell. What the frame before does not show, or shows
-    otherwise, differs in the source, and is left alone; so is everything after a cut or a change of prompt. Optical
-    flow is dense inverse search (Kroeger et al., ECCV 2016). The StreamV2V paper has no such part: its feature fusion
-    finds what belongs together by the UNet's features, at their resolution; this does by the source, at a fraction of
-    a latent cell.
+    where alpha is that of the frame, x[k-1] the blended one and G a Gaussian blur by one cell: a recursive filter
+    in time, stronger for what is coarse than for detail, since detail blurs when it is interpolated again and
+    again, and averaged where it does not fall on the same spot to a fraction of a cell. What the frame before does
+    not show, or shows otherwise, differs in the source, and is left alone; so is everything after a cut or a
+    change of prompt. Optical flow is dense inverse search (Kroeger et al., ECCV 2016). The StreamV2V paper has no
+    such part: its feature fusion finds what belongs together by the UNet's features, at their resolution; this
+    does by the source, at a fraction of a latent cell.
 
     Args:
         tolerance: d at which that share has fallen to 1 / e; latents have a variance of about 1.

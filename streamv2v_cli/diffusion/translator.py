@@ -272,7 +272,7 @@ class Translator:
         if group is None:
             return []
         if self._motion is not None:
-            latents = self._steady(self._motion, group, latents)
+            latents = self._steadied(self._motion, group, latents)
         finished = []
         for member, picture in zip(group.members, self.decode(latents).split(1), strict=True):
             member.picture = picture
@@ -281,7 +281,7 @@ class Translator:
         return finished
 
     @staticmethod
-    def _steady(motion: MotionFusion, group: Group, latents: torch.Tensor) -> torch.Tensor:
+    def _steadied(motion: MotionFusion, group: Group, latents: torch.Tensor) -> torch.Tensor:
         """The (frames, C, h, w) denoised latents of a group after motion fusion, frame after frame."""
         return torch.cat(
             [

@@ -42,4 +42,7 @@ class Leg:
     def blend(self, position: Fraction, slack: Fraction = Fraction(0)) -> PromptBlend | None:
         """The prompt that is being left at a position; None once it is left."""
         share = self.share(position, slack)
-        return PromptBlend(*self.start, share, self.curve) if share < 1 else None
+        if share == 1:
+            return None
+        prompt, negative_prompt = self.start
+        return PromptBlend(prompt, negative_prompt, share, self.curve)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from streamv2v_cli.errors import ConfigError
+from streamv2v_cli.prompting.state import PromptState
 from streamv2v_cli.settings.keys import keys, nest, values_of, wording
 from streamv2v_cli.settings.schema import Settings
 
@@ -60,14 +61,7 @@ class Controls:
     @property
     def outside_prompts(self) -> Settings:
         """The settings with everything that prompts over time say taken out: what a translator is made for."""
-        still = {name: getattr(_DEFAULTS, name) for name in ("prompt", "negative_prompt")}
-        diffusion = self.settings.diffusion.model_copy(update={"strength": _DEFAULTS.diffusion.strength})
-        frame = self.settings.frame.model_copy(update={"mix": _DEFAULTS.frame.mix})
-        motion = self.settings.bank.motion.model_copy(update={"alpha": _DEFAULTS.bank.motion.alpha})
-        bank = self.settings.bank.model_copy(update={"motion": motion})
-        return self.settings.model_copy(
-            update={**still, "diffusion": diffusion, "frame": frame, "bank": bank}
-        )
+        return _NO_PROMPT.applied_to(self.settings)
 
     def as_json(self, names: Collection[str] = ALL) -> dict[str, Any]:
         """The values of some controls."""
@@ -91,7 +85,9 @@ class Controls:
             raise ConfigError('Settings are a JSON object, such as {"prompt": "comic"}.')
         for name in patch:
             if name not in names:
-                raise ConfigError(f"'{str(name)[:60]}' cannot be changed here.", f"There are {', '.join(names)}.")
+                raise ConfigError(
+                    f"'{str(name)[:60]}' cannot be changed here.", f"There are {', '.join(names)}."
+                )
         values = values_of(self.settings)
         for name, value in patch.items():
             if name != "transition":
@@ -100,7 +96,9 @@ class Controls:
             settings = Settings.model_validate(nest(values))
         except ValidationError as error:
             raise ConfigError(wording(error, {})) from error
-        return replace(self, settings=settings, transition=_transition(patch.get("transition", self.transition)))
+        return replace(
+            self, settings=settings, transition=_transition(patch.get("transition", self.transition))
+        )
 
     def _checked(self, name: str, value: object) -> object:
         """A value within the bounds that hold for whoever is not at the command line."""
@@ -120,11 +118,15 @@ class Controls:
         """The LoRAs with other weights."""
         loras = self.settings.weights.loras
         if not isinstance(weights, list) or len(weights) != len(loras):
-            raise ConfigError(f"loras must be a list of {len(loras)} weights, one for each LoRA that is loaded.")
-        return [{"source": lora.source, "weight": weight} for lora, weight in zip(loras, weights, strict=True)]
+            raise ConfigError(
+                f"loras must be a list of {len(loras)} weights, one for each LoRA that is loaded."
+            )
+        return [
+            {"source": lora.source, "weight": weight} for lora, weight in zip(loras, weights, strict=True)
+        ]
 
 
-_DEFAULTS = Settings()
+_NO_PROMPT = PromptState.of(Settings())
 
 
 def _transition(value: object) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Collection
@@ -10,18 +9,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamv2v_cli import __version__
 from streamv2v_cli.errors import StreamV2VError
 from streamv2v_cli.frame import Closed, Frame
 from streamv2v_cli.media.open import open_sink
 from streamv2v_cli.media.picture.colour import LIMITED, SMPTE170M, Colour
-from streamv2v_cli.media.picture.resize import resized
+from streamv2v_cli.media.picture.resize import fitted
 from streamv2v_cli.media.sink.encoder import Picture
 from streamv2v_cli.media.sink.plan import OutputPlan
 from streamv2v_cli.media.sink.plan_encoder import plan_encoder
 from streamv2v_cli.media.sink.target import Target
 from streamv2v_cli.settings.values import USUAL_RATE
 from streamv2v_cli.transcode.channel import Channel
+from streamv2v_cli.transcode.job import comment_of
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.info import MediaSink
@@ -96,11 +95,11 @@ class Recorder:
                 sink.abandon()
 
     def _placed(self, frame: Frame) -> Frame:
-        """A frame with its time after the first one, in the size of the first one."""
+        """A frame with its time after the first one, in the size of the first one, without changing its shape."""
         self._first = first = self._first or frame
         assert frame.pts is not None
         assert first.pts is not None
-        pixels = resized(frame.pixels, (first.width, first.height))
+        pixels = fitted(frame.pixels, Fraction(1), (first.width, first.height), 0)
         return Frame(pixels, frame.pts - first.pts, frame.time_base)
 
     def _plan(self, frame: Frame) -> OutputPlan:
@@ -118,12 +117,5 @@ class Recorder:
             # The model needs the processor as well.
             output = output.model_copy(update={"preset": "veryfast"})
         encoder = plan_encoder(output, target.container, picture, self._explicit)
-        metadata = None if output.metadata == "none" else {}
-        return OutputPlan(target, encoder, metadata=metadata).with_comment(self._comment())
-
-    def _comment(self) -> str:
-        settings = self._settings
-        content = {"program": "streamv2v", "version": __version__, "model": settings.model}
-        content |= {"prompt": settings.prompt, "seed": settings.seed}
-        return json.dumps({**content, "settings": settings.model_dump(mode="json")}, ensure_ascii=False)
-
+        metadata: dict[str, str] | None = None if output.metadata == "none" else {}
+        return OutputPlan(target, encoder, metadata=metadata).with_comment(comment_of(self._settings))

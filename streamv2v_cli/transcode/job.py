@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Settings
     from streamv2v_cli.transcode.pipeline import Statistics
 
-__all__ = ["Job", "Outcome", "open_job"]
+__all__ = ["Job", "Outcome", "comment_of", "open_job"]
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Job:
         events = events or EventLog(None)
         # From the moment on at which there is a file under the temporary name, an interruption finishes it.
         with Interruption() as interruption:
-            plan = self.plan.with_comment(_comment(self.settings, prompts))
+            plan = self.plan.with_comment(comment_of(self.settings, prompts))
             sink = open_sink(plan, verify=verify, again=self.source.read_again)
             events.start(self._start_event())
             display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
@@ -317,7 +317,7 @@ def _model_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:
     return model_frame_size(*info.size, settings.frame, vae_factor=1)
 
 
-def _comment(settings: Settings, prompts: list[Mapping[str, object]] | None) -> str:
+def comment_of(settings: Settings, prompts: list[Mapping[str, object]] | None = None) -> str:
     """What made the video, as one line of JSON for its metadata."""
     content = {
         "program": "streamv2v",

@@ -98,7 +98,9 @@ def test_the_offsets_lead_back_to_where_the_content_was() -> None:
     picture = texture(48, 80)
     fusion = MotionFusion(0.5, 0.2, SIZE, CPU)
     assert fusion.trace(window(picture, 0), ALPHA, starts=True).offsets is None
-    offsets = fusion.trace(window(picture, 6), ALPHA, starts=False).offsets  # the content moves 6 px to the left
+    offsets = fusion.trace(
+        window(picture, 6), ALPHA, starts=False
+    ).offsets  # the content moves 6 px to the left
     assert offsets is not None
     inner = offsets[2:-2, 2:-4]
     assert np.abs(inner - [1.5, 0]).mean() < 0.1

@@ -117,7 +117,8 @@ class Peer:
 
     def show(self, frame: VideoFrame, received: float) -> None:
         """Send a result; from the session's thread."""
-        self._loop.call_soon_threadsafe(self._track.show, frame, received)
+        if not self._left:
+            self._loop.call_soon_threadsafe(self._track.show, frame, received)
 
     def complain(self, message: str) -> None:
         """Tell of something that failed; from the session's thread."""

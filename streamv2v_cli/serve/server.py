@@ -107,6 +107,8 @@ class Server:
             peer.tell({"type": "end"})
             peer.leave()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # While there is still a loop for what they have at work.
+        await asyncio.gather(*(asyncio.to_thread(session.close) for session in self._sessions.values()))
 
     async def _look(self) -> None:
         """Write the figures of all that are busy, once a second."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -128,6 +128,7 @@ class Job:
         prompts: list[Mapping[str, object]] | None = None,
         started: float | None = None,
         loading: float = 0.0,
+        watch: Callable[[Statistics], None] = lambda statistics: None,
     ) -> Outcome:
         """Restyle the file.
 
@@ -140,6 +141,7 @@ class Job:
             prompts: the prompts over time that the translator follows, for the metadata.
             started: time.monotonic() from which the summary counts; None for now.
             loading: seconds since then that the model took to load.
+            watch: is called now and then with how far it has come.
 
         Raises:
             StreamV2VError: it failed; what was finished is under the temporary name.
@@ -154,7 +156,8 @@ class Job:
             sink = open_sink(plan, verify=verify, again=self.source.read_again)
             events.start(self._start_event())
             display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
-            statistics = self._transcode(translator, sink, display, events, interruption.event)
+            watchers = (display.update, events.update, watch)
+            statistics = self._transcode(translator, sink, display, watchers, interruption.event)
         source = self.source
         damage = [text for text in (damage_text(source), sink.damage_text()) if text]
         for message in filter(
@@ -185,15 +188,15 @@ class Job:
         translator: FrameTranslator,
         sink: MediaSink,
         display: Progress,
-        events: EventLog,
+        watchers: Iterable[Callable[[Statistics], None]],
         stop: threading.Event,
     ) -> Statistics:
         """Send all frames through; says where those are that were finished before an error."""
         from streamv2v_cli.transcode.scenes import CutDetector
 
         def watch(statistics: Statistics) -> None:
-            display.update(statistics)
-            events.update(statistics)
+            for watcher in watchers:
+                watcher(statistics)
 
         try:
             with display:

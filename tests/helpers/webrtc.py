@@ -109,18 +109,18 @@ class Visitor:
         headers = {**self.headers, **options.pop("headers", {})}
         async with (
             aiohttp.ClientSession() as client,
-            client.request(
-                method, self.address + path, json=content, headers=headers, **options
-            ) as answer,
+            client.request(method, self.address + path, json=content, headers=headers, **options) as answer,
         ):
             return answer.status, await answer.json()
 
     async def offer(self) -> int:
         """Ask to be let in; the status of the answer."""
-        if self.connection.localDescription is None:
+        if self.connection.signalingState == "stable":
             await self.connection.setLocalDescription(await self.connection.createOffer())
         content = {"sdp": self.connection.localDescription.sdp, "type": "offer"}
-        status, answer = await self.ask("POST", "offer", content | ({"ticket": self.ticket} if self.ticket else {}))
+        status, answer = await self.ask(
+            "POST", "offer", content | ({"ticket": self.ticket} if self.ticket else {})
+        )
         if status == 200:
             self.session, self.visit = answer["session"], answer["visit"]
             await self.connection.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))

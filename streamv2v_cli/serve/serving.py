@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import webbrowser
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamv2v_cli import __version__
+from streamv2v_cli.errors import UsageError
 from streamv2v_cli.files import check_folder_exists
 from streamv2v_cli.reports.waiting import Waiting
 from streamv2v_cli.serve.api import serve_until
@@ -76,6 +78,8 @@ def serve(resolved: Resolved, options: ServeOptions, told: Callable[[str], None]
     """
     if options.record_to is not None:
         check_folder_exists(options.record_to, "Give another folder with --record-to.")
+    if options.token is not None and not re.fullmatch(r"[A-Za-z0-9._~-]{8,200}", options.token):
+        raise UsageError("--token must have at least 8 letters, digits or any of . _ ~ -, and at most 200.")
     settings = resolved.settings
     explicit = {key for key, origin in resolved.origins.items() if origin not in ("default", "model")}
     token = options.token or (None if is_loopback(options.host) else new_token())

@@ -85,14 +85,24 @@ class Chromium:
         """Press keys in an element; for a field of files, the path of one."""
         self._ask("POST", f"/element/{self._find(selector)}/value", {"text": text})
 
+    def press(self, key: str) -> None:
+        """Press a key, whatever has the focus."""
+        keys = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
+        self._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": keys}]})
+
     def drag(self, selector: str, way: Sequence[tuple[int, int]]) -> None:
-        """Press the mouse button at the first place, in pixels from the middle of an element, and move to the others."""
+        """Press the mouse at the first place, in pixels from the middle of an element, and move to the others."""
         origin = {ELEMENT: self._find(selector)}
         moves = [
             {"type": "pointerMove", "origin": origin, "x": x, "y": y, "duration": 20 if place else 0}
             for place, (x, y) in enumerate(way)
         ]
-        actions = [moves[0], {"type": "pointerDown", "button": 0}, *moves[1:], {"type": "pointerUp", "button": 0}]
+        actions = [
+            moves[0],
+            {"type": "pointerDown", "button": 0},
+            *moves[1:],
+            {"type": "pointerUp", "button": 0},
+        ]
         mouse = {"type": "pointer", "id": "mouse", "actions": actions}
         self._ask("POST", "/actions", {"actions": [mouse]})
 

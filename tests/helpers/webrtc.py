@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Self
@@ -103,6 +104,7 @@ class Visitor:
         self.channel.on("message", lambda text: self.messages.append(json.loads(text)))
         self.connection.on("track", self._take)
         self._tasks: list[asyncio.Task[None]] = []
+        self._taken: Counter[str] = Counter()
 
     async def ask(self, method: str, path: str, content: object = None, **options: Any) -> tuple[int, Any]:
         """Send a request: the status and the JSON of the answer."""
@@ -144,6 +146,12 @@ class Visitor:
     def heard(self, kind: str) -> list[dict[str, Any]]:
         """The messages of a kind."""
         return [message for message in self.messages if message["type"] == kind]
+
+    async def next(self, kind: str) -> dict[str, Any]:
+        """Wait for a message of a kind that nobody has waited for before."""
+        self._taken[kind] += 1
+        await soon(lambda: len(self.heard(kind)) >= self._taken[kind])
+        return self.heard(kind)[self._taken[kind] - 1]
 
     async def leave(self) -> None:
         """Say goodbye and close."""

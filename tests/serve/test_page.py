@@ -259,7 +259,9 @@ def test_a_page_that_goes_away_frees_its_session(page: Chromium, served: Served)
     served.until_free()
 
 
-def test_it_works_by_keyboard(page: Chromium) -> None:
+def test_it_works_by_keyboard(page: Chromium, served: Served) -> None:
+    page.visit(served.address)  # so that the first Tab begins at the top
+    page.wait("return document.querySelectorAll('#styles button').length > 10")
     seen: list[Any] = []
     for _ in range(60):
         page.press("\ue004")
@@ -297,7 +299,8 @@ def test_nothing_lies_beyond_the_window(page: Chromium, width: int) -> None:
             beyond = page.run(
                 "return [...document.querySelectorAll('body *')].filter((e) => {"
                 " const box = e.getBoundingClientRect();"
-                " return box.width && !e.closest('.sr, svg, .divider') && (box.right > innerWidth + 1 || box.left < -1);"
+                " const beyond = box.right > innerWidth + 1 || box.left < -1;"
+                " return box.width && beyond && !e.closest('.sr, svg, .divider');"
                 "}).map((e) => e.outerHTML.slice(0, 80))"
             )
             assert beyond == []
@@ -316,8 +319,9 @@ def test_texts_can_be_read_in_both_schemes(page: Chromium) -> None:
     const behind = (e) => { for (; e; e = e.parentElement) {
       const colour = rgb(getComputedStyle(e).backgroundColor);
       if (colour[3] !== 0) return colour; } return [255, 255, 255]; };
-    const texts = [...document.querySelectorAll("main *, header *")].filter((e) => !e.closest("#stage") &&
-      !e.closest(":disabled, .sr, svg") && e.checkVisibility() && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()));
+    const hasText = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    const texts = [...document.querySelectorAll("main *, header *")].filter((e) =>
+      !e.closest("#stage, :disabled, .sr, svg") && e.checkVisibility() && hasText(e));
     return texts.map((e) => { const [a, b] = [light(rgb(getComputedStyle(e).color)), light(behind(e))];
       return [e.outerHTML.slice(0, 60), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)]; });
     """

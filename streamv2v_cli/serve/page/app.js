@@ -54,8 +54,15 @@ async function load() {
 
 /* Sources */
 
-async function choose(kind) {
-  const made = kind === "file" ? await pickFile() : await attempt(() => open(kind));
+const OPENED = {
+  camera,
+  screen,
+  file: () => file($("pick").files[0]),
+  draw: () => ofDrawing(drawing.canvas.width, drawing.canvas.height, (context, canvas) => drawing.copyTo(context, canvas)),
+};
+
+async function take(kind) {
+  const made = await attempt(OPENED[kind]);
   if (!made) return;
   source?.stop();
   source = made;
@@ -65,21 +72,9 @@ async function choose(kind) {
   await attempt(() => (connection.live ? connection.replace(track) : connection.start(track)));
 }
 
-function open(kind) {
-  if (kind === "camera") return camera();
-  if (kind === "screen") return screen();
-  const { width, height } = drawing.canvas;
-  return ofDrawing(width, height, (context, canvas) => drawing.copyTo(context, canvas));
-}
-
-function pickFile() {
-  return new Promise((resolve) => {
-    const input = $("pick");
-    input.value = "";
-    input.onchange = () => resolve(attempt(() => file(input.files[0])));
-    input.oncancel = () => resolve(null);
-    input.click();
-  });
+function choose(kind) {
+  if (kind === "file") $("pick").click();
+  else take(kind);
 }
 
 function show(kind, made) {
@@ -199,6 +194,10 @@ for (const button of document.querySelectorAll("[data-source]")) {
 for (const button of document.querySelectorAll("button[data-view]")) {
   button.addEventListener("click", () => setView(button.dataset.view));
 }
+$("pick").addEventListener("change", async () => {
+  if ($("pick").files.length) await take("file");
+  $("pick").value = ""; // the same file can be chosen again
+});
 $("stop").addEventListener("click", stop);
 $("give-up").addEventListener("click", stop);
 $("snapshot").addEventListener("click", snapshot);

@@ -95,7 +95,7 @@ class Controls:
         try:
             settings = Settings.model_validate(nest(values))
         except ValidationError as error:
-            raise ConfigError(wording(error, {})) from error
+            raise ConfigError.of(wording(error, {})) from error
         return replace(
             self, settings=settings, transition=_transition(patch.get("transition", self.transition))
         )

@@ -27,6 +27,7 @@ from streamv2v_cli.serve.server import Server
 from streamv2v_cli.serve.session import Session
 from streamv2v_cli.transcode.event_log import EventLog
 from streamv2v_cli.transcode.interruption import Interruption
+from streamv2v_cli.transcode.no_effect import model_limits, unused_settings
 
 if TYPE_CHECKING:
     from streamv2v_cli.settings.resolve import Resolved
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 __all__ = ["ServeOptions", "serve"]
 
 log = logging.getLogger(__name__)
+
+_UNUSED = (
+    *("input.", "output.audio", "output.subtitles", "output.side_by_side", "output.rate", "output.format"),
+)
+"""Settings of inputs that are files or streams, and of what comes with them."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,8 @@ def serve(resolved: Resolved, options: ServeOptions, told: Callable[[str], None]
     explicit = {key for key, origin in resolved.origins.items() if origin not in ("default", "model")}
     token = options.token or (None if is_loopback(options.host) else new_token())
     use_loopback_without_network()
+    for note in _notes(resolved):
+        log.warning("%s", note)
     with ExitStack() as stack:
         events = stack.enter_context(EventLog(options.events))
 
@@ -94,7 +102,8 @@ def serve(resolved: Resolved, options: ServeOptions, told: Callable[[str], None]
             Session(number, Controls(settings), TranslatorMaker())
             for number in range(1, options.sessions + 1)
         ]
-        with Waiting(f"loading the model {settings.model}", enabled=not options.quiet):
+        loads = settings.translator == "diffusion" and not options.quiet
+        with Waiting(f"loading the model {settings.model}", enabled=loads):
             for session in sessions:
                 session.start()
                 stack.enter_context(closing(session))
@@ -114,6 +123,17 @@ def serve(resolved: Resolved, options: ServeOptions, told: Callable[[str], None]
                 serve_until(server.application(), options.host, options.port, interruption.event, ready)
             )
             return interruption.exit_code or 0
+
+
+def _notes(resolved: Resolved) -> list[str]:
+    """What the user should know of the settings."""
+    notes = [
+        f"{key} has no effect: pictures come from a page."
+        for key, origin in resolved.origins.items()
+        if origin.startswith("--") and key.startswith(_UNUSED)
+    ]
+    others = [note for note in unused_settings(resolved) if not note.startswith("input.")]
+    return [*notes, *others, *model_limits(resolved.settings)]
 
 
 def _address(host: str, port: int, token: str | None) -> str:

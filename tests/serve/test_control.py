@@ -142,3 +142,17 @@ def test_a_model_that_is_not_there_ends_it_at_once(here: Callable[..., Any]) -> 
     done = here("serve", "--model", "./nowhere")
     assert done.code == 1
     assert "nowhere" in done.err
+
+
+def test_options_without_effect_are_named(here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a port that cannot be had, so that it ends at once."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        options = ("--deinterlace", "on", "--side-by-side", "--seed", 3, "--preset", "slow")
+        done = here("serve", "--port", taken.getsockname()[1], "--translator", "passthrough", *options)
+    assert done.err.splitlines()[:3] == [
+        "warning: input.deinterlace has no effect: pictures come from a page.",
+        "warning: output.side_by_side has no effect: pictures come from a page.",
+        "warning: seed has no effect: translator is passthrough.",
+    ]

@@ -222,6 +222,20 @@ def test_five_that_vanish_without_goodbye_free_their_sessions(
     assert served.errors == ""
 
 
+def test_without_a_network_loopback_will_do(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve(change="from aioice import ice\nice.get_host_addresses = lambda use_ipv4, use_ipv6: []")
+    monkeypatch.setattr("aioice.ice.get_host_addresses", lambda use_ipv4, use_ipv6: ["127.0.0.1"])
+
+    async def visit() -> None:
+        visitor = await Visitor(served.address, NumberedTrack()).enter()
+        await soon(lambda: visitor.results)
+        await visitor.leave()
+
+    asyncio.run(visit())
+
+
 def recorded(path: Path) -> list[tuple[int, float]]:
     """The numbers in the frames of a recording, and their times."""
     with av.open(str(path)) as container:

@@ -32,6 +32,7 @@ __all__ = ["app", "main"]
 COMMANDS = {
     "run": "run:run",
     "batch": "batch:batch",
+    "serve": "serve:serve",
     "styles": "styles:styles",
     "eval": "evaluate:evaluate",
     "compare": "compare:compare",

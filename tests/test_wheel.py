@@ -59,7 +59,7 @@ def test_its_metadata(wheel):
     assert "Requires-Python: >=3.11" in text
     assert "License-Expression: Apache-2.0" in text
     assert "Requires-Dist: av<19,>=18" in text
-    for extra in ("xformers", "plots", "raft", "dev"):
+    for extra in ("xformers", "plots", "raft", "serve", "dev"):
         assert f"Provides-Extra: {extra}" in text
     assert licences == {"LICENSE", "NOTICE"}
 

@@ -60,6 +60,7 @@ def examine() -> Iterator[Finding]:
         ("packages", _packages),
         ("device", _devices),
         ("attention", _attention),
+        ("serve", _serve),
         ("ffmpeg", _ffmpeg),
         ("encoder", _encoders),
         ("decoder", _decoders),
@@ -134,6 +135,15 @@ def _attention() -> Iterator[Finding]:
         yield Finding("attention", "note", f"xformers {reason}", remedy)
     else:
         yield Finding("attention", "ok", f"xformers {version('xformers')}")
+
+
+def _serve() -> Iterator[Finding]:
+    for package in ("aiohttp", "aiortc"):
+        try:
+            yield Finding("serve", "ok", f"{package} {version(package)}")
+        except PackageNotFoundError:
+            remedy = "Only where streamv2v serve is wanted: pip install 'streamv2v[serve]'"
+            yield Finding("serve", "note", f"{package} is not installed", remedy)
 
 
 def _ffmpeg() -> Iterator[Finding]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,7 +26,12 @@ from streamv2v_cli.commands.shared import (
     message_level,
     rate_of_input,
 )
+from streamv2v_cli.errors import UsageError
 from streamv2v_cli.terminal import print_path
+
+if TYPE_CHECKING:
+    from streamv2v_cli.settings.resolve import Resolved
+    from streamv2v_cli.transcode.run import RunOptions
 
 __all__ = ["run"]
 
@@ -100,6 +108,18 @@ def run(
             rich_help_panel=_PICTURE,
         ),
     ] = None,
+    control: Annotated[
+        int | None,
+        typer.Option(
+            "--control",
+            min=1,
+            max=65535,
+            metavar="PORT",
+            help="Let programs on this machine change prompt, strength, mix and steadiness while it runs, at "
+            "http://127.0.0.1:PORT (docs/serve.md); needs pip install 'streamv2v\\[serve]'.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Print what would be read, loaded and written, and stop."),
@@ -152,12 +172,37 @@ def run(
         quiet=quiet or only_events,
         progress=not no_progress,
     )
-    whole = Run(resolved, options)
-    if dry_run:
-        whole.show()
-        return
-    outcome = whole.perform(started)
+    with _controlled(control, resolved, options) as options:
+        whole = Run(resolved, options)
+        if dry_run:
+            whole.show()
+            return
+        outcome = whole.perform(started)
     if outcome.saved and whole.output != STDOUT:
         print_path(str(whole.output))
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
+
+
+@contextmanager
+def _controlled(port: int | None, resolved: Resolved, options: RunOptions) -> Iterator[RunOptions]:
+    """The options with prompts that programs change while inside; as they are without --control.
+
+    Raises:
+        UsageError: other prompts over time are given as well, or the port is taken.
+        StreamV2VError: what it needs is not installed.
+    """
+    if port is None:
+        yield options
+        return
+    other = "--prompts" if options.prompt_script else "--prompt-file" if options.prompt_file else None
+    if other is not None:
+        raise UsageError(f"Both --control and {other} change the prompt.", "Give one.")
+    from streamv2v_cli.serve import check_extra
+
+    check_extra("--control")
+    from streamv2v_cli.serve.run_control import RunControl, controlled
+
+    control = RunControl(resolved.settings)
+    with controlled(control, port):
+        yield replace(options, live_prompts=control.prompts, watch=control.watch)

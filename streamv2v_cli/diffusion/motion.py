@@ -33,10 +33,12 @@ class Trace:
     Attributes:
         offsets: (h, w, 2) float32, x and y in latent cells from each cell to where its content was in the frame
             before; None for the first frame of a segment.
+        alpha: share of the frame before, from 0 to below 1.
         source: (1, C, h, w) clean latents of the source, once it has been encoded.
     """
 
     offsets: np.ndarray | None
+    alpha: float
     source: torch.Tensor | None = None
 
 
@@ -58,16 +60,15 @@ class MotionFusion:
         e = exp(-d / tolerance) (W x[k-1] - x[k])
         x[k] <- x[k] + alpha (detail e + (1 - detail) G e)
 
-    where x[k-1] is the blended one and G a Gaussian blur by one cell: a recursive filter in time, stronger for what
-    is coarse than for detail, since detail blurs when it is interpolated again and again, and averaged where it does
-    not fall on the same spot to a fraction of a cell. What the frame before does not show, or shows
-    otherwise, differs in the source, and is left alone; so is everything after a cut or a change of prompt. Optical
-    flow is dense inverse search (Kroeger et al., ECCV 2016). The StreamV2V paper has no such part: its feature fusion
-    finds what belongs together by the UNet's features, at their resolution; this does by the source, at a fraction of
-    a latent cell.
+    where alpha is that of the frame, x[k-1] the blended one and G a Gaussian blur by one cell: a recursive filter
+    in time, stronger for what is coarse than for detail, since detail blurs when it is interpolated again and
+    again, and averaged where it does not fall on the same spot to a fraction of a cell. What the frame before does
+    not show, or shows otherwise, differs in the source, and is left alone; so is everything after a cut or a
+    change of prompt. Optical flow is dense inverse search (Kroeger et al., ECCV 2016). The StreamV2V paper has no
+    such part: its feature fusion finds what belongs together by the UNet's features, at their resolution; this
+    does by the source, at a fraction of a latent cell.
 
     Args:
-        alpha: share of the frame before, from 0 to below 1.
         tolerance: d at which that share has fallen to 1 / e; latents have a variance of about 1.
         detail: how much of that share fine detail gets, from 0 to 1.
         latent_size: (h, w) of the latents.
@@ -76,13 +77,12 @@ class MotionFusion:
 
     def __init__(
         self,
-        alpha: float,
         tolerance: float,
         detail: float,
         latent_size: tuple[int, int],
         device: torch.device,
     ) -> None:
-        self._alpha, self._tolerance, self._detail = alpha, tolerance, detail
+        self._tolerance, self._detail = tolerance, detail
         self._size = latent_size
         self._estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         height, width = latent_size
@@ -99,11 +99,12 @@ class MotionFusion:
         self._seen: np.ndarray | None = None
         self._left: _Result | None = None
 
-    def trace(self, frame: Frame, *, starts: bool) -> Trace:
+    def trace(self, frame: Frame, alpha: float, *, starts: bool) -> Trace:
         """The motion since the frame that was given before.
 
         Args:
             frame: the next frame to be translated.
+            alpha: share that the frame before gets in its result, from 0 to below 1.
             starts: it is the first of a segment.
         """
         height, width = (FLOW_PIXELS * side for side in self._size)
@@ -111,10 +112,10 @@ class MotionFusion:
         luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
         before, self._seen = self._seen, luma
         if starts or before is None:
-            return Trace(None)
+            return Trace(None, alpha)
         flow = self._estimator.calc(luma, before, None)
         cells = cv2.resize(flow, self._size[::-1], interpolation=cv2.INTER_AREA)
-        return Trace(cells / np.float32(FLOW_PIXELS))
+        return Trace(cells / np.float32(FLOW_PIXELS), alpha)
 
     def fuse(self, trace: Trace, latents: torch.Tensor, prompt: Prompt, schedule: Schedule) -> torch.Tensor:
         """Blend the result of a frame with that of the one that was given before.
@@ -143,7 +144,7 @@ class MotionFusion:
             error = torch.exp(-change / self._tolerance) * (result - latents)
             if self._detail < 1:
                 error = self._blur(error).lerp(error, self._detail)
-            latents = latents + self._alpha * error
+            latents = latents + trace.alpha * error
         self._left = _Result(source, latents, prompt, schedule)
         return latents
 

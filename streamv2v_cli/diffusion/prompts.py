@@ -147,7 +147,8 @@ class BatchPrompts:
 
     def __init__(self, unet: Any, entries: int, first: torch.Tensor) -> None:
         self._current: list[torch.Tensor] = [first] * entries
-        self.hidden = first.expand(entries, -1, -1).contiguous()
+        # A copy also of a single one: the embedding is still needed when another is written over it.
+        self.hidden = first.repeat(entries, 1, 1)
         self._layers: dict[str, tuple[AttentionLayer, PromptFeatures]] = {}
         for layer in attention_layers(unet):
             if not layer.is_self:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from streamv2v_cli.diffusion.motion import Trace
     from streamv2v_cli.diffusion.protocol import PromptBlend
     from streamv2v_cli.errors import DeviceError
     from streamv2v_cli.frame import Frame
@@ -89,7 +90,7 @@ class Translator:
         self._size = (0, 0)
         self._schedules = Schedules(model.scheduler, settings.diffusion)
         self._first_prompt = self._prompt = self._encoder.encode(settings.prompt, settings.negative_prompt)
-        self._mix = settings.frame.mix
+        self._mix, self._steady = settings.frame.mix, settings.bank.motion.alpha
         self._first_schedule = self._schedule = self._schedules.at(settings.diffusion.strength)
 
     @property
@@ -109,6 +110,7 @@ class Translator:
         *,
         strength: float | None = None,
         mix: float | None = None,
+        steady: float | None = None,
         blend: PromptBlend | None = None,
     ) -> None:
         """Change the prompt for the frames that are pushed from now on; frames in flight keep theirs.
@@ -118,6 +120,7 @@ class Translator:
             negative_prompt: the new negative prompt; None keeps the present one.
             strength: the new strength, from 0 to 1; None keeps the present one.
             mix: the new share of the restyled picture in the output, from 0 to 1; None keeps the present one.
+            steady: the new share of the frame before in motion fusion, from 0 to below 1; None keeps the present one.
             blend: the prompt that is being left, and how much of the way is behind; None for the new one alone.
 
         Raises:
@@ -135,6 +138,7 @@ class Translator:
             self._similar.reset()
         self._prompt, self._schedule = encoded, schedule
         self._mix = self._mix if mix is None else mix
+        self._steady = self._steady if steady is None else steady
 
     def start_segment(self) -> None:
         """Let the next frame start afresh, without looking back: a scene cut, a reconnection."""
@@ -153,7 +157,7 @@ class Translator:
         if self._motion is not None:
             self._motion.reset()
         self._prompt, self._schedule = self._first_prompt, self._first_schedule
-        self._mix = self._settings.frame.mix
+        self._mix, self._steady = self._settings.frame.mix, self._settings.bank.motion.alpha
 
     def close(self) -> None:
         """Give the UNet its original attention processors back; the translator is of no use afterwards."""
@@ -196,9 +200,18 @@ class Translator:
             finished += self._run(self._groups.close_group())
         self._similar.translated(picture)
         self._last = self._groups.enter(frame, picture, self._prompt, self._schedule, self._mix)
-        if self._motion is not None:
-            self._last.trace = self._motion.trace(frame, starts=self._last.starts)
+        self._last.trace = self._trace(frame, starts=self._last.starts)
         return finished + self._run(self._groups.full_group())
+
+    def _trace(self, frame: Frame, *, starts: bool) -> Trace | None:
+        """What motion fusion needs of a frame; None while it is off."""
+        if not self._steady:
+            if self._motion is not None:
+                self._motion.reset()
+            return None
+        if self._motion is None:
+            self._motion = self._new_motion_fusion()
+        return self._motion.trace(frame, self._steady, starts=starts)
 
     def _flush(self) -> list[Frame]:
         finished = self._run(self._groups.close_group())
@@ -225,19 +238,17 @@ class Translator:
             schedule=self._schedule,
             ticks=self.ticks,
         )
-        self._motion = self._new_motion_fusion()
+        self._motion = None
         if self.on_engine is not None:
             self.engine.compute_plainly()
             self.on_engine(self.engine)
         return finished
 
-    def _new_motion_fusion(self) -> MotionFusion | None:
-        """Motion fusion for the present size; None if it is off."""
+    def _new_motion_fusion(self) -> MotionFusion:
+        """Motion fusion for the present size."""
         motion, factor = self._settings.bank.motion, self.model.vae_factor
-        if not motion.alpha:
-            return None
         width, height = (side // factor for side in self._size)
-        return MotionFusion(motion.alpha, motion.tolerance, motion.detail, (height, width), self.model.device)
+        return MotionFusion(motion.tolerance, motion.detail, (height, width), self.model.device)
 
     def _repeat(self, last: InFlightFrame, frame: Frame) -> list[Frame]:
         """Give a frame the picture of the last translated one, now or when that one comes out."""
@@ -261,7 +272,7 @@ class Translator:
         if group is None:
             return []
         if self._motion is not None:
-            latents = self._steady(self._motion, group, latents)
+            latents = self._steadied(self._motion, group, latents)
         finished = []
         for member, picture in zip(group.members, self.decode(latents).split(1), strict=True):
             member.picture = picture
@@ -270,7 +281,7 @@ class Translator:
         return finished
 
     @staticmethod
-    def _steady(motion: MotionFusion, group: Group, latents: torch.Tensor) -> torch.Tensor:
+    def _steadied(motion: MotionFusion, group: Group, latents: torch.Tensor) -> torch.Tensor:
         """The (frames, C, h, w) denoised latents of a group after motion fusion, frame after frame."""
         return torch.cat(
             [

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class PromptedTranslator(TranslatorWrapper):
-    """Gives each frame the prompt, strength and mix of its moment, counted from the first frame.
+    """Gives each frame the prompt, strength, mix and steadiness of its moment, counted from the first frame.
 
     Args:
         translator: does the work.
@@ -53,6 +53,8 @@ class PromptedTranslator(TranslatorWrapper):
         state = self._prompts.at(self._number, self._seconds)
         if state.change != self._state.change:
             self._announce(state, frame)
+        if state.segment != self._state.segment:
+            self._translator.start_segment()
         self._state = state
         self._number += 1
         self._translator.set_prompt(
@@ -60,6 +62,7 @@ class PromptedTranslator(TranslatorWrapper):
             state.negative_prompt,
             strength=state.strength,
             mix=state.mix,
+            steady=state.steady,
             blend=state.blend,
         )
         return super().push(frame)
@@ -77,12 +80,13 @@ class PromptedTranslator(TranslatorWrapper):
 
     def _announce(self, state: PromptState, frame: Frame) -> None:
         log.info(
-            "From frame %d (%.3f s) on: '%s', strength %g, mix %g",
+            "From frame %d (%.3f s) on: '%s', strength %g, mix %g, steady %g",
             self._number,
             self._seconds,
             state.prompt,
             state.final_strength,
             state.final_mix,
+            state.final_steady,
         )
         self._tell(
             PromptEvent(
@@ -92,5 +96,6 @@ class PromptedTranslator(TranslatorWrapper):
                 state.negative_prompt,
                 state.final_strength,
                 state.final_mix,
+                state.final_steady,
             )
         )

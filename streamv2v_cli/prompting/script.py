@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from streamv2v_cli.diffusion.protocol import Curve, PromptBlend
+from streamv2v_cli.diffusion.protocol import Curve
+from streamv2v_cli.prompting.leg import Leg
 from streamv2v_cli.prompting.state import PromptState
 
 __all__ = ["Entry", "PromptScript", "Unit", "plain"]
@@ -50,22 +51,6 @@ class Entry:
         return {name: value for name, value in given.items() if value is not None}
 
 
-@dataclass(frozen=True, slots=True)
-class _Leg:
-    """A way of the prompt, the strength or the mix from one value to the next; a jump if it has no length."""
-
-    begins: Fraction
-    length: Fraction
-    start: Any
-    target: Any
-    curve: Curve = "linear"
-
-    def share(self, position: Fraction, slack: Fraction) -> float:
-        """How much of the way has been gone at a position, from 0 to 1."""
-        gone = position - self.begins
-        return 1.0 if gone + slack >= self.length else max(0.0, float(gone / self.length))
-
-
 class PromptScript:
     """Prompts, strengths and mixes at given times or frames, see `Prompts`.
 
@@ -88,18 +73,26 @@ class PromptScript:
         if at_once:
             texts, numbers = _texts_after(entries[0], texts), numbers | entries[0].numbers
         strength, mix = numbers["strength"], numbers["mix"]
-        self.first = PromptState(*texts, strength, mix=mix, final_strength=strength, final_mix=mix)
-        self._prompt_legs: list[_Leg] = []
-        self._number_legs: dict[str, list[_Leg]] = {name: [] for name in numbers}
+        self.first = replace(
+            base,
+            prompt=texts[0],
+            negative_prompt=texts[1],
+            strength=strength,
+            mix=mix,
+            final_strength=strength,
+            final_mix=mix,
+        )
+        self._prompt_legs: list[Leg] = []
+        self._number_legs: dict[str, list[Leg]] = {name: [] for name in numbers}
         for entry in self._changes:
             span = entry.at, entry.over
             if entry.changes_prompt:
                 curve: Curve = "slerp" if entry.transition == "slerp" else "linear"
                 following = _texts_after(entry, texts)
-                self._prompt_legs.append(_Leg(*span, texts, following, curve))
+                self._prompt_legs.append(Leg(*span, texts, following, curve))
                 texts = following
             for name, number in entry.numbers.items():
-                self._number_legs[name].append(_Leg(*span, numbers[name], number))
+                self._number_legs[name].append(Leg(*span, numbers[name], number))
                 numbers[name] = number
 
     def based_on(self, base: PromptState) -> PromptScript:
@@ -118,11 +111,10 @@ class PromptScript:
         texts, blend = (self.first.prompt, self.first.negative_prompt), None
         leg = _leg_at(self._prompt_legs, position + slack)
         if leg is not None:
-            texts, share = leg.target, leg.share(position, slack)
-            if share < 1:
-                blend = PromptBlend(leg.start[0], leg.start[1], share, leg.curve)
+            texts, blend = leg.target, leg.blend(position, slack)
         strength, final_strength = self._number("strength", position, slack)
         mix, final_mix = self._number("mix", position, slack)
+        steady = self.first.steady
         change = bisect_right(self._changes, position + slack, key=lambda entry: entry.at)
         return PromptState(
             *texts,
@@ -130,8 +122,10 @@ class PromptScript:
             blend,
             change=change,
             mix=mix,
+            steady=steady,
             final_strength=final_strength,
             final_mix=final_mix,
+            final_steady=steady,
         )
 
     def _number(self, name: str, position: Fraction, slack: Fraction) -> tuple[float, float]:
@@ -140,8 +134,7 @@ class PromptScript:
         if leg is None:
             first: float = getattr(self.first, name)
             return first, first
-        share = leg.share(position, slack)
-        return leg.target if share == 1 else leg.start + share * (leg.target - leg.start), leg.target
+        return leg.number(position, slack), leg.target
 
     def describe(self) -> list[str]:
         """One line for each entry."""
@@ -193,7 +186,7 @@ def _texts_after(entry: Entry, before: tuple[str, str]) -> tuple[str, str]:
     )
 
 
-def _leg_at(legs: list[_Leg], position: Fraction) -> _Leg | None:
+def _leg_at(legs: list[Leg], position: Fraction) -> Leg | None:
     """The last one that has begun."""
     index = bisect_right(legs, position, key=lambda leg: leg.begins)
     return legs[index - 1] if index else None

@@ -18,15 +18,17 @@ __all__ = ["PromptEvent", "PromptState", "Prompts"]
 
 @dataclass(frozen=True, slots=True)
 class PromptState:
-    """Prompt, strength and mix of one frame.
+    """Prompt, strength, mix and steadiness of one frame.
 
     Attributes:
         prompt, negative_prompt: what it goes to, or is at.
         strength: how much of the noise schedule it gets.
         blend: where it comes from; None once it is there.
         mix: share of the restyled picture in the output.
-        final_strength, final_mix: what they become when they have changed.
+        steady: share of the frame before in motion fusion.
+        final_strength, final_mix, final_steady: what they become when they have changed.
         change: how many changes have begun.
+        segment: how often it was asked for that a frame does not look back.
     """
 
     prompt: str
@@ -34,29 +36,36 @@ class PromptState:
     strength: float
     blend: PromptBlend | None = None
     mix: float = field(kw_only=True)
+    steady: float = field(kw_only=True)
     final_strength: float = field(kw_only=True)
     final_mix: float = field(kw_only=True)
+    final_steady: float = field(kw_only=True)
     change: int = 0
+    segment: int = 0
 
     @classmethod
     def of(cls, settings: Settings) -> PromptState:
         """What the settings say."""
-        strength, mix = settings.diffusion.strength, settings.frame.mix
+        strength, mix, steady = settings.diffusion.strength, settings.frame.mix, settings.bank.motion.alpha
         return cls(
             settings.prompt,
             settings.negative_prompt,
             strength,
             mix=mix,
+            steady=steady,
             final_strength=strength,
             final_mix=mix,
+            final_steady=steady,
         )
 
     def applied_to(self, settings: Settings) -> Settings:
-        """The settings with this prompt, strength and mix."""
+        """The settings with this prompt, strength, mix and steadiness."""
         diffusion = settings.diffusion.model_copy(update={"strength": self.strength})
         frame = settings.frame.model_copy(update={"mix": self.mix})
+        motion = settings.bank.motion.model_copy(update={"alpha": self.steady})
+        bank = settings.bank.model_copy(update={"motion": motion})
         texts = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
-        return settings.model_copy(update={**texts, "diffusion": diffusion, "frame": frame})
+        return settings.model_copy(update={**texts, "diffusion": diffusion, "frame": frame, "bank": bank})
 
 
 class Prompts(Protocol):
@@ -92,7 +101,7 @@ class Prompts(Protocol):
 
 @dataclass(frozen=True)
 class PromptEvent:
-    """The prompt, the strength or the mix begins to change."""
+    """The prompt, the strength, the mix or the steadiness begins to change."""
 
     name: ClassVar[str] = "prompt"
     frame: int
@@ -101,3 +110,4 @@ class PromptEvent:
     negative_prompt: str
     strength: float
     mix: float
+    steady: float

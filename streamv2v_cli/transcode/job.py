@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Settings
     from streamv2v_cli.transcode.pipeline import Statistics
 
-__all__ = ["Job", "Outcome", "open_job"]
+__all__ = ["Job", "Outcome", "comment_of", "open_job"]
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +128,7 @@ class Job:
         prompts: list[Mapping[str, object]] | None = None,
         started: float | None = None,
         loading: float = 0.0,
+        watch: Callable[[Statistics], None] = lambda statistics: None,
     ) -> Outcome:
         """Restyle the file.
 
@@ -140,6 +141,7 @@ class Job:
             prompts: the prompts over time that the translator follows, for the metadata.
             started: time.monotonic() from which the summary counts; None for now.
             loading: seconds since then that the model took to load.
+            watch: is called now and then with how far it has come.
 
         Raises:
             StreamV2VError: it failed; what was finished is under the temporary name.
@@ -150,11 +152,12 @@ class Job:
         events = events or EventLog(None)
         # From the moment on at which there is a file under the temporary name, an interruption finishes it.
         with Interruption() as interruption:
-            plan = self.plan.with_comment(_comment(self.settings, prompts))
+            plan = self.plan.with_comment(comment_of(self.settings, prompts))
             sink = open_sink(plan, verify=verify, again=self.source.read_again)
             events.start(self._start_event())
             display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
-            statistics = self._transcode(translator, sink, display, events, interruption.event)
+            watchers = (display.update, events.update, watch)
+            statistics = self._transcode(translator, sink, display, watchers, interruption.event)
         source = self.source
         damage = [text for text in (damage_text(source), sink.damage_text()) if text]
         for message in filter(
@@ -185,15 +188,15 @@ class Job:
         translator: FrameTranslator,
         sink: MediaSink,
         display: Progress,
-        events: EventLog,
+        watchers: Iterable[Callable[[Statistics], None]],
         stop: threading.Event,
     ) -> Statistics:
         """Send all frames through; says where those are that were finished before an error."""
         from streamv2v_cli.transcode.scenes import CutDetector
 
         def watch(statistics: Statistics) -> None:
-            display.update(statistics)
-            events.update(statistics)
+            for watcher in watchers:
+                watcher(statistics)
 
         try:
             with display:
@@ -317,7 +320,7 @@ def _model_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:
     return model_frame_size(*info.size, settings.frame, vae_factor=1)
 
 
-def _comment(settings: Settings, prompts: list[Mapping[str, object]] | None) -> str:
+def comment_of(settings: Settings, prompts: list[Mapping[str, object]] | None = None) -> str:
     """What made the video, as one line of JSON for its metadata."""
     content = {
         "program": "streamv2v",

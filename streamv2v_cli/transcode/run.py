@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.prompting.state import Prompts
     from streamv2v_cli.settings.resolve import Resolved
+    from streamv2v_cli.transcode.pipeline import Statistics
 
 __all__ = ["Run", "RunOptions", "prompts_text"]
 
@@ -53,6 +54,8 @@ class RunOptions:
         reads: further files that are read, which the events must not replace.
         quiet: print no summary.
         progress: show the progress.
+        live_prompts: prompts that are changed while it runs, instead of those in files.
+        watch: is called now and then with how far it has come.
     """
 
     source: str
@@ -67,6 +70,8 @@ class RunOptions:
     reads: Sequence[str] = ()
     quiet: bool = False
     progress: bool = True
+    live_prompts: Prompts | None = None
+    watch: Callable[[Statistics], None] = lambda statistics: None
 
 
 class Run:
@@ -84,7 +89,7 @@ class Run:
     """
 
     def __init__(self, resolved: Resolved, options: RunOptions) -> None:
-        prompts = open_prompts(options.prompt_script, options.prompt_file, resolved)
+        prompts = options.live_prompts or open_prompts(options.prompt_script, options.prompt_file, resolved)
         self._given, self._resolved = resolved, with_prompts(resolved, prompts)
         self._options, self._prompts = options, prompts
         check_prompt(self._resolved.settings, f"streamv2v run {masked(options.source)}")
@@ -130,6 +135,7 @@ class Run:
                 prompts=None if prompts is None else prompts.record(),
                 started=started,
                 loading=loading,
+                watch=options.watch,
             )
 
     def _open_all(self, stack: ExitStack) -> tuple[Job, EventLog]:

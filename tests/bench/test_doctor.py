@@ -44,7 +44,18 @@ def test_everything_is_looked_at(findings, healthy):
     assert code == 0, found
     assert {finding["state"] for finding in found} <= {"ok", "note"}
     assert [*dict.fromkeys(finding["topic"] for finding in found)] == [
-        *("python", "packages", "device", "attention", "ffmpeg", "encoder", "decoder", "model", "cache")
+        *(
+            "python",
+            "packages",
+            "device",
+            "attention",
+            "serve",
+            "ffmpeg",
+            "encoder",
+            "decoder",
+            "model",
+            "cache",
+        )
     ]
     texts = [finding["text"] for finding in found]
     assert "libx264 opens" in texts

@@ -196,6 +196,24 @@ def test_a_strength_changes_the_picture_until_the_reset(model: Any, settings: An
     translator.close()
 
 
+def test_a_prompt_that_comes_back_gives_the_same_picture(model: Any, settings: Any, frames: Any) -> None:
+    """Also where the batch has a single entry, whose buffer must not be the embedding itself."""
+    translator = Translator(model, settings(diffusion={"steps": 1}, bank={"kind": "none"}, lookahead=1))
+    (frame,) = frames(1)
+    pictures = {}
+    for turn, prompt in enumerate(("a cat", "pixel art", "a cat", "red", "a cat")):
+        translator.set_prompt(prompt)
+        pictures[turn] = translator.push(frame)[0].pixels
+    assert [np.array_equal(pictures[0], pictures[turn]) for turn in range(5)] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+    translator.close()
+
+
 def test_a_script_gives_what_the_single_prompts_give(
     model: Any, settings: Any, frames: Any, tmp_path: Path
 ) -> None:

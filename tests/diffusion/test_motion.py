@@ -15,6 +15,7 @@ from streamv2v_cli.frame import Frame
 pytestmark = pytest.mark.numerical
 
 CPU = torch.device("cpu")
+ALPHA = 0.9
 SIZE = (12, 16)  # of the latents: 48 x 64 px for the estimator
 
 
@@ -66,28 +67,28 @@ def by_formula(
 
 @pytest.mark.parametrize(("shift", "detail"), [(0, 0.3), (1, 0.0), (1, 1.0), (3, 0.3)])
 def test_the_blend_follows_its_formula(shift: int, detail: float) -> None:
-    fusion = MotionFusion(0.6, 0.5, detail, SIZE, CPU)
+    fusion = MotionFusion(0.5, detail, SIZE, CPU)
     prompt: Any = object()
     offsets = np.zeros((*SIZE, 2), np.float32)
     offsets[..., 0] = shift
-    first = fusion.fuse(Trace(None, latents(1)), latents(2), prompt, prompt)
+    first = fusion.fuse(Trace(None, ALPHA, latents(1)), latents(2), prompt, prompt)
     assert torch.equal(first, latents(2))
     source = latents(1).roll(-shift, 3) + 0.3 * latents(3)
-    second = fusion.fuse(Trace(offsets, source), latents(4), prompt, prompt)
+    second = fusion.fuse(Trace(offsets, 0.6, source), latents(4), prompt, prompt)
     wanted = by_formula(source, latents(4), (latents(1), first), shift, 0.6, 0.5, detail)
     torch.testing.assert_close(second, wanted, atol=1e-5, rtol=1e-5)
-    third = fusion.fuse(Trace(offsets, source), latents(5), prompt, prompt)
+    third = fusion.fuse(Trace(offsets, 0.6, source), latents(5), prompt, prompt)
     wanted = by_formula(source, latents(5), (source, second), shift, 0.6, 0.5, detail)
     torch.testing.assert_close(third, wanted, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("what", ["prompt", "schedule", "segment"])
 def test_nothing_is_carried_over_a_change(what: str) -> None:
-    fusion = MotionFusion(0.9, 0.5, 0.2, SIZE, CPU)
+    fusion = MotionFusion(0.5, 0.2, SIZE, CPU)
     one, other = object(), object()
     still = np.zeros((*SIZE, 2), np.float32)
-    fusion.fuse(Trace(None, latents(1)), latents(2), one, one)  # type: ignore[arg-type]
-    trace = Trace(None if what == "segment" else still, latents(1))
+    fusion.fuse(Trace(None, ALPHA, latents(1)), latents(2), one, one)  # type: ignore[arg-type]
+    trace = Trace(None if what == "segment" else still, ALPHA, latents(1))
     prompt, schedule = (other if what == name else one for name in ("prompt", "schedule"))
     after = fusion.fuse(trace, latents(3), prompt, schedule)  # type: ignore[arg-type]
     assert torch.equal(after, latents(3))
@@ -95,20 +96,22 @@ def test_nothing_is_carried_over_a_change(what: str) -> None:
 
 def test_the_offsets_lead_back_to_where_the_content_was() -> None:
     picture = texture(48, 80)
-    fusion = MotionFusion(0.5, 0.5, 0.2, SIZE, CPU)
-    assert fusion.trace(window(picture, 0), starts=True).offsets is None
-    offsets = fusion.trace(window(picture, 6), starts=False).offsets  # the content moves 6 px to the left
+    fusion = MotionFusion(0.5, 0.2, SIZE, CPU)
+    assert fusion.trace(window(picture, 0), ALPHA, starts=True).offsets is None
+    offsets = fusion.trace(
+        window(picture, 6), ALPHA, starts=False
+    ).offsets  # the content moves 6 px to the left
     assert offsets is not None
     inner = offsets[2:-2, 2:-4]
     assert np.abs(inner - [1.5, 0]).mean() < 0.1
-    assert fusion.trace(window(picture, 6), starts=True).offsets is None
+    assert fusion.trace(window(picture, 6), ALPHA, starts=True).offsets is None
 
 
 def test_a_smaller_flow_picture_is_made_for_any_frame_size() -> None:
-    fusion = MotionFusion(0.5, 0.5, 0.2, SIZE, CPU)
+    fusion = MotionFusion(0.5, 0.2, SIZE, CPU)
     large = np.kron(texture(48, 80), np.ones((3, 3, 1), np.uint8))
-    fusion.trace(Frame(np.ascontiguousarray(large[:144, :192])), starts=True)
-    offsets = fusion.trace(Frame(np.ascontiguousarray(large[:144, 18:210])), starts=False).offsets
+    fusion.trace(Frame(np.ascontiguousarray(large[:144, :192])), ALPHA, starts=True)
+    offsets = fusion.trace(Frame(np.ascontiguousarray(large[:144, 18:210])), ALPHA, starts=False).offsets
     assert offsets is not None
     assert offsets.shape == (*SIZE, 2)
     assert np.abs(offsets[2:-2, 2:-4] - [1.5, 0]).mean() < 0.1

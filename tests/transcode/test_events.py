@@ -14,6 +14,7 @@ from helpers import ROOT
 from helpers.clips import make_clip, mosaic
 
 from streamv2v_cli.batch.events import BatchEvent
+from streamv2v_cli.serve.events import EVENTS as SERVE_EVENTS
 from streamv2v_cli.transcode.events import EVENTS
 
 Run = Callable[..., Any]
@@ -47,7 +48,7 @@ def checked(lines: str, *, batch: bool = False) -> list[dict[str, Any]]:
 
 
 def test_the_document_lists_every_event_and_field() -> None:
-    every_event = (*EVENTS, BatchEvent)
+    every_event = (*EVENTS, BatchEvent, *SERVE_EVENTS)
     assert documented().keys() == {event.name for event in every_event}
     for event in every_event:
         written = {field.name: field.type.replace(" | ", " or ") for field in fields(event)}

@@ -1,7 +1,7 @@
 """From glass to glass: how long a frame takes through `streamv2v serve` and back, and how many come a second.
 
-Each frame shows its number. An aiortc client sends it, reads the numbers of the results, and takes the times at its own
-end, so that both encoders, both decoders and the connection count. aiortc gives a frame out when the next one
+Each frame shows its number. An aiortc client sends it, reads the numbers of the results, and takes the times at its
+own end, so that both encoders, both decoders and the connection count. aiortc gives a frame out when the next one
 begins to arrive, at both ends: a browser does not.
 """
 

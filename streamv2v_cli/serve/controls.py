@@ -138,7 +138,7 @@ def _transition(value: object) -> float:
 
 def choices(settings: Settings, names: Collection[str] = ALL) -> dict[str, Any]:
     """What a page or a program can choose from: the controls, their ranges, the styles and the LoRAs."""
-    from streamv2v_cli.models.locate import useful_ranges
+    from streamv2v_cli.models.recommendations import useful_ranges
     from streamv2v_cli.models.styles import read_styles
 
     without_model = settings.translator == "passthrough"

@@ -107,12 +107,15 @@ def test_whatever_a_configuration_says(data: st.DataObject, sound: Path, model: 
     name = data.draw(st.sampled_from([UNET, VAE, TEXT, SCHEDULER, "model_index.json"]))
     content = json.loads((sound / name).read_text())
     key = data.draw(st.sampled_from(sorted(content)))
+    content[key] = data.draw(_VALUES)
     (model / name).unlink()
-    (model / name).write_text(json.dumps({**content, key: data.draw(_VALUES)}))
-    with suppress(ModelError):
-        load(model)
-    (model / name).unlink()
-    (model / name).symlink_to(sound / name)
+    (model / name).write_text(json.dumps(content))
+    try:
+        with suppress(ModelError):
+            load(model)
+    finally:
+        (model / name).unlink()
+        (model / name).symlink_to(sound / name)
 
 
 @pytest.mark.parametrize("deep", [UNET, SCHEDULER, "model_index.json"])

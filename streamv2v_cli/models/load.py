@@ -124,7 +124,7 @@ def _open(source: ModelSource, weights: Weights, parts: tuple[str, ...]) -> Chec
             f"weights.config is {weights.config!r}, but {source.text!r} is no single file: it has its own configs.",
             "Leave out --model-config.",
         )
-    return FolderCheckpoint(obtain_model(source, parts))
+    return FolderCheckpoint(obtain_model(source, parts, own_vae=weights.vae == "own"))
 
 
 def _open_file(path: Path, config: str | None, allow_pickle: bool) -> FileCheckpoint:

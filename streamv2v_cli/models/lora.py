@@ -123,7 +123,8 @@ def _describe(request: LoraRequest, matched: int, found: int) -> str:
     skipped = f"; {found - matched} of its layers are not in this model" if matched < found else ""
     if skipped:
         _log.warning("LoRA %s%s", request.source, skipped)
-    return f"LoRA {request.source} fused with weight {request.weight:g} into {matched} layers{skipped}"
+    layers = "1 layer" if matched == 1 else f"{matched} layers"
+    return f"LoRA {request.source} fused with weight {request.weight:g} into {layers}{skipped}"
 
 
 def _shape(sides: Sequence[int]) -> str:

@@ -21,6 +21,7 @@ _AFTER_A_URL = "'\"`.,:;!)>]}"
 """What may follow a URL in a sentence without being a part of it."""
 _QUERY = re.compile(r"[?#]")
 _SEPARATOR = re.compile(r"([&;?#])")
+_NAME = re.compile(r"[\w.%-]{1,40}", re.ASCII)
 _STREAM_KEY = re.compile(r"([^/?#]+/+[^/?#]+/+).+", re.DOTALL)
 """Who knows the last part of the address of an RTMP stream may publish it."""
 _HARMLESS = frozenset(
@@ -119,6 +120,7 @@ def _without_values(scheme: str, rest: str) -> str:
 
 def _without_value(part: str) -> str:
     name, equals, value = part.partition("=")
-    if not part or (equals and not value) or unquote(name).lower() in _HARMLESS:
+    if not part or unquote(name).lower() in _HARMLESS:
         return part
-    return f"{name}={_HIDDEN}" if equals else _HIDDEN
+    # A secret without a name, such as one in base 64, may end in equals signs.
+    return f"{name}={_HIDDEN}" if value.strip("=") and _NAME.fullmatch(name) else _HIDDEN

@@ -73,10 +73,10 @@ def test_a_prompt_that_is_too_long_is_cut(folder: Path) -> None:
 def test_lack_of_memory_for_a_picture_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     score = ClipScore(folder)
 
-    def fails(**_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(score._model, "vision_model", fails)
+    monkeypatch.setattr(score._model.vision_model, "forward", fails)
     with pytest.raises(DeviceError, match="too little memory to run the CLIP model"):
         score.push(pictures(1)[0])
 

@@ -228,6 +228,8 @@ def main() -> None:
             _flush_stderr()
     except Exception as error:
         # What `_Root.invoke` does not see: the help itself, and output that could only now be written.
+        if isinstance(error, OSError) and isinstance(error.__context__, typer.TyperException):
+            sys.exit(error.__context__.exit_code)  # what it would say cannot be said
         sys.exit(_report(error, debug="--debug" in sys.argv))
 
 

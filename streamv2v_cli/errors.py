@@ -43,7 +43,7 @@ class StreamV2VError(Exception):
     @property
     def lines(self) -> tuple[str, ...]:
         """What is said of it, a sentence or two a line."""
-        return tuple(filter(None, (self.message, self.remedy)))
+        return (self.message, self.remedy) if self.remedy else (self.message,)
 
 
 class UsageError(StreamV2VError):

@@ -12,7 +12,10 @@ _HIDDEN = "***"
 _START = re.compile(r":/+")
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)\\*$")
 """What stands before the `:/` where a URL begins; a URL that was taken for a path has lost a slash."""
-_ANOTHER_SCHEME = re.compile(r"(?:^|[\s'\"`(<>\[{=,;|])[a-zA-Z][a-zA-Z0-9+.-]+\\*$")
+_ANOTHER_SCHEME = re.compile(
+    r"(?:^|[\s'\"`(<>\[{=,;|])(?:rtsps?|rtmp[a-z]{0,3}|https?|ftps?|tcp|tls|udp|rtp|srt|file)\\*$",
+    re.IGNORECASE,
+)
 """The same for a further URL of a line: a password may have `:/` in it."""
 _LONGEST_SCHEME = 24
 _AUTHORITY = re.compile(r"[^/?#\s]*")
@@ -21,6 +24,7 @@ _AFTER_A_URL = "'\"`.,:;!)>]}"
 """What may follow a URL in a sentence without being a part of it."""
 _QUERY = re.compile(r"[?#]")
 _SEPARATOR = re.compile(r"([&;?#])")
+_NAME = re.compile(r"[\w.%-]{1,40}", re.ASCII)
 _STREAM_KEY = re.compile(r"([^/?#]+/+[^/?#]+/+).+", re.DOTALL)
 """Who knows the last part of the address of an RTMP stream may publish it."""
 _HARMLESS = frozenset(
@@ -118,7 +122,8 @@ def _without_values(scheme: str, rest: str) -> str:
 
 
 def _without_value(part: str) -> str:
-    name, equals, value = part.partition("=")
-    if not part or (equals and not value) or unquote(name).lower() in _HARMLESS:
+    name, _, value = part.partition("=")
+    if not part or unquote(name).lower() in _HARMLESS:
         return part
-    return f"{name}={_HIDDEN}" if equals else _HIDDEN
+    # A secret without a name, such as one in base 64, may end in equals signs.
+    return f"{name}={_HIDDEN}" if value.strip("=") and _NAME.fullmatch(name) else _HIDDEN

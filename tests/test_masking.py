@@ -28,7 +28,11 @@ KEYS = (
             f"http://host/x#access_token={SECRET}",
             f"https://host/x?{SECRET}",
         ),
-        *(f"http://host/x?channel=1#{SECRET}", f"http://host/x?q={SECRET}?channel=2"),
+        *(
+            f"http://host/x?channel=1#{SECRET}",
+            f"http://host/x?t=1&{SECRET}==",
+            f"http://host/x?q={SECRET}?channel=2",
+        ),
         *(f"rtsp://me@mail.com:{SECRET}@host/x", f"rtsp://{SECRET}@host/x", f"rtsp://me:{SECRET}@x@host/x"),
         *(f"rtsp://my name:{SECRET}@host/x", f"rtsp://me:a {SECRET}@host/x", f"rtsp://me:a/{SECRET}@host/x"),
         *(

@@ -1,4 +1,4 @@
-"""Fuzzing of what reads strangers' input: settings, headers and descriptions of raw video, and damaged media.
+"""Fuzzing of what reads strangers' input: settings, headers and descriptions of raw video, damaged media, models.
 
 python -m tools.fuzz settings --seconds 60
 python -m tools.fuzz y4m media --seconds 60 --corpus corpus
@@ -24,12 +24,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools import fuzz_hostile
+
 if TYPE_CHECKING:
     from streamv2v_cli.media.source.inputs import InputOptions
 
 ROOT = Path(__file__).parents[1]
 LARGEST = 100_000
-AWKWARD = [b"\0", b"\n", b"-1", b"9" * 30, b"\xff" * 8, b"%s", b"{", b"["]
+AWKWARD = [
+    b"\0",
+    b"\n",
+    b"-1",
+    b"9" * 30,
+    b"\xff" * 8,
+    b"%s",
+    b"{",
+    b"[",
+    b"null",
+    b"NaN",
+    b"\\ud800",
+    b"\x1b",
+    b"@",
+]
 
 
 def fuzz_settings(data: bytes) -> None:
@@ -100,6 +116,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "y4m": fuzz_y4m,
     "raw": fuzz_raw,
     "media": fuzz_media,
+    **fuzz_hostile.TARGETS,
 }
 
 
@@ -109,6 +126,8 @@ def _scratch(suffix: str) -> Path:
 
 def seeds_of(target: str) -> list[bytes]:
     """What the search begins with."""
+    if target in fuzz_hostile.SEEDS:
+        return fuzz_hostile.SEEDS[target]()
     if target == "settings":
         presets = [path.read_bytes() for path in (ROOT / "configs").glob("*.yaml")]
         scripts = [(ROOT / "docs" / "prompts-example.yaml").read_bytes()]

@@ -6,7 +6,6 @@ import csv
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -69,8 +68,7 @@ def collect(
         elif path.exists():
             files = [(path, Path(path.name))]
         else:
-            files = [(Path(file), Path(Path(file).name)) for file in sorted(glob(name, recursive=True))]
-            files = [(file, below) for file, below in files if file.is_file()]
+            files = [(file, Path(file.name)) for file in _matching(path) if file.is_file()]
         if not files:
             what = (
                 f"The folder '{name}' holds no video"
@@ -81,6 +79,22 @@ def collect(
             raise SourceError(f"{what}.", remedy)
         found += files
     return found
+
+
+def _matching(pattern: Path) -> list[Path]:
+    """The files that a pattern means, in order.
+
+    `**` follows no links: two that lead to a folder above them would have more paths than anybody can wait for.
+    """
+    parts = pattern.parts
+    first = next((place for place, part in enumerate(parts) if set("*?[") & set(part)), None)
+    if first is None:
+        return []
+    base, hidden = Path(*parts[:first]), any(part.startswith(".") for part in parts[first:])
+    found = base.glob(str(Path(*parts[first:])))
+    return sorted(
+        path for path in found if hidden or not any(p.startswith(".") for p in path.relative_to(base).parts)
+    )
 
 
 def _path_of(name: str, what: str) -> Path:
@@ -133,11 +147,24 @@ def _row(content: Any, where: str) -> dict[str, str]:
             raise UsageError(f"{where}: unknown column '{column}'.", f"There are {', '.join(_COLUMNS)}.")
         if value is not None and not isinstance(value, str):
             raise UsageError(f"{where}: {column} must be a text.")
+        if value and (problem := _unusable(value, is_path=column in ("input", "output"))):
+            raise UsageError(f"{where}: {column} {problem}.")
         if value:
             row[column] = value
     if "input" not in row:
         raise UsageError(f"{where} has no input.", "Every row names its file under `input`.")
     return row
+
+
+def _unusable(text: str, *, is_path: bool) -> str:
+    """Why a text can be no path or prompt; empty if it can."""
+    if "\0" in text:
+        return "has the character U+0000 in it"
+    try:
+        text.encode("utf-8", "surrogateescape" if is_path else "strict")
+    except UnicodeEncodeError as error:
+        return f"has half a character, U+{ord(text[error.start]):04X}, in it"
+    return ""
 
 
 def tasks_of(

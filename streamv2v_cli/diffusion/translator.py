@@ -20,6 +20,7 @@ from streamv2v_cli.diffusion.prompts import PromptEncoder, between
 from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.tensors import picture_of
+from streamv2v_cli.errors import ModelError
 from streamv2v_cli.frame import LateFrame
 from streamv2v_cli.media.picture.resize import resized
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["Translator"]
+
+_CHECKED = 3
+"""Groups at the beginning whose pictures are looked at for NaN."""
 
 
 class Translator:
@@ -86,6 +90,7 @@ class Translator:
         self.on_engine: Callable[[Engine], None] | None = None
         self._last: InFlightFrame | None = None
         self.frames_skipped = 0
+        self._unchecked = _CHECKED
         self.model_size: tuple[int, int] | None = None
         self._size = (0, 0)
         self._schedules = Schedules(model.scheduler, settings.diffusion)
@@ -274,11 +279,27 @@ class Translator:
         if self._motion is not None:
             latents = self._steadied(self._motion, group, latents)
         finished = []
-        for member, picture in zip(group.members, self.decode(latents).split(1), strict=True):
+        for member, picture in zip(group.members, self._sound(self.decode(latents)).split(1), strict=True):
             member.picture = picture
             finished += [self._mixed(frame, mix, member) for frame, mix in member.frames]
         self._transfers.keep_pace()
         return finished
+
+    def _sound(self, pictures: torch.Tensor) -> torch.Tensor:
+        """The pictures; the first ones are looked at, which costs a wait for the device.
+
+        Raises:
+            ModelError: they hold no numbers, and would be black.
+        """
+        if self._unchecked:
+            self._unchecked -= 1
+            if not torch.isfinite(pictures).all():
+                format = str(self.model.dtype).removeprefix("torch.")
+                raise ModelError(
+                    f"The model {self.model.name!r} gives no pictures but NaN in {format}.",
+                    "Try --dtype float32, or a smaller weight for its LoRAs.",
+                )
+        return pictures
 
     @staticmethod
     def _steadied(motion: MotionFusion, group: Group, latents: torch.Tensor) -> torch.Tensor:

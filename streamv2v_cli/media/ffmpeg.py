@@ -138,7 +138,7 @@ def describe_connection(
         seconds: how long was waited.
     """
     if isinstance(error, av.error.ExitError) or seconds >= timeout:
-        return f"nothing came within {timeout:g} s"
+        return f"no video came within {timeout:g} s"
     code = getattr(error, "errno", None)
     if address.kind == "camera":
         return _CAMERA.get(code or 0) or describe(error)

@@ -149,11 +149,15 @@ class InputTimes:
         frames: of the video, in order; empty where the container does not say it.
         length: from the first frame to the end of the last, None where the container does not say it.
         sounds: index of a stream -> when its first and its last packet begin.
+        is_damaged: packets may have given no frame, the last ones as well.
+        moved: how many frames have other times than their packets, because those did not increase.
     """
 
     frames: tuple[Fraction, ...]
     length: Fraction | None
     sounds: dict[int, tuple[Fraction, Fraction]]
+    is_damaged: bool = False
+    moved: int = 0
 
 
 TIMECODE = "timecode"
@@ -213,6 +217,10 @@ class MediaSource(FrameSource, Protocol):
     @property
     def concealed_frames(self) -> int:
         """How many frames were given of which a part was lost, and made up by the decoder."""
+
+    @property
+    def missing_frames(self) -> int:
+        """How many frames are missing where the input is damaged, by the gaps between the times of the others."""
 
     @property
     def repaired_timestamps(self) -> int:
@@ -286,7 +294,10 @@ def damage_text(source: MediaSource) -> str:
         parts.append(f"{source.damaged_packets} damaged {what}{'s were' if several else ' was'} skipped")
     if source.concealed_frames:
         several = source.concealed_frames > 1
-        parts.append(f"a part of {source.concealed_frames} frame{'s is' if several else ' is'} lost")
+        parts.append(f"a part of {source.concealed_frames} frame{'s' if several else ''} is lost")
+    if source.missing_frames:
+        several = source.missing_frames > 1
+        parts.append(f"{source.missing_frames} frame{'s are' if several else ' is'} missing")
     if source.seconds_missing:
         parts.append(f"the last {source.seconds_missing:.2f} s are missing")
     elif source.is_cut_off:
@@ -299,4 +310,9 @@ def damage_text(source: MediaSource) -> str:
 def repaired_text(source: MediaSource) -> str:
     """A sentence on timestamps that had to be moved; empty if there were none."""
     count = source.repaired_timestamps
-    return f"{count} timestamps of the input did not increase and were moved by a tick." if count else ""
+    several = (
+        "timestamps of the input did not increase and were"
+        if count > 1
+        else ("timestamp of the input did not increase and was")
+    )
+    return f"{count} {several} moved by a tick." if count else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import av
 
 from streamv2v_cli.errors import ConfigError
+from streamv2v_cli.json_text import from_json
 from streamv2v_cli.media.ffmpeg import describe
 from streamv2v_cli.media.images.metadata import comment_in
 from streamv2v_cli.media.protocols import restrictions
@@ -48,7 +48,7 @@ def read_comment(name: str) -> dict[str, Any]:
     except (av.error.FFmpegError, OSError) as error:
         raise ConfigError(f"--config {name}: it cannot be opened: {describe(error)}.") from error
     try:
-        content = json.loads("".join(_pieces(metadata)))
+        content = from_json("".join(_pieces(metadata)))
     except ValueError:
         content = None
     if (

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError, reason_of
+from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.fetch import fetch, names_below
+from streamv2v_cli.models.layout import read_header
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_for
+from streamv2v_cli.models.soundness import check_finite, check_sizes
 from streamv2v_cli.models.sources import find_source
 
 if TYPE_CHECKING:
@@ -50,11 +53,15 @@ class ClipScore:
 
     def __init__(self, folder: Path, prompt: str = "", device: torch.device | str = "cpu") -> None:
         self._device = device
-        with explaining_lack_of_memory(lambda: too_little_memory_for(f"the CLIP model '{folder}'", device)):
+        self._what = f"the CLIP model '{folder}'"
+        with self._explaining_lack_of_memory("load"):
             self._model, self._processor = _load(folder)
             self._model.to(device)
             self._prompt = self._embedded_prompt(folder, prompt) if prompt else None
         self.reset()
+
+    def _explaining_lack_of_memory(self, verb: str) -> AbstractContextManager[None]:
+        return explaining_lack_of_memory(lambda: too_little_memory_for(self._what, self._device, verb))
 
     def reset(self) -> None:
         """Forget all frames."""
@@ -62,10 +69,14 @@ class ClipScore:
         self._consistency, self._changes, self._fit, self._frames = 0.0, 0, 0.0, 0
 
     def push(self, pixels: np.ndarray) -> ClipFigures:
-        """Take in the next frame, (height, width, 3) uint8, RGB."""
+        """Take in the next frame, (height, width, 3) uint8, RGB.
+
+        Raises:
+            DeviceError: there is too little memory.
+        """
         import torch
 
-        with torch.inference_mode():
+        with torch.inference_mode(), self._explaining_lack_of_memory("run"):
             picture = self._processor(images=pixels, return_tensors="pt", input_data_format="channels_last")
             features = self._model.vision_model(pixel_values=picture["pixel_values"].to(self._device))
             embedding = _unit(self._model.visual_projection(features.pooler_output))
@@ -107,8 +118,14 @@ class ClipScore:
 
 def _load(folder: Path) -> tuple[Any, Any]:
     """The model in float32 on the CPU, and what prepares pictures for it."""
-    from transformers import CLIPImageProcessor, CLIPModel
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
+    config = read_json(folder / "config.json")
+    shapes = {
+        name: shape for file in folder.glob("*.safetensors") for name, shape in read_header(file).items()
+    }
+    what = f"The CLIP model '{folder}'"
+    check_sizes(config, shapes, lambda: CLIPModel(CLIPConfig.from_dict(config)), what)
     try:
         model, report = CLIPModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
@@ -118,6 +135,7 @@ def _load(folder: Path) -> tuple[Any, Any]:
         raise ModelError(f"The CLIP model '{folder}' cannot be loaded: {reason_of(error)}.") from error
     if missing := sorted(report["missing_keys"]):
         raise ModelError(f"The CLIP model '{folder}' is incomplete: '{missing[0]}' is missing.")
+    check_finite(model.state_dict().items(), what)
     return model.float().eval(), processor
 
 
@@ -156,9 +174,9 @@ def obtain_clip(text: str) -> Path:
     names = names_below(path)
     _choose(names, text)
     try:
-        kind = json.loads((path / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"The config.json of the CLIP model '{text}' cannot be read: {error}.") from error
+        kind = read_json(path / "config.json").get("model_type")
+    except ModelError as error:
+        raise ModelError(f"The config.json of the CLIP model '{text}' cannot be read: {error}") from error
     if kind != "clip":
         raise ModelError(
             f"The model in '{text}' is not a CLIP model: its config.json says {kind!r}.",

@@ -18,6 +18,7 @@ from torch.nn.functional import pad
 from streamv2v_cli.errors import ModelError, ModelNotFoundError, StreamV2VError, reason_of
 from streamv2v_cli.models.fetch import TIMEOUT
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_for
+from streamv2v_cli.models.soundness import check_finite
 from streamv2v_cli.models.sources import not_kept
 from streamv2v_cli.models.weights import read_tensors
 
@@ -60,7 +61,15 @@ class RaftFlow:
             self._model = load_raft(path).to(device)
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """See `FlowEstimator`; the pictures are (height, width, 3) uint8, RGB."""
+        """See `FlowEstimator`; the pictures are (height, width, 3) uint8, RGB.
+
+        Raises:
+            DeviceError: there is too little memory.
+        """
+        with explaining_lack_of_memory(lambda: too_little_memory_for("RAFT", self._device, "run")):
+            return self._flow(a, b)
+
+    def _flow(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         height, width = a.shape[:2]
         left, right = _margins(width)
         top, bottom = _margins(height)
@@ -137,6 +146,7 @@ def load_raft(path: Path) -> torch.nn.Module:
             f"missing, left over or of another shape, such as {wrong[0]}.",
             "Give a state dict of raft_large with --flow-weights.",
         )
+    check_finite(given.items(), repr(str(path)))
     model.load_state_dict(given)
     return model.eval()
 

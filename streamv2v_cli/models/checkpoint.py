@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from streamv2v_cli.errors import ModelError, reason_of
-from streamv2v_cli.models.facts import ModelFacts, read_facts
+from streamv2v_cli.models.facts import ModelFacts, read_facts, read_json
 from streamv2v_cli.models.fetch import names_below, weight_files
 from streamv2v_cli.models.layout import UNET_PREFIX, VAE_PREFIX, check_checkpoint, read_header
+from streamv2v_cli.models.soundness import check_finite, check_sizes
 from streamv2v_cli.models.weights import check_loaded, fill, read_tensors
 
 if TYPE_CHECKING:
@@ -59,8 +60,11 @@ def load_part(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
         ModelError: weights are missing, pickled, damaged, or do not match the config.
     """
     where = repr(str(folder))
-    variant, _ = weight_files(names_below(folder), part, str(folder))
-    name = part or "model"
+    variant, files = weight_files(names_below(folder), part, str(folder))
+    name, weights = part or "model", [folder / file for file in files if file.endswith(".safetensors")]
+    config = read_json(folder / part / "config.json")
+    shapes = {tensor: shape for file in weights for tensor, shape in read_header(file).items()}
+    check_sizes(config, shapes, lambda: _built(cls, config), f"The {name} in {where}")
     try:
         module, report = cls.from_pretrained(
             folder / part,
@@ -76,7 +80,15 @@ def load_part(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
             f"The {name} in {where} cannot be loaded: {reason_of(error)}.", "Download it again."
         ) from error
     check_loaded(name, where, report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"])
+    check_finite(module.state_dict().items(), f"The {name} in {where}")
     return module
+
+
+def _built(cls: Any, config: Mapping[str, Any]) -> Any:
+    """A part as its library makes it of a configuration."""
+    if hasattr(cls, "config_class"):  # of transformers
+        return cls(cls.config_class.from_dict(dict(config)))
+    return cls.from_config(dict(config))
 
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
@@ -169,8 +181,8 @@ class FileCheckpoint:
         from diffusers import UNet2DConditionModel
         from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
-        module = UNet2DConditionModel.from_config(self.facts.unet)
         source = self._below(UNET_PREFIX)
+        module = self._built(UNet2DConditionModel, self.facts.unet, source, "UNet")
         tensors = convert_ldm_unet_checkpoint(source, dict(module.config))
         if UNET_PREFIX + _TIME_CONDITION in source:
             tensors["time_embedding.cond_proj.weight"] = source[UNET_PREFIX + _TIME_CONDITION]
@@ -179,19 +191,19 @@ class FileCheckpoint:
     def text_encoder(self, dtype: torch.dtype) -> CLIPTextModel:
         """The text encoder: CLIP as in SD 1.x, or OpenCLIP as in SD 2.x."""
         from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
-        from transformers import CLIPTextConfig, CLIPTextModel
+        from transformers import CLIPTextModel
 
-        module = CLIPTextModel(CLIPTextConfig.from_dict(dict(self.facts.text_encoder)))
         clip = self._below("cond_stage_model.transformer.")
+        text = clip or self._below("cond_stage_model.model.")
+        if not text:
+            raise ModelError(f"{str(self.path)!r} holds no text encoder.", "Get the whole checkpoint.")
+        module = self._built(CLIPTextModel, self.facts.text_encoder, text, "text encoder")
         if clip:
             tensors = {
                 name.removeprefix("cond_stage_model.transformer."): value for name, value in clip.items()
             }
         else:
-            open_clip = self._below("cond_stage_model.model.")
-            if not open_clip:
-                raise ModelError(f"{str(self.path)!r} holds no text encoder.", "Get the whole checkpoint.")
-            tensors = convert_open_clip_checkpoint(module, open_clip)
+            tensors = convert_open_clip_checkpoint(module, text)
         return self._filled(module, _match_text_prefix(module, tensors), "text encoder", dtype)
 
     def vae(self, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
@@ -202,12 +214,17 @@ class FileCheckpoint:
         tensors = self._below(VAE_PREFIX)
         if not tensors or self.facts.vae is None:
             raise ModelError(f"{str(self.path)!r} has no VAE of its own.", "Give one with --vae PATH_OR_ID.")
-        module = AutoencoderKL.from_config(self.facts.vae)
+        module = self._built(AutoencoderKL, self.facts.vae, tensors, "VAE")
         return self._filled(module, convert_ldm_vae_checkpoint(tensors, dict(module.config)), "VAE", dtype)
 
     def tokenizer(self) -> CLIPTokenizer:
         """The tokenizer of the config folder."""
         return load_tokenizer(self.config)
+
+    def _built(self, cls: Any, config: Mapping[str, Any], tensors: Mapping[str, Any], part: str) -> Any:
+        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        check_sizes(config, shapes, lambda: _built(cls, config), f"The {part} in {str(self.path)!r}")
+        return _built(cls, config)
 
     def _filled(self, module: Any, tensors: Mapping[str, torch.Tensor], part: str, dtype: torch.dtype) -> Any:
         fill(module, tensors, part, repr(str(self.path)))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamv2v_cli.errors import ModelError
+from streamv2v_cli.errors import ModelError, reason_of
+from streamv2v_cli.json_text import from_json
 from streamv2v_cli.models.model import Kind
+from streamv2v_cli.reading import read_regular
 
 __all__ = ["ModelFacts", "detect_kind", "read_facts"]
 
@@ -18,6 +19,10 @@ SUPPORTED = (
 )
 PREDICTIONS = ("epsilon", "v_prediction")
 SD_LATENT_SCALE = 0.18215
+_LARGEST = 16 << 20
+"""Bytes of a configuration."""
+_MOST_TIMESTEPS = 100_000
+"""Of training: a hundred times as many as usual."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelError: the file is missing or holds no JSON object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = from_json(read_regular(path, _LARGEST))
     except FileNotFoundError as error:
         raise ModelError(
             f"{str(path.parent)!r} holds no {path.name}.",
@@ -109,7 +114,7 @@ def read_json(path: Path) -> dict[str, Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"{str(path)!r} cannot be read as JSON: {error}.", "Download the file again."
+            f"{str(path)!r} cannot be read as JSON: {reason_of(error)}.", "Download the file again."
         ) from error
     if not isinstance(content, dict):
         raise ModelError(f"{str(path)!r} holds no JSON object.", "Download the file again.")
@@ -152,6 +157,11 @@ def _check_fits(facts: ModelFacts, folder: Path) -> None:
             f"The text encoder of {where} gives {facts.text_encoder['hidden_size']} channels, its UNet takes "
             f"{facts.cross_attention_dim}.",
             "The parts of the model do not belong together.",
+        )
+    timesteps = facts.scheduler.get("num_train_timesteps", 1000)
+    if not isinstance(timesteps, int) or not 1 <= timesteps <= _MOST_TIMESTEPS:
+        raise ModelError(
+            f"The scheduler of {where} has {timesteps!r} timesteps.", f"Supported are 1 to {_MOST_TIMESTEPS}."
         )
     flow = str(facts.scheduler.get("_class_name", "")).startswith("FlowMatch")
     if flow or facts.prediction_type not in PREDICTIONS:

@@ -93,8 +93,13 @@ LCM_REMEDY = "give a local file with --lcm-lora PATH, or do without with --lcm-l
 LORA_REMEDY = "give a local file with --lora PATH"
 
 
-def obtain_model(source: ModelSource, parts: Sequence[str]) -> Path:
+def obtain_model(source: ModelSource, parts: Sequence[str], *, own_vae: bool = False) -> Path:
     """The model's folder in diffusers format, with its configs and the weights of `parts`.
+
+    Args:
+        source: where it is.
+        parts: whose weights are needed now.
+        own_vae: its VAE will be needed, as messages say.
 
     Raises:
         ModelNotFoundError: it is neither here nor to be fetched.
@@ -104,7 +109,8 @@ def obtain_model(source: ModelSource, parts: Sequence[str]) -> Path:
     def choose(names: Sequence[str]) -> list[str]:
         return choose_files(names, parts, source.text)
 
-    return _obtain(source, lambda folder: holds_files(folder, parts), choose, "model", MODEL_REMEDY)
+    role = "model with its VAE" if own_vae else "model"
+    return _obtain(source, lambda folder: holds_files(folder, parts), choose, role, MODEL_REMEDY)
 
 
 def obtain_vae(text: str) -> Path:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from streamv2v_cli.errors import ModelError, reason_of
+from streamv2v_cli.json_text import from_json
 
 __all__ = ["check_checkpoint", "read_header", "recognise"]
 
@@ -15,6 +16,9 @@ VAE_PREFIX = "first_stage_model."
 _PROMPT_KEY = UNET_PREFIX + "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 _INPUT_KEY = UNET_PREFIX + "input_blocks.0.0.weight"
 _CONFIG_REMEDY = "Give a folder with its diffusers configs and tokenizer with --model-config DIR."
+
+_LONGEST_HEADER = 100_000_000
+"""Bytes, as the library itself has it."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -26,14 +30,34 @@ def read_header(path: Path) -> dict[str, tuple[int, ...]]:
         ModelError: the file is damaged or no safetensors file.
     """
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > path.stat().st_size:
-                raise ValueError("its header is longer than the file")
-            header = json.loads(file.read(length))
-        return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        header = raw_header(path)
+        return {name: _shape_in(entry) for name, entry in header.items() if name != "__metadata__"}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(path, error) from error
+
+
+def raw_header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file: of each tensor its format, shape and place, and metadata.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(path.stat().st_size, _LONGEST_HEADER):
+            raise ValueError("its header is longer than the file or 100 MB")
+        header = from_json(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its header is no table")
+    return header
+
+
+def _shape_in(entry: Any) -> tuple[int, ...]:
+    shape = tuple(entry["shape"])
+    if not all(isinstance(side, int) and side >= 0 for side in shape):
+        raise ValueError(f"a tensor has the shape {list(shape)}")
+    return shape
 
 
 def damaged(path: Path, error: Exception) -> ModelError:
@@ -53,11 +77,11 @@ def recognise(shapes: Shapes) -> str:
         return "SDXL"
     if any("lora_" in name or ".lora." in name for name in shapes):
         return "LoRA"
-    if _INPUT_KEY in shapes:
+    if len(shapes.get(_INPUT_KEY, ())) == 4:
         channels = shapes[_INPUT_KEY][1]
         if channels != 4:
             return f"SD inpainting or editing ({channels} input channels)"
-        width = shapes.get(_PROMPT_KEY, (0,))[-1]
+        width = (shapes.get(_PROMPT_KEY) or (0,))[-1]
         return {768: "SD 1.x", 1024: "SD 2.x"}.get(width, f"SD-like, prompt width {width}")
     if any(name.startswith("down_blocks.") for name in shapes):
         return "UNet in diffusers format"

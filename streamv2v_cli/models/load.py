@@ -23,6 +23,8 @@ from streamv2v_cli.models.lora import LoraRequest, fuse_loras
 from streamv2v_cli.models.model import Kind, Model
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_to_load
 from streamv2v_cli.models.recommendations import style_settings
+from streamv2v_cli.models.rehearsal import fit_tokenizer, rehearse
+from streamv2v_cli.models.soundness import damaged_if_it_fails
 from streamv2v_cli.models.sources import ModelSource
 from streamv2v_cli.models.styles import StyleBook, read_styles
 from streamv2v_cli.models.vae import load_vae, vae_factor
@@ -69,10 +71,14 @@ def load_model(settings: Settings) -> Model:
     """
     device = pick_device(settings.compute.device)
     dtype = pick_dtype(settings.compute.dtype, device)
-    with explaining_lack_of_memory(lambda: too_little_memory_to_load(settings, device, dtype)):
-        parts = _gather(settings)
-        with quiet():
-            return build(settings.model, parts, device, dtype)
+    with (
+        explaining_lack_of_memory(lambda: too_little_memory_to_load(settings, device, dtype)),
+        damaged_if_it_fails(f"The model {settings.model!r}"),
+        quiet(),
+    ):
+        model = build(settings.model, _gather(settings), device, dtype)
+        rehearse(model)
+        return model
 
 
 def make_scheduler(facts: ModelFacts) -> LCMScheduler:
@@ -118,7 +124,7 @@ def _open(source: ModelSource, weights: Weights, parts: tuple[str, ...]) -> Chec
             f"weights.config is {weights.config!r}, but {source.text!r} is no single file: it has its own configs.",
             "Leave out --model-config.",
         )
-    return FolderCheckpoint(obtain_model(source, parts))
+    return FolderCheckpoint(obtain_model(source, parts, own_vae=weights.vae == "own"))
 
 
 def _open_file(path: Path, config: str | None, allow_pickle: bool) -> FileCheckpoint:
@@ -140,11 +146,12 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
     facts = parts.checkpoint.facts
     # LoRAs are added in full precision, so that each weight is rounded only once.
     precise = torch.float32 if parts.loras else dtype
-    vae = (
-        parts.checkpoint.vae(dtype)
-        if parts.vae is None
-        else load_vae(parts.vae, dtype, allow_pickle=parts.allow_pickle)
-    )
+    with damaged_if_it_fails(f"The VAE ({parts.vae_name})"):
+        vae = (
+            parts.checkpoint.vae(dtype)
+            if parts.vae is None
+            else load_vae(parts.vae, dtype, allow_pickle=parts.allow_pickle)
+        )
     _check_vae(vae, facts, parts.vae_name)
     unet = parts.checkpoint.unet(precise)
     text_encoder = parts.checkpoint.text_encoder(precise)
@@ -169,7 +176,7 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
         unet=unet,
         vae=vae,
         text_encoder=text_encoder,
-        tokenizer=parts.checkpoint.tokenizer(),
+        tokenizer=fit_tokenizer(parts.checkpoint.tokenizer(), text_encoder),
         scheduler=make_scheduler(facts),
         device=device,
         dtype=dtype,

@@ -15,6 +15,7 @@ from streamv2v_cli.models.choices import choose_lcm_lora, choose_vae, find_model
 from streamv2v_cli.models.facts import ModelFacts, detect_kind, read_facts
 from streamv2v_cli.models.fetch import cached_lora, cached_vae, holds_files
 from streamv2v_cli.models.layout import check_checkpoint, read_header
+from streamv2v_cli.models.soundness import damaged_if_it_fails
 from streamv2v_cli.models.sources import ModelSource, find_source
 from streamv2v_cli.models.weights import check_pickle
 from streamv2v_cli.settings.media_options import UPSCALE_METHODS
@@ -71,6 +72,11 @@ class ModelPlan:
 
 def describe_model(settings: Settings) -> ModelPlan:
     """Say what would be loaded and from where; what cannot be found is a remark, not an error."""
+    with damaged_if_it_fails(f"The model {settings.model!r}"):
+        return _described(settings)
+
+
+def _described(settings: Settings) -> ModelPlan:
     weights = settings.weights
     try:
         source, entry = find_model(settings.model)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.lora_file import LoraUpdate, canonical, read_lora
+from streamv2v_cli.models.soundness import damaged_if_it_fails
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +54,8 @@ def fuse_loras(unet: nn.Module, text_encoder: nn.Module, requests: Sequence[Lora
     notes = {}
     for index in sorted(range(len(requests)), key=lambda i: (str(requests[i].path), requests[i].weight)):
         request = requests[index]
-        found = read_lora(request.path, allow_pickle=request.allow_pickle)
+        with damaged_if_it_fails(f"The LoRA {request.source!r}"):
+            found = read_lora(request.path, allow_pickle=request.allow_pickle)
         matched = [(layer, update) for update in found if (layer := _find(layers, update)) is not None]
         if not matched:
             raise ModelError(
@@ -121,7 +123,8 @@ def _describe(request: LoraRequest, matched: int, found: int) -> str:
     skipped = f"; {found - matched} of its layers are not in this model" if matched < found else ""
     if skipped:
         _log.warning("LoRA %s%s", request.source, skipped)
-    return f"LoRA {request.source} fused with weight {request.weight:g} into {matched} layers{skipped}"
+    layers = "1 layer" if matched == 1 else f"{matched} layers"
+    return f"LoRA {request.source} fused with weight {request.weight:g} into {layers}{skipped}"
 
 
 def _shape(sides: Sequence[int]) -> str:

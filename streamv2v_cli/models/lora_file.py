@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
+from math import isfinite, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
-from streamv2v_cli.models.layout import damaged
+from streamv2v_cli.json_text import from_json
+from streamv2v_cli.models.facts import read_json
+from streamv2v_cli.models.layout import damaged, raw_header
+from streamv2v_cli.models.soundness import check_finite
 from streamv2v_cli.models.weights import read_tensors
 
 if TYPE_CHECKING:
@@ -149,7 +151,9 @@ def _collect(pieces: dict[tuple[str, str], _Pieces], key: str, tensor: torch.Ten
         name, kind = _dotted_target(match, part)
     entry = pieces.setdefault((part, canonical(name)), _Pieces(spelling=name))
     if kind == "alpha":
-        entry.alpha = float(tensor)
+        entry.alpha = _number(
+            tensor.item() if tensor.numel() == 1 else tensor.tolist(), f"the alpha of {name}"
+        )
     elif kind == "down":
         entry.down = tensor
     else:
@@ -174,18 +178,45 @@ def _dotted_target(match: re.Match[str], part: str) -> tuple[str, str]:
 def _read_settings(path: Path) -> dict[str, Any]:
     """Alphas that PEFT writes in `adapter_config.json` and diffusers in the file's own header."""
     if path.name == "adapter_model.safetensors" and (path.parent / "adapter_config.json").is_file():
-        text = (path.parent / "adapter_config.json").read_text(encoding="utf-8")
-    elif path.suffix.lower() == ".safetensors":
-        with path.open("rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        text = header.get("__metadata__", {}).get("lora_adapter_metadata", "{}")
-    else:
+        return read_json(path.parent / "adapter_config.json")
+    if path.suffix.lower() != ".safetensors":
         return {}
     try:
-        settings = json.loads(text)
+        settings = from_json(raw_header(path).get("__metadata__", {}).get("lora_adapter_metadata", "{}"))
     except ValueError as error:
         raise damaged(path, error) from error
     return settings if isinstance(settings, dict) else {}
+
+
+def _number(value: Any, what: str) -> float:
+    """A number of a LoRA's settings; a ValueError if it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise ValueError(f"{what} is {str(value)[:60]}, which is no number")
+    return float(value)
+
+
+def _own_alpha(patterns: Any, name: str) -> float | None:
+    """The alpha that is given for one layer; None where it has that of all others.
+
+    PEFT takes the names for regular expressions. Trainers write plain names; an expression can keep a processor busy
+    for ever, and is refused.
+
+    Raises:
+        ValueError: it is no table of names and numbers.
+    """
+    if not isinstance(patterns, dict):
+        raise ValueError("its alpha_pattern is no table")
+    found = None
+    for pattern, value in patterns.items():
+        plain = pattern.removeprefix("^").removesuffix("$")
+        if not re.fullmatch(r"[\w.]*", plain.replace("\\.", ".")):
+            raise ValueError(
+                f"its alpha_pattern has the regular expression {pattern!r}, which is not supported"
+            )
+        plain = plain.replace("\\.", ".")
+        if name == plain or (not pattern.startswith("^") and name.endswith(f".{plain}")):
+            found = _number(value, f"the alpha of {plain}")
+    return found
 
 
 def _finish(part: str, name: str, pieces: _Pieces, settings: Mapping[str, Any], path: Path) -> LoraUpdate:
@@ -197,13 +228,19 @@ def _finish(part: str, name: str, pieces: _Pieces, settings: Mapping[str, Any], 
     if pieces.down.ndim < 2 or pieces.up.ndim < 2 or pieces.down.shape[0] != pieces.up.shape[1]:
         raise ModelError(f"The LoRA {str(path)!r} has weights of different ranks for {pieces.spelling}.")
     rank = int(pieces.down.shape[0])
+    if not rank or not pieces.down.numel() or not pieces.up.numel():
+        raise ModelError(f"The LoRA {str(path)!r} has an empty weight for {pieces.spelling}.")
+    check_finite(
+        [(f"{pieces.spelling} (down)", pieces.down), (f"{pieces.spelling} (up)", pieces.up)], str(path)
+    )
 
     def option(key: str) -> Any:
         return settings.get(f"{part}.{key}" if part else key)
 
-    alpha = pieces.alpha if pieces.alpha is not None else option("lora_alpha")
-    for pattern, value in (option("alpha_pattern") or {}).items():
-        if re.fullmatch(rf"(?:.*\.)?(?:{pattern})", pieces.spelling):
-            alpha = value
+    alpha = pieces.alpha
+    if alpha is None and option("lora_alpha") is not None:
+        alpha = _number(option("lora_alpha"), "its lora_alpha")
+    if (own := _own_alpha(option("alpha_pattern") or {}, pieces.spelling)) is not None:
+        alpha = own
     divisor = sqrt(rank) if option("use_rslora") else rank
-    return LoraUpdate(part, name, pieces.down, pieces.up, 1.0 if alpha is None else float(alpha) / divisor)
+    return LoraUpdate(part, name, pieces.down, pieces.up, 1.0 if alpha is None else alpha / divisor)

@@ -86,13 +86,13 @@ def too_little_memory_to_load(settings: Settings, device: torch.device, dtype: t
     )
 
 
-def too_little_memory_for(what: str, device: torch.device | str) -> DeviceError:
-    """What to say if there was not enough memory to load something beside the model, such as a metric."""
+def too_little_memory_for(what: str, device: torch.device | str, verb: str = "load") -> DeviceError:
+    """What to say if there was not enough memory to load or run something beside the model, such as a metric."""
     import torch
 
     device = torch.device(device)
     return DeviceError(
-        f"{_owner(device)} has too little memory to load {what}.",
+        f"{_owner(device)} has too little memory to {verb} {what}.",
         _sentence(["--device cpu"] if device.type != "cpu" else []),
     )
 

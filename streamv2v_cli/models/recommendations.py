@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.choices import find_model
+from streamv2v_cli.models.soundness import damaged_if_it_fails
 from streamv2v_cli.settings.keys import flatten, keys
 from streamv2v_cli.settings.media_options import UPSCALE_METHODS
 from streamv2v_cli.settings.yaml import read_mapping
@@ -99,6 +100,7 @@ def _advice(model: str) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        return read_mapping(path)
+        with damaged_if_it_fails(f"'{path}'"):
+            return read_mapping(path)
     except ConfigError as error:
         raise ModelError(error.message, error.remedy or "Correct or remove it.") from error

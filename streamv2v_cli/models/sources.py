@@ -103,6 +103,7 @@ _NEEDED = {
     ),
     "VAE": ("config.json", "diffusion_pytorch_model.safetensors"),
 }
+_NEEDED["model with its VAE"] = (*_NEEDED["model"], "vae/diffusion_pytorch_model.safetensors")
 """What is read of a repository, by role: it may hold many times as much in other formats."""
 
 

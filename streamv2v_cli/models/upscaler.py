@@ -10,7 +10,12 @@ import torch
 
 from streamv2v_cli.errors import ModelError, StreamV2VError, reason_of
 from streamv2v_cli.models.locate import upscaler_path
-from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_for
+from streamv2v_cli.models.out_of_memory import (
+    explaining_lack_of_memory,
+    ran_out_of_memory,
+    too_little_memory_for,
+)
+from streamv2v_cli.models.soundness import check_finite
 from streamv2v_cli.models.weights import read_tensors
 
 __all__ = ["load_upscaler"]
@@ -44,11 +49,14 @@ def load_upscaler(
             f"{name!r} holds the weights of no upscaler that spandrel knows.",
             "Give another file with --upscale, or use --upscale guided.",
         ) from error
-    except (RuntimeError, KeyError, ValueError) as error:
+    except Exception as error:  # whatever an architecture makes of weights that are not its own
+        if ran_out_of_memory(error):
+            raise too_little_memory_for("the upscaler", device) from error
         raise ModelError(
             f"{name!r} holds the weights of no whole upscaler: {reason_of(error)}.", "Download it again."
         ) from error
     _check(network, name)
+    check_finite(tensors.items(), repr(name))
     supported = {torch.float16: network.supports_half, torch.bfloat16: network.supports_bfloat16}
     chosen = dtype if supported.get(dtype) else torch.float32
     with explaining_lack_of_memory(lambda: too_little_memory_for("the upscaler", device)):

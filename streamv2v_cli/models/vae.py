@@ -11,6 +11,7 @@ from streamv2v_cli.models.catalog import SD15_LAYOUT
 from streamv2v_cli.models.checkpoint import load_part
 from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.layout import VAE_PREFIX
+from streamv2v_cli.models.soundness import check_sizes
 from streamv2v_cli.models.weights import fill, read_tensors
 
 if TYPE_CHECKING:
@@ -86,7 +87,10 @@ def _build(
 ) -> AutoencoderKL | AutoencoderTiny:
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
-    module = _vae_class(config, path).from_config(config)
+    cls = _vae_class(config, path)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    check_sizes(config, shapes, lambda: cls.from_config(config), f"The VAE in {str(path)!r}")
+    module = cls.from_config(config)
     if "encoder.mid.block_1.conv1.weight" in tensors:
         tensors = convert_ldm_vae_checkpoint(tensors, dict(module.config))
     try:

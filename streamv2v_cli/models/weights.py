@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.layout import damaged
+from streamv2v_cli.models.soundness import check_finite
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +22,8 @@ __all__ = ["check_loaded", "check_pickle", "fill", "read_tensors"]
 _INNER = ("state_dict", "params_ema", "params")
 """Where checkpoints of Stable Diffusion and of upscalers have their tensors."""
 PICKLED = (".ckpt", ".pt", ".pth")
+_DEEPEST = 4
+"""Tables within tables, the innermost of which holds the tensors."""
 # Constants and training leftovers that modules of this kind do not have as parameters.
 _IGNORED = ("position_ids", "logit_scale", "text_projection", "num_batches_tracked")
 
@@ -41,7 +44,6 @@ def read_tensors(path: Path, *, allow_pickle: bool = False) -> dict[str, torch.T
     Raises:
         ModelError: the file is damaged, of another type, not allowed, or holds more than tensors.
     """
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     suffix = path.suffix.lower()
@@ -50,7 +52,11 @@ def read_tensors(path: Path, *, allow_pickle: bool = False) -> dict[str, torch.T
         try:
             tensors: dict[str, torch.Tensor] = load_file(path)
             return tensors
-        except (SafetensorError, OSError, ValueError) as error:
+        except Exception as error:
+            from streamv2v_cli.models.out_of_memory import ran_out_of_memory
+
+            if ran_out_of_memory(error):
+                raise
             raise damaged(path, error) from error
     if suffix not in PICKLED:
         raise ModelError(
@@ -75,21 +81,28 @@ def _unpickle(path: Path) -> Any:
                 "Convert it to .safetensors where you trust it, or get the .safetensors version.",
             ) from error
         raise damaged(path, error) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:  # whatever the unpickler makes of damaged bytes
+        from streamv2v_cli.models.out_of_memory import ran_out_of_memory
+
+        if ran_out_of_memory(error):
+            raise
         raise damaged(path, error) from error
 
 
 def _tensors_only(content: Any, path: Path) -> dict[str, torch.Tensor]:
     import torch
 
-    while isinstance(content, dict):
-        inner = next((content[name] for name in _INNER if isinstance(content.get(name), dict)), None)
-        if inner is None:
+    for _ in range(_DEEPEST):  # one may hold itself
+        if not isinstance(content, dict):
             break
-        content = inner
+        content = next((content[name] for name in _INNER if isinstance(content.get(name), dict)), content)
     if not isinstance(content, dict):
         raise ModelError(f"{str(path)!r} holds no table of tensors.", "Give a checkpoint of model weights.")
-    return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    return {
+        name: value
+        for name, value in content.items()
+        if isinstance(name, str) and isinstance(value, torch.Tensor)
+    }
 
 
 def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], part: str, where: str) -> None:
@@ -109,6 +122,7 @@ def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], part: str
             )
     missing = {name for name in wanted.keys() - given.keys() if not name.endswith(_IGNORED)}
     check_loaded(part, where, missing, given.keys() - wanted.keys())
+    check_finite(given.items(), where)
     module.load_state_dict({name: given.get(name, wanted[name]) for name in wanted})
 
 

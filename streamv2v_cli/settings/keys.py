@@ -93,8 +93,13 @@ def values_of(settings: Settings) -> dict[str, Any]:
     return {name: value for name, field, value in _walk(settings) if not _section_of(field)}
 
 
+_LONGEST_KEY = 100
+"""Letters of an unknown key that are compared and shown."""
+
+
 def nearest(name: str) -> str:
     """The dotted key that looks most like `name`, by the whole of it or by its last part."""
+    name = name[:_LONGEST_KEY]
     last = name.rpartition(".")[2]
 
     def likeness(candidate: str) -> float:
@@ -134,7 +139,7 @@ def _dotted(mapping: Mapping[str, Any], where: str, prefix: str) -> Iterator[tup
             yield name, value
         else:
             raise ConfigError(
-                f"{where}: unknown key '{name}'; the nearest is '{nearest(name)}'.",
+                f"{where}: unknown key '{name[:_LONGEST_KEY]}'; the nearest is '{nearest(name)}'.",
                 "`streamv2v config show` lists every key.",
             )
 

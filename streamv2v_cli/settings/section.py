@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 __all__ = [
     "Section",
@@ -13,10 +14,22 @@ __all__ = [
 ]
 
 
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
 class Section(BaseModel):
     """A group of options: immutable, and strict about unknown keys; numbers are finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        """Refuse what is in no text: neither a tokenizer nor a file system takes it."""
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str) and _NO_TEXT.search(text):
+                raise ValueError("must have no NUL and only whole characters in it")
+        return value
 
 
 def none_by_name(value: Any) -> Any:

@@ -111,11 +111,15 @@ def summary_text(
     if accel := accel_text(translator.ticks):
         lines.append(accel)
     if skipped := translator.frames_skipped:
-        lines.append(f"{skipped} frames were like the one before and reused its picture")
+        verb = "frame was" if skipped == 1 else "frames were"
+        lines.append(f"{skipped} {verb} like the one before and reused its picture")
     if cuts := len(statistics.cuts):
         lines.append(counted(cuts, "scene cut"))
     if dropped := statistics.frames_dropped:
-        lines.append(f"{dropped} of {statistics.frames_in} frames came too fast and were dropped")
+        verb = "was" if dropped == 1 else "were"
+        lines.append(
+            f"{dropped} of {counted(statistics.frames_in, 'frame')} came too fast and {verb} dropped"
+        )
     if count := statistics.reconnections:
         lines.append(counted(count, "reconnection"))
     if verified:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +17,14 @@ from helpers.clips import look, make_clip
 from helpers.commands import before_each_frame
 from helpers.tiny import make_tiny_pipeline
 from helpers.waiting import until_written
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from streamv2v_cli.app import app
+from streamv2v_cli.batch.items import Task, read_manifest
 from streamv2v_cli.batch.ledger import Ledger
+from streamv2v_cli.errors import UsageError
 
 Run = Callable[..., Any]
 SHORT = range(0, 512 * 4, 512)
@@ -433,3 +438,62 @@ def test_a_pipe_in_the_place_of_the_ledger_is_not_waited_for(tree: Path, here: R
     made = here("batch", "clips", "-o", "out", "--translator", "passthrough", "--preset", "ultrafast")
     assert (made.code, made.out) == (0, "out/a.mp4\nout/b.mkv\n")
     assert "cannot be read: it is no regular file" in made.err
+
+
+def test_links_in_a_circle_are_not_followed(tree: Path, here: Run, tmp_path: Path) -> None:
+    """Two of them have 2^40 paths before the system says that these are too many."""
+    for name in ("one", "two"):
+        (tree / "deep" / name).symlink_to(tree)
+    (tree / ".hidden").mkdir()
+    make_clip(tree / ".hidden" / "no.mp4", pts=SHORT)
+    command = ("batch", "-o", "out", "--translator", "passthrough", "--dry-run", "--suffix", "_x")
+    listed = here(*command, "clips/**/*.mkv")
+    assert (listed.code, listed.out) == (0, "clips/b.mkv -> out/b_x.mkv\n"), listed.err
+    assert here(*command, f"{tree}/deep/**/*.mp4").out == f"{tree}/deep/a.mp4 -> out/a_x.mp4\n"
+    assert here(*command, "clips", "-r", "--pattern", "*.mkv").out == "clips/b.mkv -> out/b_x.mkv\n"
+    assert here(*command, "clips/.hid*/*.mp4").out == "clips/.hidden/no.mp4 -> out/no_x.mp4\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"input": "a\0b.mp4"}, "has the character U\\+0000 in it"),
+        ({"input": "\ud800.mp4"}, "has half a character, U\\+D800, in it"),
+        ({"input": "a.mp4", "output": "a\0.mp4"}, "output has the character"),
+        ({"input": "a.mp4", "prompt": "\udcff"}, "prompt has half a character"),
+    ],
+)
+def test_manifests_with_texts_that_are_none(row: dict[str, str], words: str, tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(json.dumps([row]))
+    with pytest.raises(UsageError, match=words):
+        read_manifest(tmp_path / "m.json")
+
+
+def test_a_manifest_names_files_that_are_not_utf8(tree: Path, here: Run, tmp_path: Path) -> None:
+    name = os.fsdecode(b"b\xff.mkv")
+    (tree / "b.mkv").rename(tree / name)
+    (tmp_path / "m.json").write_text(json.dumps([{"input": f"clips/{name}"}]))
+    made = here("batch", "--manifest", "m.json", "-o", "out", "--translator", "passthrough")
+    assert made.code == 0, made.err
+    assert (tmp_path / "out" / name).is_file()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=12,
+    ).map(json.dumps)
+    | st.text()
+)
+def test_whatever_a_ledger_says(content: str) -> None:
+    """It is a ledger, or it is told that it is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, ".streamv2v-batch.json").write_text(content, encoding="utf-8", errors="surrogatepass")
+        Path(folder, "a.mp4").write_text("x")
+        task = Task(Path(folder, "a.mp4"), Path("a.mp4"))
+        for text in (content, f'{{"outputs": {{"a.mp4": {content}}}}}'):
+            Path(folder, ".streamv2v-batch.json").write_text(text, encoding="utf-8", errors="surrogatepass")
+            ledger = Ledger.open(Path(folder))
+            assert not ledger.has_finished(task, {})

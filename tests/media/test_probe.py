@@ -153,7 +153,7 @@ def test_a_mute_server_is_waited_for_as_long_as_asked(here: Run) -> None:
         url = f"rtsp://joe:hush@127.0.0.1:{mute.getsockname()[1]}/x"
         result = here("probe", url, "--timeout", 1, "--rtsp-transport", "tcp")
     assert (result.code, result.out) == (1, "")
-    assert result.err.endswith("cannot be opened: nothing came within 1 s.\n")
+    assert result.err.endswith("cannot be opened: no video came within 1 s.\n")
     assert "hush" not in result.err
     result = here("probe", url, "--rtsp-transport", "carrier")
     assert (result.code, "must be one of tcp" in result.err) == (2, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from helpers.tiny_clip import make_tiny_clip
 from safetensors.torch import load_file, save_file
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from streamv2v_cli.errors import ModelError
+from streamv2v_cli.errors import DeviceError, ModelError
 from streamv2v_cli.metrics.clip import ClipScore
 
 pytestmark = pytest.mark.numerical
@@ -67,6 +68,27 @@ def test_a_still_video_is_entirely_consistent_and_needs_no_prompt(folder: Path) 
 
 def test_a_prompt_that_is_too_long_is_cut(folder: Path) -> None:
     assert ClipScore(folder, "a cat " * 100).push(pictures(1)[0]).prompt_score is not None
+
+
+def test_lack_of_memory_for_a_picture_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    score = ClipScore(folder)
+
+    def fails(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(score._model.vision_model, "forward", fails)
+    with pytest.raises(DeviceError, match="too little memory to run the CLIP model"):
+        score.push(pictures(1)[0])
+
+
+def test_weights_that_are_no_numbers_are_an_error(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "clip")
+    tensors = load_file(tmp_path / "clip" / "model.safetensors")
+    name = max(name for name in tensors if tensors[name].is_floating_point())
+    tensors[name].view(-1)[0] = float("nan")
+    save_file(tensors, tmp_path / "clip" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match="is not a number"):
+        ClipScore(tmp_path / "clip")
 
 
 def test_weights_that_are_missing_are_an_error(tmp_path: Path) -> None:

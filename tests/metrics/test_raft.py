@@ -25,7 +25,7 @@ from helpers.tiny_raft import (
 from huggingface_hub import constants
 from safetensors.torch import save_file
 
-from streamv2v_cli.errors import ModelError, ModelNotFoundError, StreamV2VError
+from streamv2v_cli.errors import DeviceError, ModelError, ModelNotFoundError, StreamV2VError
 from streamv2v_cli.metrics.raft import RaftFlow
 
 GAIN = (3.0, -2.0)
@@ -65,6 +65,19 @@ def test_the_flow_is_the_last_prediction_on_normalised_padded_pictures(
     for given, picture in zip(call["pictures"], (a, b), strict=True):
         whole = np.pad(picture, [*margins, (0, 0)], mode="edge").transpose(2, 0, 1)
         np.testing.assert_allclose(given[0].numpy(), (whole / 255 - 0.5) / 0.5, atol=1e-6)
+
+
+def test_lack_of_memory_for_a_pair_is_told(
+    model: type[TinyRaft], weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = RaftFlow(weights)
+
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(flow, "_model", fails)
+    with pytest.raises(DeviceError, match="too little memory to run RAFT"):
+        flow(*pair(64, 64))
 
 
 def test_both_kinds_of_files_hold_the_same(model: type[TinyRaft], weights: str, tmp_path: Path) -> None:

@@ -56,6 +56,10 @@ def test_hub_that_cannot_be_reached(
     assert "'nobody/nothing' is not on this machine" in caught.value.message
     assert ("HF_HUB_OFFLINE forbids" if offline else "cannot be reached") in caught.value.message
     assert "hf download nobody/nothing" in caught.value.remedy
+    assert "vae/diffusion_pytorch_model.safetensors" in caught.value.remedy
+    with pytest.raises(ModelNotFoundError) as other:
+        load_model(settings("nobody/nothing", vae="auto"))
+    assert "vae/diffusion_pytorch_model.safetensors" not in other.value.remedy
     assert "--model PATH" in caught.value.remedy
     assert "\n" not in str(caught.value)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,45 @@ def test_yaml_makes_no_objects(tmp_path: Path, text: str) -> None:
 def test_nothing_is_allowed_by_default() -> None:
     assert not Settings().weights.allow_pickle
     assert Settings().input.references == "none"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"prompt": "\ud800"}, "prompt must have no NUL and only whole characters in it"),
+        ({"prompt": "a\0b"}, "prompt must have no NUL"),
+        ({"model": "a\0b"}, "model must have no NUL"),
+        ({"weights": {"loras": ["\ud800"]}}, "only whole characters"),
+        ({"weights": {"loras": [{"source": "a\0b"}]}}, "must have no NUL"),
+        ({"output": {"encoder_opt": 5}}, "must be a list"),
+        ({"a" * 10**6: 1}, "unknown key"),
+        ({"bank": {"a" * 10**6: 1}}, "unknown key"),
+    ],
+)
+def test_what_is_no_text_in_a_video(
+    given: dict[str, Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search for the key that was meant took a minute for a key of a million letters."""
+    content = {"settings": given}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mkv").touch()
+    before = time.process_time()
+    with pytest.raises(ConfigError, match=words) as error:
+        resolve(configs=["a.mkv"], read_comment=lambda _: content)
+    assert time.process_time() - before < 10
+    assert len(str(error.value)) < 10_000
+
+
+@pytest.mark.parametrize(
+    "comment", ["[" * 10**5, '{"program": "streamv2v", "settings": ' + '{"bank":' * 10**5]
+)
+def test_a_comment_that_is_nested_too_deeply(comment: str, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "stranger.mkv", pts=(0, 512), metadata={"comment": comment})
+    with pytest.raises(ConfigError, match="does not say how it was made"):
+        resolve(configs=[str(clip)], read_comment=read_comment)
+
+
+def test_no_file_of_settings_says_what_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"prompt": "\\ud800"}')
+    with pytest.raises(ConfigError, match="only whole characters"):
+        resolve(configs=[str(tmp_path / "a.json")])

@@ -15,7 +15,8 @@ from helpers.clips import make_clip, mosaic
 
 from streamv2v_cli.batch.events import BatchEvent
 from streamv2v_cli.serve.events import EVENTS as SERVE_EVENTS
-from streamv2v_cli.transcode.events import EVENTS
+from streamv2v_cli.transcode.event_log import EventLog
+from streamv2v_cli.transcode.events import EVENTS, WarningEvent
 
 Run = Callable[..., Any]
 DOCUMENT = ROOT / "docs" / "events.md"
@@ -169,3 +170,17 @@ def test_a_batch_on_stderr_and_over_its_files(scenes: Path, streamv2v: Run, tmp_
     result = streamv2v(*batch, "--json", "-", "-v")
     assert (result.code, result.out) == (0, "out/scenes.mp4\n")
     assert checked(result.err, batch=True)[-1]["event"] == "batch"
+
+
+def test_a_log_that_cannot_be_written_is_closed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = EventLog(str(tmp_path / "events"))
+    file = log._file
+    assert file is not None
+    log._file = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115 - the log closes it
+    full = log._file
+    log.write(WarningEvent("one"))
+    log.write(WarningEvent("two"))
+    assert full.closed
+    assert caplog.text.count("Events cannot be written any more: No space left on device.") == 1
+    log.close_file()
+    file.close()

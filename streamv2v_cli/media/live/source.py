@@ -74,7 +74,7 @@ class LiveSource:
         self._end = None if trim.end is None else trim.end - (trim.start or 0)
         self.connections: list[Connection] = []
         self.lost = ""
-        self.damaged_packets = self.concealed_frames = self.repaired_timestamps = 0
+        self.damaged_packets = self.concealed_frames = self.repaired_timestamps = self.missing_frames = 0
         self._resampled = ""
         self._failure: BaseException | None = None
         self._origin: Fraction | None = None
@@ -108,7 +108,8 @@ class LiveSource:
             several = "s were" if queue.frames_dropped > 1 else " was"
             parts.append(f"{queue.frames_dropped} frame{several} dropped{before}")
         if queue.packets_dropped:
-            parts.append(f"{queue.packets_dropped} packets of sound were dropped")
+            several = "packets of sound were" if queue.packets_dropped > 1 else "packet of sound was"
+            parts.append(f"{queue.packets_dropped} {several} dropped")
         return f"The input was faster than the output: {' and '.join(parts)}." if parts else ""
 
     def read_again(self) -> str:
@@ -237,6 +238,7 @@ class LiveSource:
             # A decoder that starts in the middle may complain until the first keyframe: that is no damage.
             self.damaged_packets += source.damaged_packets - damage_before
             self.concealed_frames += source.concealed_frames
+            self.missing_frames += source.missing_frames
             self.repaired_timestamps += source.repaired_timestamps
             self._resampled = self._resampled or source.resampled_text()
         return source.lost

@@ -134,6 +134,13 @@ def _takes(codec: Codec, key: str, value: str, explicit: bool) -> bool:
         if codec.name in ("libx264", "libx264rgb", "libx265") and key == "preset":
             choices = _X26X_PRESETS
         numeric = getattr(option.type, "name", "") in ("INT", "INT64", "FLOAT", "DOUBLE")
+        if key == "preset" and numeric and value in _X26X_PRESETS and value not in choices:
+            if explicit:
+                log.warning(
+                    "The encoder %s has presets from %g to %g, and none that is called %s: --preset has no effect.",
+                    *(codec.name, option.min, option.max, value),
+                )
+            return False
         if _in_range(value, option) if numeric and value not in choices else not choices or value in choices:
             return True
         reason = f"does not take {value!r} for its {key}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -72,6 +72,7 @@ class FileSink:
         self._captions = CaptionWriter(plan.encoder) if takes else None
         self._captions_lost = captions_lost(plan.encoder.codec) in plan.notes
         self._held: dict[Any, deque[Packet[Any]]] = {}
+        self._refused = Counter[str]()
         self._next_look = 0.0
         self._last_packet: Packet[Any] | None = None
         self._first_dts: int | None = None
@@ -129,7 +130,7 @@ class FileSink:
 
     def damage_text(self) -> str:
         """What of the other streams could not be converted, as one sentence; empty if all could."""
-        return damage_text(self._tracks.values())
+        return damage_text(self._tracks.values(), self._refused)
 
     def write(self, frame: Frame) -> None:
         """Encode a frame at its own time.
@@ -309,7 +310,7 @@ class FileSink:
             self._first_dts = packet.dts
             self._clock.start(packet, self._held.values())
         if self._last_packet is not None:
-            self._output.mux_one(self._clock.moved_picture(self._last_packet))
+            self._mux(self._clock.moved_picture(self._last_packet), "video")
         self._last_packet = packet
 
     def _drain(self, trim: bool) -> None:
@@ -318,7 +319,7 @@ class FileSink:
         try:
             if self._last_packet is not None:
                 self._set_last_duration(self._last_packet)
-                self._output.mux_one(self._clock.moved_picture(self._last_packet))
+                self._mux(self._clock.moved_picture(self._last_packet), "video")
                 self._last_packet = None
             for template, track in self._tracks.items():
                 self._hold(template, track.flush())
@@ -352,9 +353,23 @@ class FileSink:
         try:
             moved = self._clock.moved(packet)
             if moved is not None:
-                self._output.mux_one(self._increasing(moved))
+                self._mux(self._increasing(moved), packet.stream.type)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
+
+    def _mux(self, packet: Packet[Any], kind: str) -> None:
+        """Write a packet, and before it those that were given earlier and begin later.
+
+        Containers look into what they take, as MPEG-TS does with AAC. What they refuse is a copied packet, also where
+        a picture is given at the time, and it alone is left out.
+        """
+        try:
+            self._output.mux_one(packet)
+        except av.error.InvalidDataError as error:
+            if not self._tracks:
+                raise
+            self._refused["audio" if kind == "video" else kind] += 1
+            log.info("A packet that is broken is left out: %s.", describe(error))
 
     def _failure(self, error: Exception) -> Exception:
         if self.destination.address is not None:

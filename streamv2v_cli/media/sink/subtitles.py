@@ -11,13 +11,15 @@ from av.packet import Packet
 
 from streamv2v_cli.media.ffmpeg import describe, time_of
 
-__all__ = ["TEXT_CODECS", "SubtitleConverter", "text_tick"]
+__all__ = ["TEXT_CODECS", "SubtitleConverter", "TextSpacing", "text_tick"]
 
 log = logging.getLogger(__name__)
 
 TEXT_CODECS = {"mov_text", "subrip", "ass", "webvtt", "text", "ttml"}
 """What can be converted; the others are pictures."""
 _TICK_IN_MP4 = Fraction(1, 1_000_000)
+_LONGEST_IN_MP4 = 2_000
+"""Seconds: the writer of MP4 takes no more than 2^31 ticks for how long a text is shown, or from one to the next."""
 
 
 def text_tick(codec: str, tick: Fraction) -> Fraction:
@@ -27,6 +29,43 @@ def text_tick(codec: str, tick: Fraction) -> Fraction:
     were equally long. Where its own are longer, texts end too early, and at the end of a fragment a frame moves.
     """
     return _TICK_IN_MP4 if codec == "mov_text" else tick
+
+
+class TextSpacing:
+    """Keeps the packets of a text stream within what the writer of its container counts to.
+
+    A text that is shown for longer, as one whose end was cut off, ends early; a long pause gets empty texts.
+
+    Args:
+        codec: of the stream in the output.
+    """
+
+    def __init__(self, codec: str) -> None:
+        self._limited = codec == "mov_text"
+        self._end: Fraction | None = None
+
+    def __call__(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        """The packet, and before it those that fill the pause."""
+        if not self._limited or packet.pts is None:
+            return [packet]
+        unit = Fraction(packet.time_base)
+        packet.duration = min(max(packet.duration or 0, 0), int(_LONGEST_IN_MP4 / unit))
+        start, fillers = time_of(packet), []
+        while self._end is not None and start - self._end > _LONGEST_IN_MP4:
+            self._end += _LONGEST_IN_MP4
+            fillers.append(_empty_text(packet, round(self._end / unit)))
+        self._end = max(self._end or start, start + packet.duration * unit)
+        return [*fillers, packet]
+
+
+def _empty_text(like: Packet[Any], pts: int) -> Packet[Any]:
+    """A text of MP4 without letters, which is two bytes for their number."""
+    empty: Packet[Any] = Packet(bytes(2))
+    empty.stream, empty.time_base = like.stream, like.time_base
+    empty.pts = empty.dts = pts
+    empty.duration = 1
+    empty.is_keyframe = True
+    return empty
 
 
 class SubtitleConverter:
@@ -54,6 +93,7 @@ class SubtitleConverter:
         self._encoder.subtitle_header = self._decoder.subtitle_header
         self._encoder.time_base = template.time_base
         self.stream.time_base = text_tick(codec, template.time_base)
+        self._spaced = TextSpacing(codec)
 
     def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
         """The same text in the output's form; nothing for a packet that only ends the text before it."""
@@ -71,7 +111,7 @@ class SubtitleConverter:
         made.pts = made.dts = packet.pts
         made.duration = packet.duration
         made.is_keyframe = True
-        return [made]
+        return self._spaced(made)
 
     def flush(self) -> list[Packet[Any]]:
         """Nothing: no text is held back."""

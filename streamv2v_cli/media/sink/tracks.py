@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from streamv2v_cli.media.sink.containers import (
     NullPipe,
 )
 from streamv2v_cli.media.sink.metadata import OF_THE_OLD_STREAM, output_metadata
-from streamv2v_cli.media.sink.subtitles import TEXT_CODECS, SubtitleConverter, text_tick
+from streamv2v_cli.media.sink.subtitles import TEXT_CODECS, SubtitleConverter, TextSpacing, text_tick
 
 __all__ = ["IncreasingTimes", "Track", "TrackPlan", "damage_text", "open_track", "plan_track"]
 
@@ -59,6 +60,8 @@ _TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "we
 """Container -> encoder for text that it cannot hold."""
 
 
+_LEAST_IN_TS, _MOST_IN_TS = 2, 8184
+"""Bytes that a packet of sound may have in MPEG-TS."""
 _PACKETS = {"audio": ("packet of sound", "packets of sound"), "subtitle": ("subtitle", "subtitles")}
 """Kind of stream -> what one and several of its packets are called."""
 
@@ -223,9 +226,14 @@ def open_track(output: Any, plan: TrackPlan, *, with_metadata: bool = True) -> T
     return track
 
 
-def damage_text(tracks: Iterable[Track]) -> str:
-    """What could not be converted, as one sentence; empty if all could."""
-    counts = Counter[str]()
+def damage_text(tracks: Iterable[Track], refused: Mapping[str, int]) -> str:
+    """What could not be converted, as one sentence; empty if all could.
+
+    Args:
+        tracks: of the output.
+        refused: kind of a stream -> packets that the container did not take.
+    """
+    counts = Counter[str](refused)
     for track in tracks:
         counts[track.stream.type] += track.damaged_packets
     lost = [f"{count} {_PACKETS[kind][count > 1]}" for kind, count in sorted(counts.items()) if count]
@@ -273,19 +281,25 @@ class IncreasingTimes:
 class _Copy:
     """Hands packets on as they are, but for AAC's headers where the container has one for all at the front."""
 
-    damaged_packets = 0
-
     def __init__(self, output: Any, template: Any) -> None:
+        self.damaged_packets = 0
         self.stream = output.add_stream_from_template(template)
         self.stream.time_base = text_tick(template.codec_context.name, template.time_base)
+        self._spaced = TextSpacing(template.codec_context.name)
+        in_ts = output.format.name == "mpegts" and template.type == "audio"
+        self._least, self._most = (_LEAST_IN_TS, _MOST_IN_TS) if in_ts else (0, sys.maxsize)
         self._strips = output.format.name != "mpegts" and headers_in_packets(template)
         if self._strips:
             self.stream.codec_context.extradata = specific_config(template)
 
     def take(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        if not self._least <= packet.size <= self._most:
+            # The container would refuse it, at the end of the file perhaps, and lose what comes after it.
+            self.damaged_packets += 1
+            return []
         copy = without_header(packet) if self._strips else packet
         copy.stream = self.stream
-        return [copy]
+        return self._spaced(copy)
 
     def flush(self) -> list[Packet[Any]]:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -136,7 +137,7 @@ class Verifier:
         Raises:
             SinkError: frames or sound are at another time than in the input.
         """
-        found = self._frames_differ(times) or self._sounds_differ(times, tracks)
+        found = self._frames_differ(times) or (not times.is_damaged and self._sounds_differ(times, tracks))
         if found:
             raise SinkError(
                 f"The output differs from the input: {found}; it is left as '{path}'.",
@@ -145,6 +146,8 @@ class Verifier:
 
     def _frames_differ(self, times: InputTimes) -> str:
         unit = self._plan.encoder.picture.time_base
+        if times.is_damaged or times.moved:
+            return self._too_many_elsewhere(times)
         if found := self._unmatched(times.frames):
             return found
         length = (self._end - self._pts[0]) * unit
@@ -152,6 +155,20 @@ class Verifier:
             return f"the video lasts {float(length):.4f} s instead of {float(times.length):.4f} s"
         if (self._pts[-1] - self._pts[0]) * unit < times.frames[-1] - times.frames[0] - _LENGTH_TOLERANCE:
             return "frames at the end are missing"
+        return ""
+
+    def _too_many_elsewhere(self, times: InputTimes) -> str:
+        """Of an input that was repaired: whether more frames are at times of no packet than were moved."""
+        unit, frames = self._plan.encoder.picture.time_base, times.frames
+        allowed, elsewhere = max(unit, _MILLISECOND), 0
+        for count, pts in enumerate(self._pts):
+            due = frames[0] + (pts - self._pts[0]) * unit
+            place = bisect_left(frames, due)
+            if min(abs(time - due) for time in frames[max(0, place - 1) : place + 1]) > allowed:
+                elsewhere += 1
+                if elsewhere > times.moved:
+                    time = float((pts - self._pts[0]) * unit)
+                    return f"frame {count} is {time:.4f} s after the first one, and no frame of the input is"
         return ""
 
     def _unmatched(self, frames: Sequence[Fraction]) -> str:

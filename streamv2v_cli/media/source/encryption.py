@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urljoin
 
 from streamv2v_cli.errors import SourceError
 from streamv2v_cli.media.mp4 import index_of
+from streamv2v_cli.media.source.web import beginning_of
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -43,16 +46,26 @@ def check_packet(packet: Packet[Any], name: str) -> None:
 
 
 def check_file(address: Address) -> None:
-    """Raise a SourceError if an input is a file that says itself that it is encrypted."""
-    if not address.is_file:
-        return
-    try:
-        with Path(address.name).open("rb") as file:
-            what = _encryption_of(file)
-    except OSError:
-        return
+    """Raise a SourceError if an input is a file, here or on a web server, that says itself that it is encrypted."""
+    if address.is_file:
+        try:
+            with Path(address.name).open("rb") as file:
+                what = _encryption_of(file)
+        except OSError:
+            return
+    else:
+        head = beginning_of(address.target, _LOOKED_AT)
+        what = _encryption_of(BytesIO(head))
+        if not what and head.startswith(b"#EXTM3U") and (variant := _first_of(head)):
+            what = _encryption_of(BytesIO(beginning_of(urljoin(address.target, variant), _LOOKED_AT)))
     if what:
         raise _encrypted(address.name, what)
+
+
+def _first_of(playlist: bytes) -> str:
+    """The first address in a playlist (HLS); empty if there is none."""
+    lines = (line.strip() for line in playlist.decode(errors="replace").splitlines())
+    return next((line for line in lines if line and not line.startswith("#")), "")
 
 
 def _encrypted(name: str, what: str) -> SourceError:

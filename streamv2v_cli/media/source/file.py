@@ -21,6 +21,7 @@ from streamv2v_cli.media.picture.prepare import PictureReader
 from streamv2v_cli.media.source.captions import CaptionReader
 from streamv2v_cli.media.source.encryption import check_file
 from streamv2v_cli.media.source.inputs import interruptibly
+from streamv2v_cli.media.source.lost_packets import MissingFrames
 from streamv2v_cli.media.source.reader import Reader
 from streamv2v_cli.media.source.resample import ConstantRate
 from streamv2v_cli.media.trim import Trim
@@ -137,6 +138,7 @@ class FileSource:
             self._skip_to(begin + trim.start, begin, has_times=first.picture.pts is not None)
             self._shift = int((begin + trim.start) / info.time_base)
         self._offset = self._shift * info.time_base
+        self._missing = MissingFrames(1 / ((info.rate or USUAL_RATE) * info.time_base))
         info = self._with_start(info)
         self.first_number = self._first_number()
         if self._rate is not None or self._constant:
@@ -215,6 +217,11 @@ class FileSource:
         return "" if self._demuxer.stopped else self._demuxer.lost
 
     @property
+    def missing_frames(self) -> int:
+        """How many frames are missing where the input is damaged, by the gaps between the times of the others."""
+        return self._missing.count
+
+    @property
     def repaired_timestamps(self) -> int:
         """How many timestamps did not increase and were moved."""
         return self._demuxer.repaired_timestamps
@@ -263,9 +270,16 @@ class FileSource:
             return "only a part of the input was taken"
         if self._resampler is not None:
             return "the frame rate is another"
-        if damage_text(self) or repaired_text(self) or self._demuxer.clock_jumps:
-            return "the input was repaired"
-        return self._demuxer.read_again()
+        if self._demuxer.clock_jumps:
+            return "its clock jumps"
+        times, start = self._demuxer.read_again(), self.info.start
+        if isinstance(times, str) or not (damage_text(self) or repaired_text(self)):
+            return times
+        shown = tuple(time for time in times.frames if time >= start - self._demuxer.video.time_base)
+        damaged = bool(damage_text(self))
+        return replace(
+            times, frames=shown, length=None, is_damaged=damaged, moved=self._demuxer.repaired_timestamps
+        )
 
     def stop(self) -> None:
         """Let iteration come to an end although the input is silent, if that can be; from any thread."""
@@ -295,6 +309,7 @@ class FileSource:
             if isinstance(item, Packet):
                 yield from self._cut(item, self._end)
                 continue
+            self._missing.note(item.pts, self.damaged_packets + self.concealed_frames)
             duration = item.duration
             if self._end is not None:
                 if item.pts * tick >= self._end - _HALF_MILLISECOND:

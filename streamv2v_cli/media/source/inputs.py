@@ -138,7 +138,11 @@ def stdin_reader(address: Address) -> StdinReader | None:
     """
     if address.kind != "stdin":
         return None
-    if sys.stdin is None or os.isatty(0):
+    if sys.stdin is None:
+        raise UsageError(
+            "The video would be read from the standard input, which is closed.", "Send it through a pipe."
+        )
+    if os.isatty(0):
         raise UsageError(
             "The video would be read from this terminal.",
             "Send it through a pipe: ffmpeg ... | streamv2v run -",
@@ -191,7 +195,7 @@ def open_input(
         if reader is not None:
             remedy = FROM_A_PIPE
         raise SourceError(f"The input '{address.name}' cannot be opened: {reason}.", remedy) from error
-    if container.format.name == "asf":
+    if container.format.name in ("asf", "hls", "dash"):
         check_file(address)  # FFmpeg decodes it nevertheless
     if container.format.name in _TEXT_ART and options.format is None:
         kind = container.format.name

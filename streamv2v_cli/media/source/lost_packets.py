@@ -10,12 +10,16 @@ from typing import Any
 
 from av.packet import Packet
 
-__all__ = ["LostPackets"]
+__all__ = ["LostPackets", "MissingFrames"]
 
 log = logging.getLogger(__name__)
 
 _JUDGED_WITH = 3
 """Packets from the one that FFmpeg marks to the one after the hole: its parser marks the one before the torn one."""
+_HELD_BACK = 32
+"""Frames that may be between a damaged packet and the gap that it leaves: decoders hold frames back."""
+_GAP = Fraction(3, 2)
+"""Of a frame's usual duration: what is more is a gap."""
 _DELAYS_DIFFER = Fraction(5, 2)
 """Frames between the decoding times of recordings that follow each other: their B-frames differ."""
 _SHORTEST_PAUSE = 1
@@ -81,6 +85,38 @@ class LostPackets:
             return
         self.count += 1
         log.info("Packets of the video are lost at %.3f s.", float(hole))
+
+
+class MissingFrames:
+    """Counts the frames that are missing where an input is damaged, by the gaps between the times of the others.
+
+    A gap elsewhere is a pause: what is filmed at a variable rate has them.
+
+    Args:
+        usual: how long a frame lasts, in ticks.
+
+    Attributes:
+        count: of the frames.
+    """
+
+    def __init__(self, usual: Fraction) -> None:
+        self._usual = usual
+        self._last: int | None = None
+        self._damage: deque[int] = deque([0], maxlen=_HELD_BACK)
+        self.count = 0
+
+    def note(self, pts: int, damage: int) -> None:
+        """Note a frame.
+
+        Args:
+            pts: when it is shown, in ticks.
+            damage: places at which the input was found damaged so far.
+        """
+        gap = 0 if self._last is None else pts - self._last
+        if gap > _GAP * self._usual and damage > self._damage[0]:
+            self.count += round(gap / self._usual) - 1
+        self._last = pts
+        self._damage.append(damage)
 
 
 def _step(before: Packet[Any], after: Packet[Any]) -> Fraction:

@@ -9,7 +9,10 @@ from urllib.request import Request, urlopen
 
 from streamv2v_cli.media.address import Address
 
-__all__ = ["page_remedy", "parts_remedy"]
+__all__ = ["beginning_of", "page_remedy", "parts_remedy"]
+
+_PATIENCE = 5
+"""Seconds for a second look at what could not be read."""
 
 _SITES = ("youtube.com", "youtu.be", "vimeo.com", "dailymotion.com", "twitch.tv", "tiktok.com")
 """Whose addresses are those of pages."""
@@ -40,6 +43,23 @@ def parts_remedy(address: Address, container: str, timeout: float) -> str:
         "The server sends files only from their beginning, and this one has its index at the end: download it "
         "first, or move the index to the front with ffmpeg -i FILE -c copy -movflags +faststart NEW."
     )
+
+
+def beginning_of(url: str, size: int) -> bytes:
+    """The first bytes of what a web server has; nothing where it does not answer, or the address is no such server's.
+
+    Args:
+        url: with its password.
+        size: bytes at most.
+    """
+    if not url.lower().startswith(("http://", "https://")):
+        return b""
+    try:
+        with urlopen(Request(url, headers={"Range": f"bytes=0-{size - 1}"}), timeout=_PATIENCE) as answer:
+            head: bytes = answer.read(size)
+            return head
+    except (URLError, HTTPException, OSError, ValueError):
+        return b""
 
 
 def _answer(address: Address, timeout: float) -> tuple[int, str]:

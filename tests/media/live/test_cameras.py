@@ -107,4 +107,4 @@ def test_nothing_comes(start: Start) -> None:
         port = probe.getsockname()[1]
     code, _, err = start(f"udp://127.0.0.1:{port}", "--timeout", 1, "--no-progress", "-o", "out.mp4").end()
     assert code == 1
-    assert err == f"error: The input 'udp://127.0.0.1:{port}' cannot be opened: nothing came within 1 s.\n"
+    assert err == f"error: The input 'udp://127.0.0.1:{port}' cannot be opened: no video came within 1 s.\n"

@@ -130,7 +130,7 @@ def test_a_server_that_falls_silent(trouble: str, files: Files, start: Start, tm
     else:
         code, out, err = run.end()
         assert (code, out) == (3, "out.mp4\n"), err
-        assert "The connection to the input was lost: nothing came within 2 s." in err
+        assert "The connection to the input was lost: no video came within 2 s." in err
     numbers = look(tmp_path / "out.mp4").numbers
     assert numbers == list(range(len(numbers)))
     assert len(numbers) < 400
@@ -229,3 +229,25 @@ def test_a_web_page_is_no_video(files: Files, start: Start) -> None:
 def test_sites_of_pages_are_known_without_an_answer(url: str, start: Start) -> None:
     code, _, err = start(url, "-o", "out.mp4", "--timeout", "5").end()
     assert (code, "yt-dlp" in err) == (1, True), err
+
+
+_KEY = '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="skd://key",KEYFORMAT="com.apple.streamingkeydelivery"'
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        [f"#EXTM3U\n{_KEY}\n#EXTINF:1,\nnone.ts\n#EXT-X-ENDLIST\n"],
+        ['<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><ContentProtection/></MPD>'],
+        [*["#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nclip\n"] * 2, f"#EXTM3U\n{_KEY}\n#EXTINF:1,\nnone.ts\n"],
+    ],
+    ids=["hls", "dash", "a choice of hls"],
+)
+def test_an_encrypted_playlist_is_told_as_such(
+    pages: list[str], files: Files, here: Callable[..., Any]
+) -> None:
+    files.content, files.ranges = [page.encode() for page in pages], False
+    files.kind = "application/dash+xml" if "MPD" in pages[0] else "application/vnd.apple.mpegurl"
+    result = here("probe", files.url, "--timeout", 3)
+    assert result.code == 1
+    assert "is encrypted: what its playlist" in result.err

@@ -59,7 +59,7 @@ def test_a_lost_connection_is_made_again(trouble: str, proxy: Proxy, start: Star
     assert (code, out) == (0, "out.mp4\n"), err
     lost, restored = run.of("connection")
     assert (lost["state"], restored["state"]) == ("lost", "restored")
-    assert ("nothing came within 3 s" in lost["reason"]) == (trouble == "stall")
+    assert ("no video came within 3 s" in lost["reason"]) == (trouble == "stall")
     seen = times(tmp_path / "out.mp4")
     assert len(seen) == run.summary["frames_out"] == 120
     assert run.summary["reconnections"] == 1
@@ -89,7 +89,7 @@ def test_a_stall_without_reconnection_ends_the_run(proxy: Proxy, start: Start, t
     proxy.stall()
     code, _, err = run.end()
     assert code == 3
-    assert "The connection to the input was lost: nothing came within 2 s" in err
+    assert "The connection to the input was lost: no video came within 2 s" in err
     assert len(times(tmp_path / "out.mp4")) >= 10
 
 
@@ -128,7 +128,7 @@ def test_a_server_that_accepts_and_never_sends(start: Start, tmp_path: Path) -> 
         ).end()
     shown = address.replace("hush", "***")
     assert (code, out) == (1, "")
-    assert err == f"error: The input '{shown}' cannot be opened: nothing came within 1 s.\n"
+    assert err == f"error: The input '{shown}' cannot be opened: no video came within 1 s.\n"
     assert not list(tmp_path.glob("out*"))
 
 

@@ -144,8 +144,14 @@ def test_sound_of_many_channels_and_odd_rates_is_taken(tmp_path: Path) -> None:
             assert frames[0].layout.nb_channels == {"5.1(side)": 6, "2.1": 3, "mono": 1}[layout]
 
 
-def with_texts(folder: Path, codec: str, suffix: str) -> Path:
-    """A clip with a text track of two lines in the container's form, in German and shown by default."""
+def _clock(milliseconds: int) -> str:
+    """As SubRip writes it."""
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02},{rest % 1000:03}"
+
+
+def with_texts(folder: Path, codec: str, suffix: str, given: Sequence[tuple[int, int, str]] = TEXTS) -> Path:
+    """A clip with a text track of some lines in the container's form, in German and shown by default."""
     plain = make_clip(
         folder / f"plain{suffix}",
         pts=LONG,
@@ -153,10 +159,10 @@ def with_texts(folder: Path, codec: str, suffix: str) -> Path:
     )
     words = folder / "words.srt"
     lines = [
-        f"{number}\n00:00:{start / 1000:06.3f} --> 00:00:{end / 1000:06.3f}\n{text}\n"
-        for number, (start, end, text) in enumerate(TEXTS, 1)
+        f"{number}\n{_clock(start)} --> {_clock(end)}\n{text}\n"
+        for number, (start, end, text) in enumerate(given, 1)
     ]
-    words.write_text("\n".join(lines).replace(".", ","), encoding="utf-8")
+    words.write_text("\n".join(lines), encoding="utf-8")
     result = folder / f"texts{suffix}"
     with av.open(str(plain)) as video, av.open(str(words)) as source, av.open(str(result), "w") as output:
         pictures = output.add_stream_from_template(video.streams.video[0], opaque=True)
@@ -362,3 +368,40 @@ def test_quicktime_keeps_languages_by_the_code_that_it_knows(
     with av.open(str(tmp_path / "out.mov")) as container:
         found = [stream.metadata.get("language") for stream in container.streams.audio]
     assert found in (["ger", "fra"], ["sve", "ces"])
+
+
+def test_a_text_that_is_never_taken_away_ends_no_run(tmp_path: Path, rewrite: Callable[..., Any]) -> None:
+    """As in a recording that was cut off: MP4's writer counts to 2^31 microseconds, and refuses more."""
+    source = with_texts(tmp_path, "subrip", ".mkv", ((200, 3_600_000, "a"), (500, 700, "b")))
+    rewrite(source, tmp_path / "out.mp4")
+    assert [text[2] for text in texts_of(tmp_path / "out.mp4")[1]] == ["a", "b"]
+
+
+def test_a_pause_of_an_hour_between_two_texts(tmp_path: Path, rewrite: Callable[..., Any]) -> None:
+    """No text is written at another time because the pause is too long to count."""
+    source = with_texts(tmp_path, "subrip", ".mkv", ((200, 700, "a"), (4_000_000, 4_001_000, "b")))
+    rewrite(source, tmp_path / "out.mp4")
+    assert texts_of(tmp_path / "out.mp4")[1] == [(0.2, 0.7, "a"), (4000.0, 4001.0, "b")]
+
+
+def test_a_packet_of_sound_that_the_container_refuses_is_left_out(
+    clip: Path, passthrough: Callable[..., Any]
+) -> None:
+    """MPEG-TS looks into AAC, and one broken packet ended the run."""
+    source = clip.with_name("broken.mkv")
+    with av.open(str(clip)) as given, av.open(str(source), "w") as output:
+        streams = {stream: output.add_stream_from_template(stream) for stream in given.streams}
+        for number, packet in enumerate(given.demux()):
+            if packet.dts is None:
+                continue
+            stream = streams[packet.stream]
+            if packet.stream.type == "audio" and number % 9 == 4:
+                broken = av.Packet(b"\x21")
+                broken.pts, broken.dts, broken.time_base = packet.pts, packet.dts, packet.time_base
+                broken.duration, packet = packet.duration, broken
+            packet.stream = stream
+            output.mux(packet)
+    made = passthrough(source, "-o", "out.ts")
+    assert made.code == 3, made.err
+    assert "could not be converted" in made.err
+    assert look(clip.with_name("out.ts")).numbers == look(clip).numbers

@@ -159,3 +159,25 @@ def test_the_summary_says_what_was_verified(
     assert result.code == 0, result.err
     line = next(line for line in result.err.splitlines() if line.startswith("verified: "))
     assert words in line
+
+
+@pytest.mark.parametrize("shifts", [False, True])
+def test_a_damaged_input_is_compared_as_well(shifts: bool, tmp_path: Path) -> None:
+    """What is left of it is at the times of its packets, and only what was moved is not."""
+    pictures = ["-f", "lavfi", "-i", "testsrc2=size=192x160:rate=25", "-t", 3]
+    path = make(tmp_path / "in.ts", *pictures, "-c:v", "mpeg2video", "-g", 12)
+    data = path.read_bytes()
+    path.write_bytes(data[: 188 * 60] + data[188 * 90 :])
+    with file_source(path) as source:
+        target, output = target_of(tmp_path / "out.mkv", path), Output(preset="ultrafast")
+        plan = plan_output(source, target, source.info.size, output)
+        sink = FileSink(plan, verify=True, again=source.read_again)
+        for item in doubled_pause(iter(source)) if shifts else source:
+            if isinstance(item, Frame):
+                sink.write(item)
+        if not shifts:
+            sink.finish()
+            assert sink.verified.endswith("with the times of the input")
+            return
+        with pytest.raises(SinkError, match="no frame of the input is"):
+            sink.finish()

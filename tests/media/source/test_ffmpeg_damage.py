@@ -185,3 +185,33 @@ def test_a_file_that_was_cut_off_is_truncated(
     count, damage, _ = seen(path)
     assert 100 < count < 250
     assert "s are missing" in damage
+
+
+@pytest.mark.parametrize("lost", [30, 90, 160])
+def test_missing_frames_are_counted_by_their_times(lost: int, tmp_path: Path) -> None:
+    """A hole is one place, and many frames may be missing there."""
+    coded = ["-c:v", "mpeg2video", "-b:v", "1M", "-g", 12, "-bf", 0]
+    path = make(tmp_path / "in.ts", *PICTURES, "-t", 4, *coded)
+    without(path, path.stat().st_size // TS_PACKET // 2, lost)
+    times = frame_times(path)
+    missing = round((times[-1] - times[0]) * 25) + 1 - len(times)
+    count, damage, _ = seen(path)
+    assert count == len(times)
+    assert missing > 0
+    assert f"{missing} frame{'s are' if missing > 1 else ' is'} missing" in damage
+
+
+def test_pauses_are_no_missing_frames(tmp_path: Path) -> None:
+    pause = ["-vf", "setpts=PTS+gt(N\\,20)*2/TB", "-fps_mode", "vfr"]
+    path = make(tmp_path / "in.mkv", *PICTURES, "-frames:v", 50, *pause, "-c:v", "mpeg4")
+    assert seen(path) == (50, "", "")
+
+
+@pytest.mark.parametrize(
+    ("moved", "words"), [(1, "1 timestamp of the input did not increase and was"), (2, "2 timestamps")]
+)
+def test_moved_timestamps_are_counted_in_words(moved: int, words: str) -> None:
+    class Source:
+        repaired_timestamps = moved
+
+    assert words in repaired_text(Source())  # type: ignore[arg-type]

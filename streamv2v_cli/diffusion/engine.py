@@ -14,7 +14,7 @@ from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import AttentionLayer
 from streamv2v_cli.diffusion.conditioning import Conditioning
 from streamv2v_cli.diffusion.groups import Group
-from streamv2v_cli.diffusion.prompts import BatchPrompts, Prompt
+from streamv2v_cli.diffusion.prompts import BatchPrompts, Prompt, TextEmbedding
 from streamv2v_cli.diffusion.schedule import Schedule
 from streamv2v_cli.diffusion.stream_batch import StreamBatch, batch_stages
 
@@ -58,6 +58,7 @@ class Engine:
         self._stages = batch_stages(diffusion.steps, diffusion.guidance.kind)
         self._in_flight: list[Group | None] = [None] * (diffusion.steps - 1)
         self._prompts = BatchPrompts(model.unet, len(self._stages) * group, prompt.embedding)
+        added = added_conditions(self._prompts.pooled, latent_shape, model.vae_factor)
         self.bank = bank.FeatureBank(
             model.unet,
             settings.bank,
@@ -75,6 +76,7 @@ class Engine:
             group=group,
             latent_shape=latent_shape,
             hidden=self._prompts.hidden,
+            added=added,
             timestep_cond=guidance_embedding(model, diffusion.guidance.embedded_scale),
             add_noise=diffusion.add_noise,
             device=model.device,
@@ -102,6 +104,7 @@ class Engine:
             self.batch.schedule.timesteps,
             self.batch.timestep_cond,
             self._prompts.hidden,
+            added,
             model.dtype,
         )
         batch, clean = self.batch, self._clean
@@ -175,9 +178,9 @@ class Engine:
         if self._fresh_noise:
             self.batch.set_noise(self._noise_of(stages))
 
-    def _embeddings(self, stages: Sequence[Group | None]) -> list[torch.Tensor | None]:
+    def _embeddings(self, stages: Sequence[Group | None]) -> list[TextEmbedding | None]:
         """The prompt embedding of each entry of the UNet batch; None for padding."""
-        embeddings: list[torch.Tensor | None] = []
+        embeddings: list[TextEmbedding | None] = []
         for step, negative in self._stages:
             group = stages[step]
             prompts = [member.prompt for member in group.members] if group else []
@@ -217,6 +220,21 @@ def guidance_embedding(model: Model, scale: float) -> torch.Tensor | None:
     angles = 1000 * (scale - 1) * frequencies
     embedding = torch.cat([angles.sin(), angles.cos()])
     return torch.nn.functional.pad(embedding, (0, width - 2 * half))
+
+
+def added_conditions(
+    pooled: torch.Tensor | None, latent_shape: tuple[int, int, int], vae_factor: int
+) -> dict[str, torch.Tensor] | None:
+    """What the UNet of SDXL takes beside prompts, (entries, width) pooled embeddings and (entries, 6) sizes; or None.
+
+    The sizes are those of the original picture, of what was cropped away, and of the picture that is wanted (SDXL
+    paper, section 2.2): as in diffusers, that of the model twice, with nothing cropped.
+    """
+    if pooled is None:
+        return None
+    size = [side * vae_factor for side in latent_shape[1:]]
+    sizes = torch.tensor([*size, 0, 0, *size], dtype=torch.float32, device=pooled.device)
+    return {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1).contiguous()}
 
 
 def _event(group: Group | None) -> bank.RowEvent | None:

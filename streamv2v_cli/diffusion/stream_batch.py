@@ -39,6 +39,7 @@ class StreamBatch:
         group: frames in each denoising step.
         latent_shape: (C, h, w).
         hidden: (rows * group, tokens, width) buffer of prompt embeddings.
+        added: buffers that the UNet of SDXL takes as `added_cond_kwargs`; else None.
         timestep_cond: (width,) embedding of the guidance scale, for UNets distilled with guidance; else None.
         add_noise: add noise between the steps.
         device, dtype: of the UNet.
@@ -58,6 +59,7 @@ class StreamBatch:
         group: int,
         latent_shape: tuple[int, int, int],
         hidden: torch.Tensor,
+        added: dict[str, torch.Tensor] | None = None,
         timestep_cond: torch.Tensor | None,
         add_noise: bool,
         device: torch.device,
@@ -70,7 +72,7 @@ class StreamBatch:
         self._add_noise = add_noise
         self._steps = schedule.steps
         self._negatives = len(batch_stages(schedule.steps, settings.kind)) - schedule.steps
-        self._hidden = hidden
+        self._hidden, self._added = hidden, added
         self._group = group
         stages = [step for step, _ in batch_stages(schedule.steps, settings.kind)]
         precise = torch.promote_types(dtype, torch.float32)
@@ -135,6 +137,7 @@ class StreamBatch:
             self.schedule.timesteps,
             encoder_hidden_states=self._hidden,
             timestep_cond=self.timestep_cond,
+            added_cond_kwargs=self._added,
             return_dict=False,
         )[0]
         output = computed.to(noisy.dtype).unflatten(0, (-1, self._group))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from streamv2v_cli.errors import ModelError, StreamV2VError
+from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.lora_file import choose_lora_file
 from streamv2v_cli.models.sources import ModelSource, find_source, not_found, not_kept
 
@@ -199,11 +200,14 @@ CONFIG_FILES = (
     "scheduler/scheduler_config.json",
     "tokenizer/*.json",
     "tokenizer/merges.txt",
+    "tokenizer_2/*.json",
+    "tokenizer_2/merges.txt",
     "unet/config.json",
     "text_encoder/config.json",
+    "text_encoder_2/config.json",
     "vae/config.json",
 )
-_STEMS = {"text_encoder": "model"}
+_STEMS = {"text_encoder": "model", "text_encoder_2": "model"}
 _DEFAULT_STEM = "diffusion_pytorch_model"
 
 
@@ -212,7 +216,7 @@ def weight_files(names: Iterable[str], part: str, where: str) -> tuple[str | Non
 
     Args:
         names: paths relative to the model's folder, with forward slashes.
-        part: `unet`, `text_encoder`, `vae`, or "" for files at the top.
+        part: `unet`, `text_encoder`, `text_encoder_2`, `vae`, or "" for files at the top.
         where: the folder or Hub id, for messages.
 
     Returns:
@@ -273,15 +277,14 @@ def names_below(folder: Path) -> list[str]:
 def holds_files(folder: Path, parts: Sequence[str]) -> bool:
     """Whether a cached snapshot has the configs and the weights of `parts`."""
     names = names_below(folder)
-    needed = (
-        "model_index.json",
-        "scheduler/scheduler_config.json",
-        "unet/config.json",
-        "text_encoder/config.json",
-    )
-    tokenizer = any(name in names for name in ("tokenizer/tokenizer.json", "tokenizer/vocab.json"))
-    if not tokenizer or not set(needed) <= set(names):
+    needed = {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json"}
+    if not needed <= set(names):
         return False
+    second = "text_encoder_2" in read_json(folder / "model_index.json")
+    for number in ("", "_2") if second else ("",):
+        words = {f"tokenizer{number}/{name}" for name in ("tokenizer.json", "vocab.json")}
+        if f"text_encoder{number}/config.json" not in names or not words & set(names):
+            return False
     try:
         for part in parts:
             weight_files(names, part, str(folder))

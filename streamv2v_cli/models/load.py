@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli.accel.device import pick_device, pick_dtype, use_layout
 from streamv2v_cli.errors import ConfigError, ModelError
-from streamv2v_cli.models.catalog import SD15_LAYOUT
 from streamv2v_cli.models.checkpoint import Checkpoint, FileCheckpoint, FolderCheckpoint
-from streamv2v_cli.models.choices import choose_lcm_lora, choose_vae, find_model
-from streamv2v_cli.models.facts import ModelFacts, detect_kind
+from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
+from streamv2v_cli.models.facts import ModelFacts
 from streamv2v_cli.models.fetch import obtain_lcm_lora, obtain_lora, obtain_model, obtain_vae
 from streamv2v_cli.models.lora import LoraRequest, fuse_loras
 from streamv2v_cli.models.model import Kind, Model
@@ -89,7 +88,7 @@ def _gather(settings: Settings) -> _Parts:
     weights = settings.weights
     source, entry = find_model(settings.model)
     checkpoint = _open(source, weights, ())
-    kind = (entry.kind if entry else None) or detect_kind(checkpoint.facts)
+    kind = choose_kind(source, entry, checkpoint.facts)
     vae = choose_vae(weights.vae, checkpoint.facts)
     lcm_lora = choose_lcm_lora(weights.lcm_lora, kind, checkpoint.facts)
     pickle = weights.allow_pickle
@@ -103,8 +102,8 @@ def _gather(settings: Settings) -> _Parts:
         if path is not None:
             check_pickle(path, pickle)
     if source.kind == "hub":
-        needed = ("unet", "text_encoder", "vae") if vae is None else ("unet", "text_encoder")
-        checkpoint = _open(source, weights, needed)
+        needed = checkpoint.facts.weighty_parts
+        checkpoint = _open(source, weights, (*needed, "vae") if vae is None else needed)
     own = f"the model's own {(checkpoint.facts.vae or {}).get('_class_name', 'VAE')}"
     return _Parts(checkpoint, kind, vae_path, pickle, vae or own, tuple(loras), lcm_lora)
 
@@ -123,14 +122,14 @@ def _open(source: ModelSource, weights: Weights, parts: tuple[str, ...]) -> Chec
 
 def _open_file(path: Path, config: str | None, allow_pickle: bool) -> FileCheckpoint:
     if config is None:
-        return FileCheckpoint(path, SD15_LAYOUT, config_given=False, allow_pickle=allow_pickle)
+        return FileCheckpoint(path, None, allow_pickle=allow_pickle)
     folder = Path(config).expanduser()
     if not folder.is_dir():
         raise ModelError(
             f"The folder {config!r} given for the configs does not exist.",
             "Check the path given with --model-config.",
         )
-    return FileCheckpoint(path, folder, config_given=True, allow_pickle=allow_pickle)
+    return FileCheckpoint(path, folder, allow_pickle=allow_pickle)
 
 
 def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) -> Model:
@@ -140,23 +139,26 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
     facts = parts.checkpoint.facts
     # LoRAs are added in full precision, so that each weight is rounded only once.
     precise = torch.float32 if parts.loras else dtype
+    checkpoint = parts.checkpoint
     vae = (
-        parts.checkpoint.vae(dtype)
+        checkpoint.vae(dtype)
         if parts.vae is None
-        else load_vae(parts.vae, dtype, allow_pickle=parts.allow_pickle)
+        else load_vae(parts.vae, dtype, facts.vae or {}, allow_pickle=parts.allow_pickle)
     )
     _check_vae(vae, facts, parts.vae_name)
-    unet = parts.checkpoint.unet(precise)
-    text_encoder = parts.checkpoint.text_encoder(precise)
-    lora_notes = fuse_loras(unet, text_encoder, parts.loras)
-    for module in (unet, text_encoder, vae):
+    modules = {"unet": checkpoint.unet(precise), "text_encoder": checkpoint.text_encoder(precise)}
+    if facts.is_xl:
+        modules["text_encoder_2"] = checkpoint.text_encoder_2(precise)
+    lora_notes = fuse_loras(modules, parts.loras)
+    vae_dtype = _vae_dtype(vae, facts, dtype)
+    for module in (*modules.values(), vae):
         module.eval().requires_grad_(False)
-        torch.nn.Module.to(module, device=device, dtype=dtype)
-    for module in (unet, vae):
-        use_layout(module, device, dtype)
+        torch.nn.Module.to(module, device=device, dtype=vae_dtype if module is vae else dtype)
+    use_layout(modules["unet"], device, dtype)
+    use_layout(vae, device, vae_dtype)
     notes = (
         f"model {name}: {_KINDS[parts.kind]}, {facts.prediction_type} prediction",
-        f"VAE: {parts.vae_name}",
+        f"VAE: {parts.vae_name}{'' if vae_dtype == dtype else _IN_FULL}",
         *_lcm_note(parts),
         *lora_notes,
         f"{str(dtype).removeprefix('torch.')} on {device}",
@@ -166,10 +168,10 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
     book = read_styles(name)
     return Model(
         name=name,
-        unet=unet,
         vae=vae,
-        text_encoder=text_encoder,
-        tokenizer=parts.checkpoint.tokenizer(),
+        **modules,
+        tokenizer=checkpoint.tokenizer(),
+        tokenizer_2=checkpoint.tokenizer("tokenizer_2") if facts.is_xl else None,
         scheduler=make_scheduler(facts),
         device=device,
         dtype=dtype,
@@ -178,6 +180,7 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
         notes=notes,
         known_part=None if book is None else book.known_part,
         advice=None if book is None else partial(_advice, book, style_settings(name)),
+        zero_negative=facts.zero_negative,
     )
 
 
@@ -188,6 +191,20 @@ def _advice(book: StyleBook, by_style: Mapping[str, Frames], prompt: str) -> Fra
 
 
 _KINDS = {"diffusion": "diffusion model", "consistency": "consistency model", "turbo": "turbo model"}
+
+
+_IN_FULL = (
+    ", in float32, as its values are too large for float16 "
+    "(--vae madebyollin/sdxl-vae-fp16-fix is one that is not, --vae auto the fastest)"
+)
+
+
+def _vae_dtype(vae: AutoencoderKL | AutoencoderTiny, facts: ModelFacts, dtype: torch.dtype) -> torch.dtype:
+    """Number format of the VAE: the activations of SDXL's own one overflow in float16, as its config says."""
+    import torch
+
+    overflows = facts.is_xl and dtype == torch.float16 and getattr(vae.config, "force_upcast", False)
+    return torch.float32 if overflows else dtype
 
 
 def _lcm_note(parts: _Parts) -> tuple[str, ...]:

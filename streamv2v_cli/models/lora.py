@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,10 +37,14 @@ class LoraRequest:
     allow_pickle: bool = False
 
 
-def fuse_loras(unet: nn.Module, text_encoder: nn.Module, requests: Sequence[LoraRequest]) -> list[str]:
-    """Add LoRAs to the weights of a UNet and a text encoder, in place.
+def fuse_loras(modules: Mapping[str, nn.Module], requests: Sequence[LoraRequest]) -> list[str]:
+    """Add LoRAs to the weights of a UNet and its text encoders, in place.
 
     The sum does not depend on the order of `requests`. A weight of 0 changes nothing, bit for bit.
+
+    Args:
+        modules: `unet`, `text_encoder` and, of SDXL, `text_encoder_2`.
+        requests: the LoRAs.
 
     Returns:
         One sentence for each LoRA.
@@ -48,12 +52,13 @@ def fuse_loras(unet: nn.Module, text_encoder: nn.Module, requests: Sequence[Lora
     Raises:
         ModelError: a LoRA is damaged, fits no layer, or is of another shape.
     """
-    layers = {"unet": _layers(unet), "text_encoder": _layers(text_encoder)}
+    layers = {part: _layers(module) for part, module in modules.items()}
     updates: dict[nn.Module, list[tuple[float, LoraUpdate]]] = {}
     notes = {}
     for index in sorted(range(len(requests)), key=lambda i: (str(requests[i].path), requests[i].weight)):
         request = requests[index]
         found = read_lora(request.path, allow_pickle=request.allow_pickle)
+        _check_parts(found, layers, request.source)
         matched = [(layer, update) for update in found if (layer := _find(layers, update)) is not None]
         if not matched:
             raise ModelError(
@@ -84,6 +89,16 @@ def _find(layers: dict[str, dict[str, nn.Module]], update: LoraUpdate) -> nn.Mod
     return None
 
 
+def _check_parts(updates: Sequence[LoraUpdate], parts: Mapping[str, object], source: str) -> None:
+    """Refuse a LoRA of SDXL for a model with one text encoder."""
+    for update in updates:
+        if update.part and update.part not in parts:
+            raise ModelError(
+                f"The LoRA {source!r} was made for another family of models (it changes {update.part}).",
+                "Use a LoRA made for the model's own family.",
+            )
+
+
 def _weight(layer: nn.Module) -> torch.Tensor:
     weight: torch.Tensor = layer.get_parameter("weight")
     return weight
@@ -99,7 +114,7 @@ def _check_shape(layer: nn.Module, update: LoraUpdate, source: str) -> None:
         raise ModelError(
             f"The LoRA {source!r} does not fit the model: its update of {update.name} is {_shape(given)}, "
             f"the layer is {_shape(wanted)}.",
-            "It was made for another family (SD 1.x has prompts of width 768, SD 2.x of 1024).",
+            "It was made for another family (prompts of SD 1.x have width 768, of SD 2.x 1024, of SDXL 2048).",
         )
 
 

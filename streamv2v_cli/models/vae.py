@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
-from streamv2v_cli.models.catalog import SD15_LAYOUT
 from streamv2v_cli.models.checkpoint import load_part
 from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.layout import VAE_PREFIX
@@ -24,12 +23,18 @@ _CLASSES = ("AutoencoderTiny", "AutoencoderKL")
 
 
 def load_vae(
-    path: Path, dtype: torch.dtype, *, allow_pickle: bool = False
+    path: Path, dtype: torch.dtype, usual: Mapping[str, Any], *, allow_pickle: bool = False
 ) -> AutoencoderKL | AutoencoderTiny:
     """An `AutoencoderTiny` or `AutoencoderKL` from a diffusers folder or a single file, on the CPU.
 
     A single file takes its config from `config.json` beside it; without one it must have the shape of TAESD
-    or of the VAE of SD 1.x.
+    or of the VAE of Stable Diffusion.
+
+    Args:
+        path: of the folder or file.
+        dtype: number format.
+        usual: config of the full VAE of the model's family, for a file without a config.
+        allow_pickle: it may be a pickled file.
 
     Raises:
         ModelError: it is damaged, of another kind, or its config cannot be told.
@@ -40,7 +45,7 @@ def load_vae(
         return module
     tensors = _plain_names(read_tensors(path, allow_pickle=allow_pickle))
     beside = path.parent / "config.json"
-    config = read_json(beside) if beside.is_file() else _guess_config(tensors, path)
+    config = read_json(beside) if beside.is_file() else _guess_config(tensors, usual, path)
     return _build(config, tensors, path, dtype)
 
 
@@ -73,11 +78,13 @@ def _plain_names(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
     return plain
 
 
-def _guess_config(tensors: Mapping[str, torch.Tensor], path: Path) -> dict[str, Any]:
+def _guess_config(
+    tensors: Mapping[str, torch.Tensor], usual: Mapping[str, Any], path: Path
+) -> Mapping[str, Any]:
     if "encoder.layers.0.weight" in tensors:
         return {"_class_name": "AutoencoderTiny"}
     if "encoder.conv_in.weight" in tensors:
-        return read_json(SD15_LAYOUT / "vae" / "config.json")
+        return usual
     raise ModelError(f"{str(path)!r} holds no VAE of the supported kinds.", _supported())
 
 

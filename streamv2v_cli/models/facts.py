@@ -48,6 +48,11 @@ class ModelFacts:
         return self.unet.get("addition_embed_type") == "text_time"
 
     @property
+    def family(self) -> str:
+        """Of those in the catalog, by its latents: SD 2.x has those of SD 1.x."""
+        return "SDXL" if self.is_xl else "SD 1.x"
+
+    @property
     def weighty_parts(self) -> tuple[str, ...]:
         """Its folders with weights, apart from the VAE."""
         return ("unet", "text_encoder", *(("text_encoder_2",) if self.is_xl else ()))

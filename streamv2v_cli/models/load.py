@@ -143,7 +143,7 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
     vae = (
         checkpoint.vae(dtype)
         if parts.vae is None
-        else load_vae(parts.vae, dtype, facts.vae or {}, allow_pickle=parts.allow_pickle)
+        else load_vae(parts.vae, dtype, facts.family, allow_pickle=parts.allow_pickle)
     )
     _check_vae(vae, facts, parts.vae_name)
     modules = {"unet": checkpoint.unet(precise), "text_encoder": checkpoint.text_encoder(precise)}

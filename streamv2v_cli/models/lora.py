@@ -6,10 +6,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.lora_file import LoraUpdate, canonical, read_lora
+from streamv2v_cli.models.original_names import original_name
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +80,14 @@ def _layers(module: nn.Module) -> dict[str, nn.Module]:
     from torch import nn
 
     kinds = (nn.Linear, nn.Conv2d)
-    return {canonical(name): layer for name, layer in module.named_modules() if isinstance(layer, kinds)}
+    named = {name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)}
+    found: dict[str, nn.Module] = {canonical(name): layer for name, layer in named.items()}
+    config: Any = module.config
+    if "up_block_types" in config:
+        attention_up = ["Attn" in block for block in config.up_block_types]
+        for name, layer in named.items():
+            found[canonical(original_name(name, config.layers_per_block, attention_up))] = layer
+    return found
 
 
 def _find(layers: dict[str, dict[str, nn.Module]], update: LoraUpdate) -> nn.Module | None:

@@ -12,6 +12,7 @@ from helpers.clips import look, make_clip
 from helpers.lora_files import random_updates, save_lora
 from helpers.single_file import save_single_file
 from helpers.tiny import make_tiny_pipeline, tiny_unet
+from helpers.tiny_xl import make_tiny_xl_pipeline
 from typer.testing import CliRunner
 
 from streamv2v_cli.app import app
@@ -51,6 +52,17 @@ def restyle(tmp_path: Path) -> Callable[..., np.ndarray]:
 
 def differ(a: np.ndarray, b: np.ndarray) -> bool:
     return not np.array_equal(a, b)
+
+
+def test_sdxl_as_a_folder_and_as_a_file(restyle: Any, tmp_path: Path) -> None:
+    xl = make_tiny_xl_pipeline(tmp_path / "xl", vae="kl", layers_per_block=2)
+    file = save_single_file(xl, tmp_path / "model.safetensors", "xl")
+    common = ("--vae", "own", "--lcm-lora", "none", "--guidance", "full")
+    picture = restyle("--model", xl, *common)
+    assert picture.shape == (FRAMES, 48, 64, 3)
+    assert picture.std() > 1
+    assert np.array_equal(picture, restyle("--model", file, "--model-config", xl, *common))
+    assert differ(picture, restyle("--model", xl, *common, "--negative-prompt", "red"))
 
 
 def test_a_diffusers_folder(folder: Path, restyle: Any) -> None:

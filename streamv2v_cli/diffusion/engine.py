@@ -13,6 +13,7 @@ from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import AttentionLayer
 from streamv2v_cli.diffusion.conditioning import Conditioning
+from streamv2v_cli.diffusion.control import ControlNets
 from streamv2v_cli.diffusion.groups import Group
 from streamv2v_cli.diffusion.prompts import BatchPrompts, Prompt, TextEmbedding
 from streamv2v_cli.diffusion.schedule import Schedule
@@ -69,6 +70,17 @@ class Engine:
             device=model.device,
             dtype=model.dtype,
         )
+        self._controls = None
+        if model.controls:
+            self._controls = ControlNets(
+                model.controls,
+                [step for step, _ in self._stages],
+                steps=diffusion.steps,
+                group=group,
+                latent_size=latent_shape[1:],
+                device=model.device,
+                dtype=model.dtype,
+            )
         self.batch = StreamBatch(
             model.unet,
             schedule,
@@ -77,6 +89,7 @@ class Engine:
             latent_shape=latent_shape,
             hidden=self._prompts.hidden,
             added=added,
+            controls=self._controls,
             timestep_cond=guidance_embedding(model, diffusion.guidance.embedded_scale),
             add_noise=diffusion.add_noise,
             device=model.device,
@@ -125,10 +138,14 @@ class Engine:
         self._in_flight = [None] * len(self._in_flight)
         self.bank.reset()
         self.batch.reset()
+        if self._controls is not None:
+            self._controls.reset()
 
     def close(self) -> None:
         """Give the UNet its own modules and attention processors back."""
         self._conditioning.close()
+        if self._controls is not None:
+            self._controls.close()
         bank.restore(self._model.unet)
 
     @torch.no_grad()
@@ -148,6 +165,8 @@ class Engine:
         if latents is not None:
             # Frames sit at the end of the group's places; places before them are padding that nobody looks at.
             self._clean[self._group - len(latents) :] = latents
+        if self._controls is not None:
+            self._controls.enter(_control_of(entering))
         self.prepare(stages)
         clean = self.compute()
         self._in_flight = stages[:-1]
@@ -235,6 +254,16 @@ def added_conditions(
     size = [side * vae_factor for side in latent_shape[1:]]
     sizes = torch.tensor([*size, 0, 0, *size], dtype=torch.float32, device=pooled.device)
     return {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1).contiguous()}
+
+
+def _control_of(group: Group | None) -> torch.Tensor | None:
+    """The (frames, nets, 3, height, width) control pictures of a group that enters, which it needs no more."""
+    if group is None:
+        return None
+    pictures = [member.control for member in group.members if member.control is not None]
+    for member in group.members:
+        member.control = None
+    return torch.stack(pictures)
 
 
 def _event(group: Group | None) -> bank.RowEvent | None:

@@ -49,8 +49,8 @@ class ModelFacts:
 
     @property
     def family(self) -> str:
-        """Of those in the catalog, by its latents: SD 2.x has those of SD 1.x."""
-        return "SDXL" if self.is_xl else "SD 1.x"
+        """Of those in the catalog, by the width of the prompts."""
+        return "SDXL" if self.is_xl else "SD 2.x" if self.cross_attention_dim == 1024 else "SD 1.x"
 
     @property
     def weighty_parts(self) -> tuple[str, ...]:

@@ -16,11 +16,12 @@ from streamv2v_cli.models.sources import ModelSource, find_source, not_found, no
 __all__ = [
     "CONFIG_FILES",
     "cached_lora",
-    "cached_vae",
+    "cached_part",
     "choose_files",
     "fetch",
     "holds_files",
     "names_below",
+    "obtain_controlnet",
     "obtain_lcm_lora",
     "obtain_lora",
     "obtain_model",
@@ -92,6 +93,7 @@ MODEL_REMEDY = "give a local folder or file with --model PATH"
 VAE_REMEDY = "give a local one with --vae PATH, or use the model's own with --vae own"
 LCM_REMEDY = "give a local file with --lcm-lora PATH, or do without with --lcm-lora none"
 LORA_REMEDY = "give a local file with --lora PATH"
+CONTROL_REMEDY = "give a local folder with --control DIR"
 
 
 def obtain_model(source: ModelSource, parts: Sequence[str]) -> Path:
@@ -115,11 +117,12 @@ def obtain_vae(text: str) -> Path:
         ModelNotFoundError: it is neither here nor to be fetched.
         ModelError: it has no safetensors weights.
     """
+    return _obtain_part(find_source(text, "VAE", "--vae"), "VAE", VAE_REMEDY)
 
-    def choose(names: Sequence[str]) -> list[str]:
-        return ["config.json", *weight_files(names, "", text)[1]]
 
-    return _obtain(find_source(text, "VAE", "--vae"), _holds_vae, choose, "VAE", VAE_REMEDY)
+def obtain_controlnet(text: str) -> Path:
+    """The folder of a ControlNet; errors as `obtain_vae`."""
+    return _obtain_part(find_source(text, "ControlNet", "--control"), "ControlNet", CONTROL_REMEDY)
 
 
 def obtain_lora(text: str) -> Path:
@@ -137,11 +140,11 @@ def obtain_lcm_lora(text: str) -> Path:
     return _obtain_lora(find_source(text, "LCM-LoRA", "--lcm-lora"), "LCM-LoRA", LCM_REMEDY)
 
 
-def cached_vae(source: ModelSource) -> Path | None:
-    """The VAE if it is on this machine."""
+def cached_part(source: ModelSource) -> Path | None:
+    """The VAE or ControlNet if it is on this machine."""
     return (
         source.path
-        if source.path is not None and (source.hub_id is None or _holds_vae(source.path))
+        if source.path is not None and (source.hub_id is None or _holds_part(source.path))
         else None
     )
 
@@ -151,6 +154,15 @@ def cached_lora(source: ModelSource) -> Path | None:
     if source.path is None or (source.hub_id is not None and not _holds_lora(source.path)):
         return None
     return source.path if source.kind == "file" else _lora_in(source.path, source.text)
+
+
+def _obtain_part(source: ModelSource, role: str, remedy: str) -> Path:
+    """What a repository holds at its top: a config and weights."""
+
+    def choose(names: Sequence[str]) -> list[str]:
+        return ["config.json", *weight_files(names, "", source.text)[1]]
+
+    return _obtain(source, _holds_part, choose, role, remedy)
 
 
 def _obtain_lora(source: ModelSource, role: str, remedy: str) -> Path:
@@ -172,7 +184,7 @@ def _holds_lora(folder: Path) -> bool:
     return any(folder.glob("*.safetensors"))
 
 
-def _holds_vae(folder: Path) -> bool:
+def _holds_part(folder: Path) -> bool:
     try:
         weight_files(names_below(folder), "", str(folder))
     except ModelError:

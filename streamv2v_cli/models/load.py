@@ -16,10 +16,17 @@ from streamv2v_cli.accel.device import pick_device, pick_dtype, use_layout
 from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.checkpoint import Checkpoint, FileCheckpoint, FolderCheckpoint
 from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
+from streamv2v_cli.models.controlnets import choose_controlnet, choose_preprocessor, load_controlnet
 from streamv2v_cli.models.facts import ModelFacts
-from streamv2v_cli.models.fetch import obtain_lcm_lora, obtain_lora, obtain_model, obtain_vae
+from streamv2v_cli.models.fetch import (
+    obtain_controlnet,
+    obtain_lcm_lora,
+    obtain_lora,
+    obtain_model,
+    obtain_vae,
+)
 from streamv2v_cli.models.lora import LoraRequest, fuse_loras
-from streamv2v_cli.models.model import Kind, Model
+from streamv2v_cli.models.model import ControlNet, Kind, Model
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_to_load
 from streamv2v_cli.models.recommendations import style_settings
 from streamv2v_cli.models.sources import ModelSource
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler
 
+    from streamv2v_cli.settings.schema import ControlNet as ControlNetOptions
     from streamv2v_cli.settings.schema import Frames, Settings, Weights
 
 __all__ = ["Model", "load_model", "make_scheduler", "quiet"]
@@ -50,6 +58,7 @@ class _Parts:
     vae_name: str
     loras: tuple[LoraRequest, ...]
     lcm_lora: str | None
+    controls: tuple[tuple[ControlNetOptions, str, Path], ...]
 
 
 def load_model(settings: Settings) -> Model:
@@ -98,6 +107,14 @@ def _gather(settings: Settings) -> _Parts:
     if lcm_lora is not None:
         loras.insert(0, LoraRequest(lcm_lora, obtain_lcm_lora(lcm_lora), 1.0, pickle))
     vae_path = None if vae is None else obtain_vae(vae)
+    controls = tuple(
+        (
+            net,
+            choose_preprocessor(net),
+            obtain_controlnet(choose_controlnet(net.source, checkpoint.facts.family)),
+        )
+        for net in settings.control.nets
+    )
     for path in (vae_path, *(lora.path for lora in loras)):
         if path is not None:
             check_pickle(path, pickle)
@@ -105,7 +122,7 @@ def _gather(settings: Settings) -> _Parts:
         needed = checkpoint.facts.weighty_parts
         checkpoint = _open(source, weights, (*needed, "vae") if vae is None else needed)
     own = f"the model's own {(checkpoint.facts.vae or {}).get('_class_name', 'VAE')}"
-    return _Parts(checkpoint, kind, vae_path, pickle, vae or own, tuple(loras), lcm_lora)
+    return _Parts(checkpoint, kind, vae_path, pickle, vae or own, tuple(loras), lcm_lora, controls)
 
 
 def _open(source: ModelSource, weights: Weights, parts: tuple[str, ...]) -> Checkpoint:
@@ -150,17 +167,25 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
     if facts.is_xl:
         modules["text_encoder_2"] = checkpoint.text_encoder_2(precise)
     lora_notes = fuse_loras(modules, parts.loras)
+    controls = [
+        ControlNet(load_controlnet(path, dtype, facts), net, kind) for net, kind, path in parts.controls
+    ]
     vae_dtype = _vae_dtype(vae, facts, dtype)
-    for module in (*modules.values(), vae):
+    for module in (*modules.values(), *(control.module for control in controls), vae):
         module.eval().requires_grad_(False)
         torch.nn.Module.to(module, device=device, dtype=vae_dtype if module is vae else dtype)
-    use_layout(modules["unet"], device, dtype)
+    for module in (modules["unet"], *(control.module for control in controls)):
+        use_layout(module, device, dtype)
     use_layout(vae, device, vae_dtype)
     notes = (
         f"model {name}: {_KINDS[parts.kind]}, {facts.prediction_type} prediction",
         f"VAE: {parts.vae_name}{'' if vae_dtype == dtype else _IN_FULL}",
         *_lcm_note(parts),
         *lora_notes,
+        *(
+            f"ControlNet {x.options.source}, weight {x.options.weight:g}, by {x.preprocessor}"
+            for x in controls
+        ),
         f"{str(dtype).removeprefix('torch.')} on {device}",
     )
     for note in notes:
@@ -181,6 +206,7 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
         known_part=None if book is None else book.known_part,
         advice=None if book is None else partial(_advice, book, style_settings(name)),
         zero_negative=facts.zero_negative,
+        controls=tuple(controls),
     )
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models.catalog import LAYOUTS, LCM_LORAS, SD15_LAYOUT, SD_TINY_VAE
 from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
+from streamv2v_cli.models.controlnets import choose_controlnet, choose_preprocessor
 from streamv2v_cli.models.facts import ModelFacts, read_facts
-from streamv2v_cli.models.fetch import cached_lora, cached_vae, holds_files
+from streamv2v_cli.models.fetch import cached_lora, cached_part, holds_files
 from streamv2v_cli.models.layout import layout_of, read_header
 from streamv2v_cli.models.sources import ModelSource, find_source
 from streamv2v_cli.models.weights import check_pickle
@@ -21,7 +22,7 @@ from streamv2v_cli.settings.media_options import UPSCALE_METHODS
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Kind
-    from streamv2v_cli.settings.schema import Settings, Weights
+    from streamv2v_cli.settings.schema import ControlNet, Settings, Weights
 
 __all__ = ["ModelPlan", "PlannedPart", "describe_model", "upscaler_path"]
 
@@ -35,7 +36,7 @@ class PlannedPart:
     """One thing that would be loaded.
 
     Attributes:
-        role: `model`, `VAE`, `LCM-LoRA` or `LoRA`.
+        role: `model`, `VAE`, `LCM-LoRA`, `LoRA` or `ControlNet`.
         source: the path or Hub id that it comes from.
         path: where it is on this machine; None if it would have to be fetched or cannot be found.
         remark: a word on it, or why there is no path.
@@ -92,6 +93,7 @@ def describe_model(settings: Settings) -> ModelPlan:
         *_lcm_parts(facts, kind, weights),
         *_upscaler_parts(settings),
         *(_lora_part("LoRA", lora.source, f"weight {lora.weight:g}", weights) for lora in weights.loras),
+        *(_control_part(control, facts) for control in settings.control.nets),
     ]
     return ModelPlan(settings.model, kind, tuple(parts))
 
@@ -131,7 +133,7 @@ def _vae_part(source: ModelSource, facts: ModelFacts | None, weights: Weights) -
         if vae is None:
             name = facts.vae.get("_class_name", "") if facts and facts.vae else ""
             return PlannedPart("VAE", OWN_VAE, source.path, str(name))
-        path = cached_vae(find_source(vae, "VAE", "--vae"))
+        path = cached_part(find_source(vae, "VAE", "--vae"))
         if path is not None:
             check_pickle(path, weights.allow_pickle)
     except ModelError as error:
@@ -185,6 +187,17 @@ def _lora_part(role: str, text: str, remark: str, weights: Weights) -> PlannedPa
     except ModelError as error:
         return _missing(role, text, error)
     return PlannedPart(role, text, path, ", ".join(filter(None, [remark, "" if path else FETCHED])))
+
+
+def _control_part(options: ControlNet, facts: ModelFacts | None) -> PlannedPart:
+    """A ControlNet; for a model that is not here, the likely one."""
+    try:
+        text = choose_controlnet(options.source, facts.family if facts else "SD 1.x")
+        path = cached_part(find_source(text, "ControlNet", "--control"))
+    except ModelError as error:
+        return _missing("ControlNet", options.source, error)
+    remark = f"weight {options.weight:g}, pictures by {choose_preprocessor(options)}"
+    return PlannedPart("ControlNet", text, path, ", ".join(filter(None, [remark, "" if path else FETCHED])))
 
 
 def _missing(role: str, source: str, error: ModelError) -> PlannedPart:

@@ -9,15 +9,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
-    from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler, UNet2DConditionModel
+    from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, LCMScheduler, UNet2DConditionModel
     from torch import nn
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+    from streamv2v_cli.settings.schema import ControlNet as ControlNetOptions
     from streamv2v_cli.settings.schema import Frames
 
-__all__ = ["Kind", "Model"]
+__all__ = ["ControlNet", "Kind", "Model"]
 
 Kind: TypeAlias = Literal["diffusion", "consistency", "turbo"]
+
+
+@dataclass(frozen=True, eq=False)
+class ControlNet:
+    """One ControlNet, in eval mode and without gradients, beside the UNet.
+
+    Attributes:
+        module: the net.
+        options: its weight, and the denoising steps that it takes part in.
+        preprocessor: what makes its pictures; never `auto`.
+    """
+
+    module: ControlNetModel
+    options: ControlNetOptions
+    preprocessor: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +57,7 @@ class Model:
         text_encoder_2: the second one of SDXL, which gives the rest of the embeddings and a pooled one; else None.
         tokenizer_2: of the second text encoder.
         zero_negative: to be without a negative prompt means embeddings of zeros, not those of the empty text.
+        controls: ControlNets, in the order in which they were asked for.
     """
 
     name: str
@@ -59,6 +76,7 @@ class Model:
     text_encoder_2: CLIPTextModelWithProjection | None = None
     tokenizer_2: CLIPTokenizer | None = None
     zero_negative: bool = False
+    controls: tuple[ControlNet, ...] = ()
 
     @property
     def text_encoders(self) -> list[nn.Module]:

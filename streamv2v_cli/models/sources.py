@@ -102,6 +102,7 @@ _NEEDED = {
         "vae/config.json",
     ),
     "VAE": ("config.json", "diffusion_pytorch_model.safetensors"),
+    "ControlNet": ("config.json", "diffusion_pytorch_model.safetensors"),
 }
 """What is read of a repository, by role: it may hold many times as much in other formats."""
 

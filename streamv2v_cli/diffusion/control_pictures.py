@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from streamv2v_cli.errors import ConfigError
 from streamv2v_cli.media.picture.resize import resized
 
 if TYPE_CHECKING:
@@ -71,12 +72,19 @@ def control_pictures(preprocessors: Sequence[str], frame: Frame, size: tuple[int
 
     Returns:
         (nets, 3, height, width) uint8, RGB.
+
+    Raises:
+        ConfigError: no picture came with the frame.
     """
     pixels = resized(frame.pixels, size)
     made: dict[str, np.ndarray] = {}
     for name in dict.fromkeys(preprocessors):
         if name == "video":
-            assert frame.control is not None
+            if frame.control is None:
+                raise ConfigError(
+                    "A ControlNet takes its pictures from --control-video, which is read for `run` and `batch` only.",
+                    "Use another preprocessor here.",
+                )
             made[name] = resized(frame.control, size)
         else:
             made[name] = PREPROCESSORS[name](pixels)

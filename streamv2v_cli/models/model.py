@@ -82,3 +82,8 @@ class Model:
     def text_encoders(self) -> list[nn.Module]:
         """One, or two of SDXL."""
         return [self.text_encoder, *([] if self.text_encoder_2 is None else [self.text_encoder_2])]
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """All that has weights."""
+        return [self.unet, self.vae, *self.text_encoders, *(net.module for net in self.controls)]

@@ -72,3 +72,16 @@ class Control(Section):
         description="Video with control pictures of the frames of the input, made elsewhere (depth, poses): for nets "
         "with the preprocessor video.",
     )
+
+    @property
+    def takes_video(self) -> bool:
+        """Whether one of the nets takes its pictures from the video."""
+        return any(net.preprocessor == "video" for net in self.nets)
+
+    @model_validator(mode="after")
+    def _has_video(self) -> Control:
+        if self.takes_video and self.video is None:
+            raise ValueError(
+                "a ControlNet takes its pictures from a video; give it with --control-video FILE"
+            )
+        return self

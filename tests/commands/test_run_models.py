@@ -12,6 +12,7 @@ from helpers.clips import look, make_clip
 from helpers.lora_files import random_updates, save_lora
 from helpers.single_file import save_single_file
 from helpers.tiny import make_tiny_pipeline, tiny_unet
+from helpers.tiny_control import make_tiny_controlnet
 from helpers.tiny_xl import make_tiny_xl_pipeline
 from typer.testing import CliRunner
 
@@ -63,6 +64,25 @@ def test_sdxl_as_a_folder_and_as_a_file(restyle: Any, tmp_path: Path) -> None:
     assert picture.std() > 1
     assert np.array_equal(picture, restyle("--model", file, "--model-config", xl, *common))
     assert differ(picture, restyle("--model", xl, *common, "--negative-prompt", "red"))
+
+
+def test_controlnets(folder: Path, restyle: Any, tmp_path: Path) -> None:
+    """By preprocessor, several at once, and with pictures of a video: here those of the input."""
+    net = make_tiny_controlnet(tmp_path / "net", tiny_unet())
+    plain = restyle("--model", folder)
+    tile = restyle("--model", folder, "--control", f"{net}:tile:0.5")
+    assert differ(plain, tile)
+    assert differ(tile, restyle("--model", folder, "--control", f"{net}:tile"))
+    both = restyle("--model", folder, "--control", f"{net}:tile:0.5", "--control", f"{net}:canny:0-0.5")
+    assert differ(tile, both)
+    video = ("--control", f"{net}:video:0.5", "--control-video", tmp_path / "in.mp4")
+    assert np.array_equal(tile, restyle("--model", folder, *video))
+    other = make_clip(tmp_path / "other.mp4", pts=tuple(range(0, 512 * FRAMES, 512)), picture=_grey)
+    assert differ(tile, restyle("--model", folder, *video[:3], other))
+
+
+def _grey(index: int) -> np.ndarray:
+    return np.full((48, 64, 3), 40 * index, np.uint8)
 
 
 def test_a_diffusers_folder(folder: Path, restyle: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,11 +17,12 @@ from diffusers import (
     StableDiffusionControlNetImg2ImgPipeline,
     StableDiffusionXLControlNetImg2ImgPipeline,
 )
+from helpers.fake_graphs import FakeRecorder
 from helpers.tiny import tiny_model
 from helpers.tiny_control import control
 from helpers.tiny_xl import tiny_xl_model
 
-from streamv2v_cli.accel.runners import CompiledRunner
+from streamv2v_cli.accel import CompiledRunner, CudaGraphRunner, PlainRunner, TickCounts
 from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.diffusion.control_pictures import control_pictures
 from streamv2v_cli.diffusion.engine import Engine
@@ -182,27 +184,32 @@ def test_a_picture_that_was_made_elsewhere(settings: Any, frames: Any) -> None:
         assert not torch.equal(a, c)
 
 
-def test_compiled_is_plain(settings: Any, frames: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tick with its ControlNets is one graph."""
+@pytest.mark.parametrize(("way", "lookahead"), [("compiled", 1), ("captured", 1), ("captured", 2)])
+def test_compiled_and_captured_are_plain(
+    settings: Any, frames: Any, monkeypatch: pytest.MonkeyPatch, way: str, lookahead: int
+) -> None:
+    """The tick with its ControlNets is one graph, and all that it reads stays where it is."""
     small: dict[str, Any] = {
         "block_out_channels": (16, 16),
         "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
         "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
     }
     model = controlled("sd", "canny", "tile:0.5:0-0.5", **small)
-    chosen = settings(lookahead=1, diffusion={"steps": 2}, bank={"kind": "queue"})
-    plain = translated(model, chosen, frames(10))
-    runners: list[CompiledRunner] = []
+    chosen = settings(lookahead=lookahead, diffusion={"steps": 2}, bank={"kind": "queue"})
+    plain = translated(model, chosen, frames(14))
+    ticks, recorder = TickCounts("none"), FakeRecorder()
 
-    def compiled(accel: str, work: Any, *_: Any, **__: Any) -> CompiledRunner:
-        runners.append(CompiledRunner(work, backend="eager"))
-        return runners[-1]
+    def make(accel: str, work: Any, *_: Any, **__: Any) -> Any:
+        if way == "compiled":
+            return CompiledRunner(work, backend="eager")
+        return CudaGraphRunner(recorder, PlainRunner(work))
 
     torch._dynamo.reset()
-    monkeypatch.setattr("streamv2v_cli.diffusion.engine.make_runner", compiled)
-    for a, b in zip(plain, translated(model, chosen, frames(10)), strict=True):
+    monkeypatch.setattr("streamv2v_cli.diffusion.engine.make_runner", make)
+    monkeypatch.setattr("streamv2v_cli.diffusion.translator.TickCounts", lambda accel: ticks)
+    for a, b in zip(plain, translated(model, chosen, frames(14)), strict=True):
         torch.testing.assert_close(a, b, atol=1e-9, rtol=0)
-    assert runners[0]._known
+    assert ticks.ticks > sum(ticks.plain.values())
     torch._dynamo.reset()
 
 
@@ -235,3 +242,21 @@ def test_a_reset_forgets_the_pictures(settings: Any, frames: Any) -> None:
     translator.reset()
     assert all(map(np.array_equal, first, run()))
     translator.close()
+
+
+def test_memory_stays_flat(settings: Any, frames: Any) -> None:
+    """No frame leaves its control picture behind."""
+    model = controlled("sd", "canny", "tile:0.5:0-0.5")
+    translator = Translator(model, settings(lookahead=2, diffusion={"steps": 2}))
+
+    def held() -> int:
+        gc.collect()
+        return sum(x.nbytes for x in gc.get_objects() if type(x) is torch.Tensor)
+
+    sizes = []
+    for number, frame in enumerate(frames(24)):
+        translator.push(frame)
+        if number % 8 == 7:
+            sizes.append(held())
+    translator.close()
+    assert len(set(sizes)) == 1, sizes

@@ -101,9 +101,9 @@ def _check_fits(config: Mapping[str, Any], facts: ModelFacts, where: str) -> Non
             f"{where} holds a {config.get('_class_name')}, not a ControlNetModel.",
             "Give a ControlNet in diffusers format with --control DIR.",
         )
-    for option in ("cross_attention_dim", "block_out_channels", "addition_embed_type", "layers_per_block"):
+    for option in ("cross_attention_dim", "block_out_channels", "layers_per_block"):
         given, wanted = config.get(option), facts.unet.get(option)
-        if given != wanted:
+        if None not in (given, wanted) and given != wanted:
             raise ModelError(
                 f"The ControlNet {where} has {option} {given}, the model {wanted}: it was made for another family.",
                 f"Use one made for {facts.family} models.",

@@ -137,6 +137,9 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
         reasons.append(("bank.stratified", f"it is for dyme, and bank.kind is {bank.kind}"))
     if not settings.control.takes_video:
         reasons.append(("control.video", "no ControlNet takes its pictures from it (--control DIR:video)"))
+    nets, steps = settings.control.nets, settings.diffusion.steps
+    if not any(net.active(step, steps) for net in nets for step in range(steps)):
+        reasons.append(("control.nets", f"none of the {steps} denoising steps lies within their ranges"))
     if not bank.fuse.layers:
         reasons += [(f"bank.fuse.{key}", "bank.fuse.layers is none") for key in ("threshold", "alpha")]
     if bank.motion.alpha == 0:

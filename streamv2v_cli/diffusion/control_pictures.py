@@ -82,7 +82,7 @@ def control_pictures(preprocessors: Sequence[str], frame: Frame, size: tuple[int
         if name == "video":
             if frame.control is None:
                 raise ConfigError(
-                    "A ControlNet takes its pictures from --control-video, which is read for `run` and `batch` only.",
+                    "A ControlNet takes its pictures from --controlnet-video, which only `run` and `batch` read.",
                     "Use another preprocessor here.",
                 )
             made[name] = resized(frame.control, size)

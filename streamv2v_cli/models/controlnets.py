@@ -52,7 +52,7 @@ def choose_controlnet(source: str, family: str) -> str:
     if family not in named:
         raise ModelError(
             f"No ControlNet of the name {source!r} is known for models of the family {family}.",
-            "Give a folder or a Hub id with --control.",
+            "Give a folder or a Hub id with --controlnet.",
         )
     return named[family]
 
@@ -69,9 +69,9 @@ def choose_preprocessor(options: ControlNetOptions) -> str:
     found = next((kind for word, kind in _WORDS.items() if word in name), None)
     if found is None:
         raise ConfigError(
-            f"--control {options.source}: the name does not tell what makes the control pictures.",
-            f"Say so with --control {options.source}:KIND, where KIND is {', '.join(_NAMED)}, or video for those of "
-            "--control-video FILE.",
+            f"--controlnet {options.source}: the name does not tell what makes the control pictures.",
+            f"Say so with --controlnet {options.source}:KIND, where KIND is {', '.join(_NAMED)}, or video for "
+            "--controlnet-video FILE.",
         )
     return found
 
@@ -99,7 +99,7 @@ def _check_fits(config: Mapping[str, Any], facts: ModelFacts, where: str) -> Non
     if config.get("_class_name") != "ControlNetModel":
         raise ModelError(
             f"{where} holds a {config.get('_class_name')}, not a ControlNetModel.",
-            "Give a ControlNet in diffusers format with --control DIR.",
+            "Give a ControlNet in diffusers format with --controlnet DIR.",
         )
     for option in ("cross_attention_dim", "block_out_channels", "layers_per_block"):
         given, wanted = config.get(option), facts.unet.get(option)

@@ -93,7 +93,7 @@ MODEL_REMEDY = "give a local folder or file with --model PATH"
 VAE_REMEDY = "give a local one with --vae PATH, or use the model's own with --vae own"
 LCM_REMEDY = "give a local file with --lcm-lora PATH, or do without with --lcm-lora none"
 LORA_REMEDY = "give a local file with --lora PATH"
-CONTROL_REMEDY = "give a local folder with --control DIR"
+CONTROL_REMEDY = "give a local folder with --controlnet DIR"
 
 
 def obtain_model(source: ModelSource, parts: Sequence[str]) -> Path:
@@ -122,7 +122,7 @@ def obtain_vae(text: str) -> Path:
 
 def obtain_controlnet(text: str) -> Path:
     """The folder of a ControlNet; errors as `obtain_vae`."""
-    return _obtain_part(find_source(text, "ControlNet", "--control"), "ControlNet", CONTROL_REMEDY)
+    return _obtain_part(find_source(text, "ControlNet", "--controlnet"), "ControlNet", CONTROL_REMEDY)
 
 
 def obtain_lora(text: str) -> Path:

@@ -193,7 +193,7 @@ def _control_part(options: ControlNet, facts: ModelFacts | None) -> PlannedPart:
     """A ControlNet; for a model that is not here, the likely one."""
     try:
         text = choose_controlnet(options.source, facts.family if facts else "SD 1.x")
-        path = cached_part(find_source(text, "ControlNet", "--control"))
+        path = cached_part(find_source(text, "ControlNet", "--controlnet"))
     except ModelError as error:
         return _missing("ControlNet", options.source, error)
     remark = f"weight {options.weight:g}, pictures by {choose_preprocessor(options)}"

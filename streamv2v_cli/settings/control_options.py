@@ -82,6 +82,6 @@ class Control(Section):
     def _has_video(self) -> Control:
         if self.takes_video and self.video is None:
             raise ValueError(
-                "a ControlNet takes its pictures from a video; give it with --control-video FILE"
+                "a ControlNet takes its pictures from a video; give it with --controlnet-video FILE"
             )
         return self

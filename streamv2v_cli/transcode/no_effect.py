@@ -136,7 +136,7 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
     if bank.kind != "dyme":
         reasons.append(("bank.stratified", f"it is for dyme, and bank.kind is {bank.kind}"))
     if not settings.control.takes_video:
-        reasons.append(("control.video", "no ControlNet takes its pictures from it (--control DIR:video)"))
+        reasons.append(("control.video", "no ControlNet takes its pictures from it (--controlnet DIR:video)"))
     nets, steps = settings.control.nets, settings.diffusion.steps
     if not any(net.active(step, steps) for net in nets for step in range(steps)):
         reasons.append(("control.nets", f"none of the {steps} denoising steps lies within their ranges"))

@@ -50,7 +50,7 @@ def in_full(picture: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def translated(model: Any, settings: Any, clip: list[Frame]) -> list[torch.Tensor]:
-    with patch("streamv2v_cli.diffusion.translator.pixels_of", in_full):
+    with patch("streamv2v_cli.diffusion.enlarging.pixels_of", in_full):
         translator = Translator(model, settings)
         results = [out for frame in clip for out in translator.push(frame)] + translator.flush()
         translator.close()

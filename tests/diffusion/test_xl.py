@@ -113,7 +113,7 @@ def test_equal_to_diffusers(
         frame={"size": 64},
     )
     monkeypatch.setattr(
-        "streamv2v_cli.diffusion.translator.pixels_of",
+        "streamv2v_cli.diffusion.enlarging.pixels_of",
         lambda picture, size: (picture[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 0),
     )
     monkeypatch.setattr(

@@ -28,7 +28,7 @@ def tiny_controlnet(unet: Any, seed: int = 0) -> ControlNetModel:
 
 
 def control(unet: Any, text: str, seed: int = 0) -> ControlNet:
-    """What `--control TEXT` would load, where TEXT begins with a preprocessor."""
+    """What `--controlnet TEXT` would load, where TEXT begins with a preprocessor."""
     options = Options.model_validate(text)
     net = tiny_controlnet(unet, seed).to(unet.dtype)
     if unet.dtype == torch.float64:

@@ -38,12 +38,12 @@ def test_ranges(text: str) -> None:
 def test_pictures_from_a_video_need_one() -> None:
     from streamv2v_cli.errors import ConfigError
 
-    with pytest.raises(ConfigError, match="--control-video"):
-        resolve(flags={"control.nets": ("--control", ["./net:video"])})
+    with pytest.raises(ConfigError, match="--controlnet-video"):
+        resolve(flags={"control.nets": ("--controlnet", ["./net:video"])})
     chosen = resolve(
         flags={
-            "control.nets": ("--control", ["./net:video", "canny:0.5"]),
-            "control.video": ("--control-video", "a.mp4"),
+            "control.nets": ("--controlnet", ["./net:video", "canny:0.5"]),
+            "control.video": ("--controlnet-video", "a.mp4"),
         }
     ).settings.control
     assert chosen.takes_video

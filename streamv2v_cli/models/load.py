@@ -153,33 +153,25 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
     """Load all parts, fuse the LoRAs and place the model on the device."""
     import torch
 
-    facts = parts.checkpoint.facts
+    checkpoint, facts = parts.checkpoint, parts.checkpoint.facts
     # LoRAs are added in full precision, so that each weight is rounded only once.
     precise = torch.float32 if parts.loras else dtype
-    checkpoint = parts.checkpoint
-    vae = (
-        checkpoint.vae(dtype)
-        if parts.vae is None
-        else load_vae(parts.vae, dtype, facts.family, allow_pickle=parts.allow_pickle)
-    )
-    _check_vae(vae, facts, parts.vae_name)
+    vae = _load_vae(parts, dtype)
     modules = {"unet": checkpoint.unet(precise), "text_encoder": checkpoint.text_encoder(precise)}
     if facts.is_xl:
         modules["text_encoder_2"] = checkpoint.text_encoder_2(precise)
     lora_notes = fuse_loras(modules, parts.loras)
-    controls = [
+    controls = tuple(
         ControlNet(load_controlnet(path, dtype, facts), net, kind) for net, kind, path in parts.controls
-    ]
-    vae_dtype = _vae_dtype(vae, facts, dtype)
+    )
     for module in (*modules.values(), *(control.module for control in controls), vae):
         module.eval().requires_grad_(False)
-        torch.nn.Module.to(module, device=device, dtype=vae_dtype if module is vae else dtype)
-    for module in (modules["unet"], *(control.module for control in controls)):
-        use_layout(module, device, dtype)
-    use_layout(vae, device, vae_dtype)
+        own = _vae_dtype(vae, facts, dtype) if module is vae else dtype
+        torch.nn.Module.to(module, device=device, dtype=own)
+        use_layout(module, device, own)
     notes = (
         f"model {name}: {_KINDS[parts.kind]}, {facts.prediction_type} prediction",
-        f"VAE: {parts.vae_name}{'' if vae_dtype == dtype else _IN_FULL}",
+        f"VAE: {parts.vae_name}{'' if vae.dtype == dtype else _IN_FULL}",
         *_lcm_note(parts),
         *lora_notes,
         *(
@@ -206,8 +198,19 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
         known_part=None if book is None else book.known_part,
         advice=None if book is None else partial(_advice, book, style_settings(name)),
         zero_negative=facts.zero_negative,
-        controls=tuple(controls),
+        controls=controls,
     )
+
+
+def _load_vae(parts: _Parts, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
+    """The VAE, of which the latents are those of the UNet."""
+    facts = parts.checkpoint.facts
+    if parts.vae is None:
+        vae = parts.checkpoint.vae(dtype)
+    else:
+        vae = load_vae(parts.vae, dtype, facts.family, allow_pickle=parts.allow_pickle)
+    _check_vae(vae, facts, parts.vae_name)
+    return vae
 
 
 def _advice(book: StyleBook, by_style: Mapping[str, Frames], prompt: str) -> Frames | None:

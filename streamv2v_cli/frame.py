@@ -24,6 +24,7 @@ class Frame:
         time_base: seconds per tick of `pts` and `duration`.
         duration: display time in ticks; None where the source gave none.
         captions: closed captions that come with it: `cc_data_pkt` of CEA-708, three bytes each.
+        control: (height, width, 3) uint8 control picture that was made elsewhere, for ControlNets; None without one.
     """
 
     pixels: np.ndarray
@@ -31,6 +32,7 @@ class Frame:
     time_base: Fraction = Fraction(1, 1000)
     duration: int | None = None
     captions: bytes = b""
+    control: np.ndarray | None = None
 
     @property
     def width(self) -> int:
@@ -67,6 +69,7 @@ class LateFrame(Frame):
     def __init__(self, like: Frame, fetch: Callable[[], np.ndarray]) -> None:
         for name in ("pts", "time_base", "duration", "captions"):
             object.__setattr__(self, name, getattr(like, name))
+        object.__setattr__(self, "control", None)
         object.__setattr__(self, "_fetch", fetch)
 
     @property

@@ -60,8 +60,9 @@ def fuzz_lora(data: bytes) -> None:
     path = Path(tempfile.gettempdir(), "streamv2v-fuzz.safetensors")
     path.write_bytes(len(header).to_bytes(8, "little") + header + weights)
     unet, text_encoder = _layers()
+    modules = {"unet": unet, "text_encoder": text_encoder}
     with contextlib.suppress(StreamV2VError):
-        fuse_loras(unet, text_encoder, [LoraRequest(str(path), path, 1.0)])
+        fuse_loras(modules, [LoraRequest(str(path), path, 1.0)])
 
 
 def fuzz_video(data: bytes) -> None:

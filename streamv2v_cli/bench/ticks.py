@@ -203,7 +203,7 @@ def _figures(subject: Subject, first: Subject, peak: float) -> dict[str, Any]:
         "frames_per_tick": subject.translator.group_size,
         "dtype": str(model.dtype).removeprefix("torch."),
         "bank_bytes": subject.translator.bank_bytes,
-        "weight_bytes": sum(_bytes(part) for part in (model.unet, model.vae, model.text_encoder)),
+        "weight_bytes": sum(map(_bytes, model.modules)),
         "matmul_peak_tflops": float(f"{peak / 1e12:.4g}"),
         "settings": settings.model_dump(mode="json", exclude={"input", "output"}),
     }

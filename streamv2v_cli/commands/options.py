@@ -64,6 +64,8 @@ FLAGS: Mapping[str, Flag] = {
     "frame.output_size": Flag(("--output-size",), _PICTURE, "SIZE"),
     "frame.upscale": Flag(("--upscale",), _PICTURE, "METHOD|FILE"),
     "frame.guide.strength": Flag(("--guide-strength",), _PICTURE),
+    "control.nets": Flag(("--controlnet",), _PICTURE, "NET", repeatable=True),
+    "control.video": Flag(("--controlnet-video",), _PICTURE, "FILE"),
     "bank.kind": Flag(("--bank",), _BANK),
     "bank.size": Flag(("--bank-size",), _BANK),
     "bank.interval": Flag(("--bank-interval",), _BANK),
@@ -140,6 +142,8 @@ class SettingsRequest:
             weights.lcm_lora,
             weights.config,
             *loras,
+            *(net.source for net in settings.control.nets),
+            settings.control.video,
             settings.frame.upscale,
         ]
         return [file for name in filter(None, names) for file in files_below(os.path.expanduser(name))]

@@ -45,6 +45,7 @@ class Conditioning:
         timesteps: (entries,) int64.
         timestep_cond: (entries, width) embedding of the guidance scale, or None.
         hidden: (entries, tokens, width) prompt embeddings.
+        added: what the UNet of SDXL takes as `added_cond_kwargs`: pooled embeddings and sizes; else None.
         dtype: of the UNet.
     """
 
@@ -54,10 +55,11 @@ class Conditioning:
         timesteps: torch.Tensor,
         timestep_cond: torch.Tensor | None,
         hidden: torch.Tensor,
+        added: dict[str, torch.Tensor] | None,
         dtype: torch.dtype,
     ) -> None:
         self._unet = unet
-        self._inputs = timesteps, timestep_cond, hidden
+        self._inputs = timesteps, timestep_cond, hidden, added
         self._dtype = dtype
         self._places = _places(unet)
         self._originals: list[nn.Module] = []
@@ -105,14 +107,19 @@ class Conditioning:
         """The results of the modules in `_places`, as diffusers' UNet computes them."""
         if not self._places:
             return []
-        timesteps, timestep_cond, hidden = self._inputs
+        timesteps, timestep_cond, hidden, added = self._inputs
         own = dict(zip(((id(owner), name) for owner, name in self._places), self._originals, strict=True))
         unet = id(self._unet)
         projected = own[unet, "time_proj"](timesteps)
         total = embedding = own[unet, "time_embedding"](projected.to(self._dtype), timestep_cond)
         results = [projected, embedding]
+        summary = hidden
+        if added is not None:
+            results.append(own[unet, "add_time_proj"](added["time_ids"].flatten()))
+            sizes = results[-1].unflatten(0, (len(timesteps), -1)).flatten(1)
+            summary = torch.cat([added["text_embeds"], sizes], -1).to(embedding.dtype)
         if (unet, "add_embedding") in own:
-            results.append(own[unet, "add_embedding"](hidden))
+            results.append(own[unet, "add_embedding"](summary))
             total = embedding + results[-1]
         if self._unet.time_embed_act is not None:
             total = self._unet.time_embed_act(total)
@@ -125,9 +132,11 @@ class Conditioning:
 
 def _places(unet: UNet2DConditionModel) -> list[tuple[Any, str]]:
     """Where the UNet's modules for it are, in the order in which one needs the other."""
-    if unet.config.addition_embed_type not in (None, "text") or unet.class_embedding is not None:
+    kinds = {None: (), "text": ("add_embedding",), "text_time": ("add_time_proj", "add_embedding")}
+    kind = unet.config.addition_embed_type
+    if kind not in kinds or unet.class_embedding is not None:
         return []
-    text = [(unet, "add_embedding")] if unet.config.addition_embed_type == "text" else []
+    text = [(unet, name) for name in kinds[kind]]
     blocks = [
         (module, "time_emb_proj")
         for module in unet.modules()

@@ -13,8 +13,9 @@ from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import AttentionLayer
 from streamv2v_cli.diffusion.conditioning import Conditioning
+from streamv2v_cli.diffusion.control import ControlNets
 from streamv2v_cli.diffusion.groups import Group
-from streamv2v_cli.diffusion.prompts import BatchPrompts, Prompt
+from streamv2v_cli.diffusion.prompts import BatchPrompts, Prompt, TextEmbedding
 from streamv2v_cli.diffusion.schedule import Schedule
 from streamv2v_cli.diffusion.stream_batch import StreamBatch, batch_stages
 
@@ -58,6 +59,7 @@ class Engine:
         self._stages = batch_stages(diffusion.steps, diffusion.guidance.kind)
         self._in_flight: list[Group | None] = [None] * (diffusion.steps - 1)
         self._prompts = BatchPrompts(model.unet, len(self._stages) * group, prompt.embedding)
+        added = added_conditions(self._prompts.pooled, latent_shape, model.vae_factor)
         self.bank = bank.FeatureBank(
             model.unet,
             settings.bank,
@@ -68,6 +70,17 @@ class Engine:
             device=model.device,
             dtype=model.dtype,
         )
+        self._controls = None
+        if model.controls:
+            self._controls = ControlNets(
+                model.controls,
+                [step for step, _ in self._stages],
+                steps=diffusion.steps,
+                group=group,
+                latent_size=latent_shape[1:],
+                device=model.device,
+                dtype=model.dtype,
+            )
         self.batch = StreamBatch(
             model.unet,
             schedule,
@@ -75,6 +88,8 @@ class Engine:
             group=group,
             latent_shape=latent_shape,
             hidden=self._prompts.hidden,
+            added=added,
+            controls=self._controls,
             timestep_cond=guidance_embedding(model, diffusion.guidance.embedded_scale),
             add_noise=diffusion.add_noise,
             device=model.device,
@@ -102,6 +117,7 @@ class Engine:
             self.batch.schedule.timesteps,
             self.batch.timestep_cond,
             self._prompts.hidden,
+            added,
             model.dtype,
         )
         batch, clean = self.batch, self._clean
@@ -122,10 +138,14 @@ class Engine:
         self._in_flight = [None] * len(self._in_flight)
         self.bank.reset()
         self.batch.reset()
+        if self._controls is not None:
+            self._controls.reset()
 
     def close(self) -> None:
         """Give the UNet its own modules and attention processors back."""
         self._conditioning.close()
+        if self._controls is not None:
+            self._controls.close()
         bank.restore(self._model.unet)
 
     @torch.no_grad()
@@ -145,6 +165,8 @@ class Engine:
         if latents is not None:
             # Frames sit at the end of the group's places; places before them are padding that nobody looks at.
             self._clean[self._group - len(latents) :] = latents
+        if self._controls is not None:
+            self._controls.enter(_control_of(entering))
         self.prepare(stages)
         clean = self.compute()
         self._in_flight = stages[:-1]
@@ -175,9 +197,9 @@ class Engine:
         if self._fresh_noise:
             self.batch.set_noise(self._noise_of(stages))
 
-    def _embeddings(self, stages: Sequence[Group | None]) -> list[torch.Tensor | None]:
+    def _embeddings(self, stages: Sequence[Group | None]) -> list[TextEmbedding | None]:
         """The prompt embedding of each entry of the UNet batch; None for padding."""
-        embeddings: list[torch.Tensor | None] = []
+        embeddings: list[TextEmbedding | None] = []
         for step, negative in self._stages:
             group = stages[step]
             prompts = [member.prompt for member in group.members] if group else []
@@ -217,6 +239,31 @@ def guidance_embedding(model: Model, scale: float) -> torch.Tensor | None:
     angles = 1000 * (scale - 1) * frequencies
     embedding = torch.cat([angles.sin(), angles.cos()])
     return torch.nn.functional.pad(embedding, (0, width - 2 * half))
+
+
+def added_conditions(
+    pooled: torch.Tensor | None, latent_shape: tuple[int, int, int], vae_factor: int
+) -> dict[str, torch.Tensor] | None:
+    """What the UNet of SDXL takes beside prompts, (entries, width) pooled embeddings and (entries, 6) sizes; or None.
+
+    The sizes are those of the original picture, of what was cropped away, and of the picture that is wanted (SDXL
+    paper, section 2.2): as in diffusers, that of the model twice, with nothing cropped.
+    """
+    if pooled is None:
+        return None
+    size = [side * vae_factor for side in latent_shape[1:]]
+    sizes = torch.tensor([*size, 0, 0, *size], dtype=torch.float32, device=pooled.device)
+    return {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1).contiguous()}
+
+
+def _control_of(group: Group | None) -> torch.Tensor | None:
+    """The (frames, nets, 3, height, width) control pictures of a group that enters, which it needs no more."""
+    if group is None:
+        return None
+    pictures = [member.control for member in group.members if member.control is not None]
+    for member in group.members:
+        member.control = None
+    return torch.stack(pictures)
 
 
 def _event(group: Group | None) -> bank.RowEvent | None:

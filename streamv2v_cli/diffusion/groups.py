@@ -27,6 +27,7 @@ class InFlightFrame:
         number: its number in the run, counting the frames that enter the UNet.
         starts: it is the first of a segment.
         updates: it enters the bank.
+        control: (nets, 3, height, width) uint8 control pictures, until it has entered; None without ControlNets.
         trace: where its content comes from, if motion fusion wants to know.
         picture: (1, 3, height, width) result from -1 to 1, once it has left.
     """
@@ -38,6 +39,7 @@ class InFlightFrame:
     number: int
     starts: bool
     updates: bool
+    control: torch.Tensor | None = None
     trace: Trace | None = None
     picture: torch.Tensor | None = None
 

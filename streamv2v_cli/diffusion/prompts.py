@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.diffusion.protocol import Curve
     from streamv2v_cli.models.model import Model
 
-__all__ = ["BatchPrompts", "Prompt", "PromptEncoder", "between", "lerp", "slerp"]
+__all__ = ["BatchPrompts", "Prompt", "PromptEncoder", "TextEmbedding", "between", "lerp", "slerp"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,19 +30,32 @@ _REMEMBERED = 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TextEmbedding:
+    """A text as the UNet sees it.
+
+    Attributes:
+        hidden: (tokens, width), for cross-attention.
+        pooled: (pooled width,) of the whole text, which the UNet of SDXL takes as well; else None.
+    """
+
+    hidden: torch.Tensor
+    pooled: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Prompt:
     """An encoded prompt; it travels with its frame from row to row.
 
     Attributes:
         text, negative_text: the prompt and the negative prompt.
-        embedding: (tokens, width) output of the text encoder.
-        negative: the same of the negative prompt.
+        embedding: of the prompt.
+        negative: of the negative prompt.
     """
 
     text: str
     negative_text: str
-    embedding: torch.Tensor
-    negative: torch.Tensor
+    embedding: TextEmbedding
+    negative: TextEmbedding
 
 
 def between(start: Prompt, target: Prompt, share: float, curve: Curve) -> Prompt:
@@ -58,8 +71,13 @@ def between(start: Prompt, target: Prompt, share: float, curve: Curve) -> Prompt
     if share >= 1:
         return target
 
-    def mixed(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return b if a is b else (slerp if curve == "slerp" else lerp)(a, b, share)
+    mix = slerp if curve == "slerp" else lerp
+
+    def mixed(a: TextEmbedding, b: TextEmbedding) -> TextEmbedding:
+        if a is b:
+            return b
+        pooled = None if a.pooled is None or b.pooled is None else mix(a.pooled, b.pooled, share)
+        return TextEmbedding(mix(a.hidden, b.hidden, share), pooled)
 
     return Prompt(
         target.text,
@@ -70,18 +88,18 @@ def between(start: Prompt, target: Prompt, share: float, curve: Curve) -> Prompt
 
 
 class PromptEncoder:
-    """Encodes prompts with the model's text encoder, and remembers the last few.
+    """Encodes prompts with the model's text encoders, and remembers the last few.
 
     Args:
         model: the model.
-        offload: `always`, `never` or `auto`: move the text encoder to the CPU after encoding; `auto` does so when
+        offload: `always`, `never` or `auto`: move the text encoders to the CPU after encoding; `auto` does so when
             the accelerator has little free memory.
     """
 
     def __init__(self, model: Model, offload: str) -> None:
         self.model = model
         self._offload = offload
-        self._embeddings: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._embeddings: OrderedDict[str | None, TextEmbedding] = OrderedDict()
 
     def encode(self, prompt: str, negative: str) -> Prompt:
         """Encode a prompt and its negative; text beyond the encoder's length is cut, with a warning.
@@ -90,28 +108,49 @@ class PromptEncoder:
 
         The embeddings of a text are the same objects again as long as it is among the last few.
         """
-        known = {prompt, negative} <= self._embeddings.keys()
-        embeddings = [self._embedding_of(text) for text in (prompt, negative)]
+        texts = (prompt, None if self.model.zero_negative and not negative else negative)
+        known = self._embeddings.keys() >= set(texts)
+        embeddings = [self._embedding_of(text) for text in texts]
         if not known and self._should_offload():
-            self.model.text_encoder.to("cpu")
+            for encoder in self.model.text_encoders:
+                encoder.to("cpu")
             torch.cuda.empty_cache()
         return Prompt(prompt, negative, *embeddings)
 
-    def _embedding_of(self, text: str) -> torch.Tensor:
-        """The (tokens, width) embedding of a text."""
+    def _embedding_of(self, text: str | None) -> TextEmbedding:
+        """The embedding of a text; None for zeros."""
         if text not in self._embeddings:
-            self._embeddings[text] = self.embed(text)
+            self._embeddings[text] = self.embed(text or "", zero=text is None)
         self._embeddings.move_to_end(text)
         if len(self._embeddings) > _REMEMBERED:
             self._embeddings.popitem(last=False)
         return self._embeddings[text]
 
+    def embed(self, text: str, *, zero: bool = False) -> TextEmbedding:
+        """The embedding of a text, computed anew; zeros of its shape where they are wanted."""
+        model = self.model
+        if model.known_part is not None:
+            text = model.known_part(text)
+        output = self._encode(model.tokenizer, model.text_encoder, text)
+        if model.text_encoder_2 is None:
+            embedding = TextEmbedding(self._ready(output[0]))
+        else:
+            # SDXL reads the last layer but one of both, without the final norm, and projects the end of the second.
+            second = self._encode(model.tokenizer_2, model.text_encoder_2, text)
+            hidden = torch.cat([self._ready(x.hidden_states[-2]) for x in (output, second)], -1)
+            embedding = TextEmbedding(hidden, self._ready(second.text_embeds))
+        if not zero:
+            return embedding
+        pooled = None if embedding.pooled is None else torch.zeros_like(embedding.pooled)
+        return TextEmbedding(torch.zeros_like(embedding.hidden), pooled)
+
+    def _ready(self, values: torch.Tensor) -> torch.Tensor:
+        """The only entry of a batch, where and how the UNet takes it."""
+        return values[0].to(self.model.device, self.model.dtype)
+
     @torch.no_grad()
-    def embed(self, text: str) -> torch.Tensor:
-        """The embedding (tokens, width) of a text, computed anew."""
-        tokenizer, encoder = self.model.tokenizer, self.model.text_encoder
-        if self.model.known_part is not None:
-            text = self.model.known_part(text)
+    def _encode(self, tokenizer: Any, encoder: Any, text: str) -> Any:
+        """What a text encoder gives for a text."""
         length = tokenizer.model_max_length
         count = len(tokenizer(text, verbose=False).input_ids)
         if count > length:
@@ -122,10 +161,11 @@ class PromptEncoder:
         )
         mask = tokens.attention_mask if getattr(encoder.config, "use_attention_mask", False) else None
         device = next(encoder.parameters()).device
-        hidden: torch.Tensor = encoder(
-            tokens.input_ids.to(device), attention_mask=None if mask is None else mask.to(device)
-        )[0]
-        return hidden[0].to(self.model.device, self.model.dtype)
+        return encoder(
+            tokens.input_ids.to(device),
+            attention_mask=None if mask is None else mask.to(device),
+            output_hidden_states=self.model.text_encoder_2 is not None,
+        )
 
     def _should_offload(self) -> bool:
         if self.model.device.type != "cuda" or self._offload == "never":
@@ -143,16 +183,21 @@ class BatchPrompts:
         unet: the UNet, for the projections of its cross-attention layers.
         entries: size of the UNet batch.
         first: a prompt to fill all entries with.
+
+    Attributes:
+        hidden: (entries, tokens, width).
+        pooled: (entries, pooled width), or None.
     """
 
-    def __init__(self, unet: Any, entries: int, first: torch.Tensor) -> None:
-        self._current: list[torch.Tensor] = [first] * entries
-        # A copy also of a single one: the embedding is still needed when another is written over it.
-        self.hidden = first.repeat(entries, 1, 1)
+    def __init__(self, unet: Any, entries: int, first: TextEmbedding) -> None:
+        self._current: list[TextEmbedding] = [first] * entries
+        # Copies also of a single one: the embedding is still needed when another is written over it.
+        self.hidden = first.hidden.repeat(entries, 1, 1)
+        self.pooled = None if first.pooled is None else first.pooled.repeat(entries, 1)
         self._layers: dict[str, tuple[AttentionLayer, PromptFeatures]] = {}
         for layer in attention_layers(unet):
             if not layer.is_self:
-                key, value = _project(layer, first)
+                key, value = _project(layer, first.hidden)
                 buffers = PromptFeatures(*(x.expand(entries, -1, -1).contiguous() for x in (key, value)))
                 self._layers[layer.name] = (layer, buffers)
 
@@ -161,12 +206,12 @@ class BatchPrompts:
         found = self._layers.get(layer.name)
         return None if found is None else found[1]
 
-    def assign(self, embeddings: Sequence[torch.Tensor | None]) -> bool:
+    def assign(self, embeddings: Sequence[TextEmbedding | None]) -> bool:
         """Set the prompts of a tick.
 
         Args:
-            embeddings: for each entry its (tokens, width) embedding, the same object for the same prompt; None
-                leaves the entry as it is (it holds no frame).
+            embeddings: for each entry its embedding, the same object for the same prompt; None leaves the entry as
+                it is (it holds no frame).
 
         Returns:
             Whether any of them changed.
@@ -181,13 +226,16 @@ class BatchPrompts:
         return bool(changed)
 
     @torch.no_grad()
-    def write(self, entries: list[int], embedding: torch.Tensor) -> None:
-        """Put an embedding (tokens, width), and its keys and values, into these entries."""
+    def write(self, entries: list[int], embedding: TextEmbedding) -> None:
+        """Put an embedding, and its keys and values, into these entries."""
         # One by one: a GPU would be waited for until it had the entries as an index.
         for entry in entries:
-            self.hidden[entry] = embedding
+            self.hidden[entry] = embedding.hidden
+            if self.pooled is not None:
+                assert embedding.pooled is not None
+                self.pooled[entry] = embedding.pooled
         for layer, buffers in self._layers.values():
-            key, value = _project(layer, embedding)
+            key, value = _project(layer, embedding.hidden)
             for entry in entries:
                 buffers.keys[entry], buffers.values[entry] = key, value
 

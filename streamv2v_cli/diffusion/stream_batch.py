@@ -8,6 +8,7 @@ import torch
 
 from streamv2v_cli.accel.transfer import send
 from streamv2v_cli.diffusion import guidance
+from streamv2v_cli.diffusion.control import ControlNets
 from streamv2v_cli.diffusion.schedule import BatchSchedule, Schedule
 from streamv2v_cli.settings.schema import Guidance
 
@@ -39,6 +40,8 @@ class StreamBatch:
         group: frames in each denoising step.
         latent_shape: (C, h, w).
         hidden: (rows * group, tokens, width) buffer of prompt embeddings.
+        added: buffers that the UNet of SDXL takes as `added_cond_kwargs`; else None.
+        controls: ControlNets that add to the UNet; None if there are none.
         timestep_cond: (width,) embedding of the guidance scale, for UNets distilled with guidance; else None.
         add_noise: add noise between the steps.
         device, dtype: of the UNet.
@@ -58,6 +61,8 @@ class StreamBatch:
         group: int,
         latent_shape: tuple[int, int, int],
         hidden: torch.Tensor,
+        added: dict[str, torch.Tensor] | None = None,
+        controls: ControlNets | None = None,
         timestep_cond: torch.Tensor | None,
         add_noise: bool,
         device: torch.device,
@@ -70,7 +75,7 @@ class StreamBatch:
         self._add_noise = add_noise
         self._steps = schedule.steps
         self._negatives = len(batch_stages(schedule.steps, settings.kind)) - schedule.steps
-        self._hidden = hidden
+        self._hidden, self._added, self._controls = hidden, added, controls
         self._group = group
         stages = [step for step, _ in batch_stages(schedule.steps, settings.kind)]
         precise = torch.promote_types(dtype, torch.float32)
@@ -130,12 +135,18 @@ class StreamBatch:
     def _predict(self, noisy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """UNet outputs for the prompt (S, ...) and for the negative prompt (0, 1 or S, ...)."""
         batch = torch.cat([noisy, noisy[: self._negatives]]) if self._negatives else noisy
+        sample, timesteps = batch.flatten(0, 1).to(self._dtype), self.schedule.timesteps
+        residuals = {}
+        if self._controls is not None:
+            residuals = self._controls(sample, timesteps, self._hidden, self._added)
         computed = self._unet(
-            batch.flatten(0, 1).to(self._dtype),
-            self.schedule.timesteps,
+            sample,
+            timesteps,
             encoder_hidden_states=self._hidden,
             timestep_cond=self.timestep_cond,
+            added_cond_kwargs=self._added,
             return_dict=False,
+            **residuals,
         )[0]
         output = computed.to(noisy.dtype).unflatten(0, (-1, self._group))
         return output[: self._steps], output[self._steps :]

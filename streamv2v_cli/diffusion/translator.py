@@ -12,6 +12,7 @@ from streamv2v_cli.accel import TickCounts, choose_accel
 from streamv2v_cli.accel.transfer import make_transfers
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import check_block_names
+from streamv2v_cli.diffusion.control_pictures import control_pictures
 from streamv2v_cli.diffusion.engine import Engine
 from streamv2v_cli.diffusion.enlarging import Enlarger
 from streamv2v_cli.diffusion.groups import Group, GroupBuilder, InFlightFrame
@@ -205,6 +206,8 @@ class Translator:
             finished += self._run(self._groups.close_group())
         self._similar.translated(picture)
         self._last = self._groups.enter(frame, picture, self._prompt, self._schedule, self._mix)
+        if self.model.controls:
+            self._last.control = self._control_pictures(frame)
         self._last.trace = self._trace(frame, starts=self._last.starts)
         return finished + self._run(self._groups.full_group())
 
@@ -314,6 +317,11 @@ class Translator:
     def take_in(self, frame: Frame) -> torch.Tensor:
         """The picture of a frame, (1, 3, height, width) from -1 to 1, on the device and in the model's size."""
         return picture_of(self._transfers.upload(frame.pixels), self._size)
+
+    def _control_pictures(self, frame: Frame) -> torch.Tensor:
+        """What the ControlNets are shown of a frame: (nets, 3, height, width) uint8, in the model's size."""
+        pictures = control_pictures([net.preprocessor for net in self.model.controls], frame, self._size)
+        return self._transfers.upload(pictures)
 
     def render(self, frame: Frame, member: InFlightFrame) -> Frame:
         """A frame of the output size with a result, which may still have to be computed.

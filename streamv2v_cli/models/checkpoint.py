@@ -10,20 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from streamv2v_cli.errors import ModelError, reason_of
+from streamv2v_cli.models.catalog import LAYOUTS, SD15_LAYOUT
 from streamv2v_cli.models.facts import ModelFacts, read_facts, read_json
 from streamv2v_cli.models.fetch import names_below, weight_files
-from streamv2v_cli.models.layout import UNET_PREFIX, VAE_PREFIX, check_checkpoint, read_header
+from streamv2v_cli.models.layout import UNET_PREFIX, VAE_PREFIX, layout_of, read_header
 from streamv2v_cli.models.soundness import check_finite, check_sizes
 from streamv2v_cli.models.weights import check_loaded, fill, read_tensors
 
 if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 __all__ = ["Checkpoint", "FileCheckpoint", "FolderCheckpoint"]
 
 _TIME_CONDITION = "time_embed.cond_proj.weight"
+_VELOCITY_MARK = "v_pred"
+_TELLING_BIAS = UNET_PREFIX + "output_blocks.11.1.transformer_blocks.0.norm1.bias"
+_VELOCITY_SPREAD = 0.09
+_CLIP = ("cond_stage_model.transformer.", "conditioner.embedders.0.transformer.")
+_OPEN_CLIP = ("cond_stage_model.model.", "conditioner.embedders.0.model.")
+_OPEN_CLIP_2 = "conditioner.embedders.1.model."
+"""Where text encoders are, in the names of the first code of Stable Diffusion and in those of the second."""
 _log = logging.getLogger(__name__)
 
 
@@ -40,11 +48,14 @@ class Checkpoint(Protocol):
     def text_encoder(self, dtype: torch.dtype) -> CLIPTextModel:
         """The text encoder."""
 
+    def text_encoder_2(self, dtype: torch.dtype) -> CLIPTextModelWithProjection:
+        """The second text encoder of SDXL."""
+
     def vae(self, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
         """The model's own VAE."""
 
-    def tokenizer(self) -> CLIPTokenizer:
-        """The tokenizer."""
+    def tokenizer(self, part: str = "tokenizer") -> CLIPTokenizer:
+        """The tokenizer, or with `tokenizer_2` that of the second text encoder."""
 
 
 def load_part(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
@@ -91,21 +102,29 @@ def _built(cls: Any, config: Mapping[str, Any]) -> Any:
     return cls.from_config(dict(config))
 
 
-def load_tokenizer(folder: Path) -> CLIPTokenizer:
-    """The tokenizer in `folder`/tokenizer.
+def load_tokenizer(folder: Path, part: str = "tokenizer") -> CLIPTokenizer:
+    """The tokenizer in `folder`/`part`; the layouts that come with streamv2v share their vocabulary.
 
     Raises:
         ModelError: it is missing or broken.
     """
     from transformers import CLIPTokenizer
 
+    path, options = folder / part, {}
+    has_words = any((path / name).exists() for name in ("vocab.json", "tokenizer.json"))
+    if folder in LAYOUTS.values() and not has_words:
+        path, options = SD15_LAYOUT / "tokenizer", read_json(path / "tokenizer_config.json")
     try:
-        if not (folder / "tokenizer").is_dir():
+        if not path.is_dir():
             raise FileNotFoundError("there is no folder of that name")
-        return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        return CLIPTokenizer.from_pretrained(
+            path,
+            local_files_only=True,
+            **{name: value for name, value in options.items() if name == "pad_token"},
+        )
     except Exception as error:
         raise ModelError(
-            f"The tokenizer in {str(folder)!r} cannot be loaded: {reason_of(error)}.",
+            f"The {part} in {str(folder)!r} cannot be loaded: {reason_of(error)}.",
             "Download the model completely.",
         ) from error
 
@@ -131,6 +150,15 @@ class FolderCheckpoint:
         module: CLIPTextModel = load_part(CLIPTextModel, self.folder, "text_encoder", dtype)
         return module
 
+    def text_encoder_2(self, dtype: torch.dtype) -> CLIPTextModelWithProjection:
+        """The second text encoder of SDXL."""
+        from transformers import CLIPTextModelWithProjection
+
+        module: CLIPTextModelWithProjection = load_part(
+            CLIPTextModelWithProjection, self.folder, "text_encoder_2", dtype
+        )
+        return module
+
     def vae(self, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
         """The model's own VAE."""
         from diffusers import AutoencoderKL, AutoencoderTiny
@@ -143,24 +171,43 @@ class FolderCheckpoint:
         module: AutoencoderKL | AutoencoderTiny = load_part(cls, self.folder, "vae", dtype)
         return module
 
-    def tokenizer(self) -> CLIPTokenizer:
-        """The tokenizer."""
-        return load_tokenizer(self.folder)
+    def tokenizer(self, part: str = "tokenizer") -> CLIPTokenizer:
+        """The tokenizer, or with `tokenizer_2` that of the second text encoder."""
+        return load_tokenizer(self.folder, part)
 
 
 class FileCheckpoint:
-    """A single file in the layout of the original Stable Diffusion code, with configs from a folder."""
+    """A single file in the layout of the original Stable Diffusion code.
 
-    def __init__(self, path: Path, config: Path, *, config_given: bool, allow_pickle: bool = False) -> None:
+    Args:
+        path: the file.
+        config: a folder with its configs and tokenizer; None for those that come with streamv2v.
+        allow_pickle: it may be a pickled file.
+    """
+
+    def __init__(self, path: Path, config: Path | None, *, allow_pickle: bool = False) -> None:
         self.path, self._allow_pickle = path, allow_pickle
-        self.config = config
-        check_checkpoint(path, self._shapes, has_config=config_given)
-        self.facts = self._with_time_condition(read_facts(config))
+        self.config = layout_of(path, self._shapes, config)
+        facts = self._with_time_condition(read_facts(self.config))
+        self.facts = facts if config else self._with_prediction(facts)
 
     def _with_time_condition(self, facts: ModelFacts) -> ModelFacts:
         """Consistency models distilled with guidance as an input have one weight more than their base."""
         shape = self._shapes.get(UNET_PREFIX + _TIME_CONDITION)
         return replace(facts, unet={**facts.unet, "time_cond_proj_dim": shape[1]}) if shape else facts
+
+    def _with_prediction(self, facts: ModelFacts) -> ModelFacts:
+        """Models of one layout may predict the noise or the velocity, which no shape of a weight tells.
+
+        Those of SDXL that predict the velocity have a mark. Those of SD 2.x are told, as ComfyUI does, by the spread
+        of a bias: over 0.09 in SD 2.0 and 2.1 for 768 pixels and what was trained from them.
+        """
+        velocity = facts.is_xl and _VELOCITY_MARK in self._shapes
+        if self.config == LAYOUTS["SD 2.x"]:
+            bias = self._tensors.get(_TELLING_BIAS)
+            velocity = bias is not None and float(bias.float().std(correction=0)) > _VELOCITY_SPREAD
+        prediction = "v_prediction" if velocity else "epsilon"
+        return replace(facts, scheduler={**facts.scheduler, "prediction_type": prediction})
 
     @cached_property
     def _shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -173,8 +220,14 @@ class FileCheckpoint:
         _log.debug("reading %s", self.path)
         return read_tensors(self.path, allow_pickle=self._allow_pickle)
 
-    def _below(self, prefix: str) -> dict[str, torch.Tensor]:
-        return {name: tensor for name, tensor in self._tensors.items() if name.startswith(prefix)}
+    def _below(self, prefix: str, new: str | None = None) -> dict[str, torch.Tensor]:
+        """The tensors of which the names begin so, with that beginning or a new one."""
+        kept = prefix if new is None else new
+        return {
+            kept + name.removeprefix(prefix): tensor
+            for name, tensor in self._tensors.items()
+            if name.startswith(prefix)
+        }
 
     def unet(self, dtype: torch.dtype) -> UNet2DConditionModel:
         """The UNet."""
@@ -193,18 +246,27 @@ class FileCheckpoint:
         from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
         from transformers import CLIPTextModel
 
-        clip = self._below("cond_stage_model.transformer.")
-        text = clip or self._below("cond_stage_model.model.")
-        if not text:
+        clip = next(filter(None, (self._below(prefix, "") for prefix in _CLIP)), None)
+        # diffusers leaves out the last layer, which SD 2.x does not use, under the older name only.
+        text = clip or next(filter(None, (self._below(prefix, _OPEN_CLIP[0]) for prefix in _OPEN_CLIP)), None)
+        if text is None:
             raise ModelError(f"{str(self.path)!r} holds no text encoder.", "Get the whole checkpoint.")
         module = self._built(CLIPTextModel, self.facts.text_encoder, text, "text encoder")
-        if clip:
-            tensors = {
-                name.removeprefix("cond_stage_model.transformer."): value for name, value in clip.items()
-            }
-        else:
-            tensors = convert_open_clip_checkpoint(module, text)
+        tensors = text if clip else convert_open_clip_checkpoint(module, text)
         return self._filled(module, _match_text_prefix(module, tensors), "text encoder", dtype)
+
+    def text_encoder_2(self, dtype: torch.dtype) -> CLIPTextModelWithProjection:
+        """The second text encoder of SDXL, an OpenCLIP."""
+        from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
+        from transformers import CLIPTextModelWithProjection
+
+        source = self._below(_OPEN_CLIP_2)
+        if not source:
+            raise ModelError(f"{str(self.path)!r} holds no second text encoder.", "Get the whole checkpoint.")
+        config = self.facts.text_encoder_2 or {}
+        module = self._built(CLIPTextModelWithProjection, config, source, "second text encoder")
+        tensors = convert_open_clip_checkpoint(module, source, prefix=_OPEN_CLIP_2)
+        return self._filled(module, _match_text_prefix(module, tensors), "second text encoder", dtype)
 
     def vae(self, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
         """The model's own VAE."""
@@ -217,9 +279,9 @@ class FileCheckpoint:
         module = self._built(AutoencoderKL, self.facts.vae, tensors, "VAE")
         return self._filled(module, convert_ldm_vae_checkpoint(tensors, dict(module.config)), "VAE", dtype)
 
-    def tokenizer(self) -> CLIPTokenizer:
-        """The tokenizer of the config folder."""
-        return load_tokenizer(self.config)
+    def tokenizer(self, part: str = "tokenizer") -> CLIPTokenizer:
+        """The tokenizer of the config folder, or with `tokenizer_2` the second one."""
+        return load_tokenizer(self.config, part)
 
     def _built(self, cls: Any, config: Mapping[str, Any], tensors: Mapping[str, Any], part: str) -> Any:
         shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -236,4 +298,7 @@ def _match_text_prefix(
 ) -> dict[str, torch.Tensor]:
     """Write the names as this version of transformers does: with or without `text_model.` in front."""
     prefix = "text_model." if any(name.startswith("text_model.") for name in module.state_dict()) else ""
-    return {prefix + name.removeprefix("text_model."): tensor for name, tensor in tensors.items()}
+    return {
+        name if name.startswith("text_projection") else prefix + name.removeprefix("text_model."): tensor
+        for name, tensor in tensors.items()
+    }

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
-from streamv2v_cli.models.catalog import CATALOG, SD_TINY_VAE, CatalogEntry, lcm_lora_for
-from streamv2v_cli.models.facts import ModelFacts
+from streamv2v_cli.models.catalog import CATALOG, SD_TINY_VAE, SDXL_TINY_VAE, CatalogEntry, lcm_lora_for
+from streamv2v_cli.models.facts import ModelFacts, detect_kind
 from streamv2v_cli.models.model import Kind
 from streamv2v_cli.models.sources import ModelSource, cached_snapshot, find_source
 
-__all__ = ["choose_lcm_lora", "choose_vae", "find_model"]
+__all__ = ["choose_kind", "choose_lcm_lora", "choose_vae", "find_model"]
 
 _log = logging.getLogger(__name__)
+
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_DISTILLED: dict[str, Kind] = {
+    "turbo": "turbo",
+    "lightning": "turbo",
+    "hyper": "turbo",
+    "dmd": "turbo",
+    "lcm": "consistency",
+}
+"""Words by which the names of merges say that they need few steps; their weights and configs do not tell."""
 
 
 def find_model(text: str) -> tuple[ModelSource, CatalogEntry | None]:
@@ -41,6 +52,25 @@ def find_model(text: str) -> tuple[ModelSource, CatalogEntry | None]:
     return ModelSource(text, "folder", entry.source), entry
 
 
+def choose_kind(source: ModelSource, entry: CatalogEntry | None, facts: ModelFacts) -> Kind:
+    """What a model is: by the catalog, by its configurations, by a word such as `Lightning` in its name."""
+    if entry is not None and entry.kind is not None:
+        return entry.kind
+    kind = detect_kind(facts)
+    if kind == "diffusion":
+        for word in _WORD.findall(
+            Path(source.text).stem if source.kind == "file" else Path(source.text).name
+        ):
+            if word.lower() in _DISTILLED:
+                _log.info(
+                    "%s is taken for a model distilled for few steps, by the %r in its name",
+                    source.text,
+                    word,
+                )
+                return _DISTILLED[word.lower()]
+    return kind
+
+
 def choose_vae(wanted: str, facts: ModelFacts) -> str | None:
     """The VAE to load: a path or Hub id, or None for the model's own.
 
@@ -55,12 +85,12 @@ def choose_vae(wanted: str, facts: ModelFacts) -> str | None:
         return None
     if wanted != "auto":
         return wanted
-    if not facts.has_sd_latents:
+    if not facts.has_usual_latents:
         raise ModelError(
             "No tiny VAE is known for the latents of this model.",
             "Use the model's own with --vae own, or give one with --vae PATH_OR_ID.",
         )
-    return SD_TINY_VAE
+    return SDXL_TINY_VAE if facts.is_xl else SD_TINY_VAE
 
 
 def choose_lcm_lora(wanted: str, kind: Kind, facts: ModelFacts) -> str | None:

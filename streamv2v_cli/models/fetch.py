@@ -9,17 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from streamv2v_cli.errors import ModelError, StreamV2VError
+from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.lora_file import choose_lora_file
 from streamv2v_cli.models.sources import ModelSource, find_source, not_found, not_kept
 
 __all__ = [
     "CONFIG_FILES",
     "cached_lora",
-    "cached_vae",
+    "cached_part",
     "choose_files",
     "fetch",
     "holds_files",
     "names_below",
+    "obtain_controlnet",
     "obtain_lcm_lora",
     "obtain_lora",
     "obtain_model",
@@ -91,6 +93,7 @@ MODEL_REMEDY = "give a local folder or file with --model PATH"
 VAE_REMEDY = "give a local one with --vae PATH, or use the model's own with --vae own"
 LCM_REMEDY = "give a local file with --lcm-lora PATH, or do without with --lcm-lora none"
 LORA_REMEDY = "give a local file with --lora PATH"
+CONTROL_REMEDY = "give a local folder with --controlnet DIR"
 
 
 def obtain_model(source: ModelSource, parts: Sequence[str], *, own_vae: bool = False) -> Path:
@@ -120,11 +123,12 @@ def obtain_vae(text: str) -> Path:
         ModelNotFoundError: it is neither here nor to be fetched.
         ModelError: it has no safetensors weights.
     """
+    return _obtain_part(find_source(text, "VAE", "--vae"), "VAE", VAE_REMEDY)
 
-    def choose(names: Sequence[str]) -> list[str]:
-        return ["config.json", *weight_files(names, "", text)[1]]
 
-    return _obtain(find_source(text, "VAE", "--vae"), _holds_vae, choose, "VAE", VAE_REMEDY)
+def obtain_controlnet(text: str) -> Path:
+    """The folder of a ControlNet; errors as `obtain_vae`."""
+    return _obtain_part(find_source(text, "ControlNet", "--controlnet"), "ControlNet", CONTROL_REMEDY)
 
 
 def obtain_lora(text: str) -> Path:
@@ -142,11 +146,11 @@ def obtain_lcm_lora(text: str) -> Path:
     return _obtain_lora(find_source(text, "LCM-LoRA", "--lcm-lora"), "LCM-LoRA", LCM_REMEDY)
 
 
-def cached_vae(source: ModelSource) -> Path | None:
-    """The VAE if it is on this machine."""
+def cached_part(source: ModelSource) -> Path | None:
+    """The VAE or ControlNet if it is on this machine."""
     return (
         source.path
-        if source.path is not None and (source.hub_id is None or _holds_vae(source.path))
+        if source.path is not None and (source.hub_id is None or _holds_part(source.path))
         else None
     )
 
@@ -156,6 +160,15 @@ def cached_lora(source: ModelSource) -> Path | None:
     if source.path is None or (source.hub_id is not None and not _holds_lora(source.path)):
         return None
     return source.path if source.kind == "file" else _lora_in(source.path, source.text)
+
+
+def _obtain_part(source: ModelSource, role: str, remedy: str) -> Path:
+    """What a repository holds at its top: a config and weights."""
+
+    def choose(names: Sequence[str]) -> list[str]:
+        return ["config.json", *weight_files(names, "", source.text)[1]]
+
+    return _obtain(source, _holds_part, choose, role, remedy)
 
 
 def _obtain_lora(source: ModelSource, role: str, remedy: str) -> Path:
@@ -177,7 +190,7 @@ def _holds_lora(folder: Path) -> bool:
     return any(folder.glob("*.safetensors"))
 
 
-def _holds_vae(folder: Path) -> bool:
+def _holds_part(folder: Path) -> bool:
     try:
         weight_files(names_below(folder), "", str(folder))
     except ModelError:
@@ -205,11 +218,14 @@ CONFIG_FILES = (
     "scheduler/scheduler_config.json",
     "tokenizer/*.json",
     "tokenizer/merges.txt",
+    "tokenizer_2/*.json",
+    "tokenizer_2/merges.txt",
     "unet/config.json",
     "text_encoder/config.json",
+    "text_encoder_2/config.json",
     "vae/config.json",
 )
-_STEMS = {"text_encoder": "model"}
+_STEMS = {"text_encoder": "model", "text_encoder_2": "model"}
 _DEFAULT_STEM = "diffusion_pytorch_model"
 
 
@@ -218,7 +234,7 @@ def weight_files(names: Iterable[str], part: str, where: str) -> tuple[str | Non
 
     Args:
         names: paths relative to the model's folder, with forward slashes.
-        part: `unet`, `text_encoder`, `vae`, or "" for files at the top.
+        part: `unet`, `text_encoder`, `text_encoder_2`, `vae`, or "" for files at the top.
         where: the folder or Hub id, for messages.
 
     Returns:
@@ -279,15 +295,14 @@ def names_below(folder: Path) -> list[str]:
 def holds_files(folder: Path, parts: Sequence[str]) -> bool:
     """Whether a cached snapshot has the configs and the weights of `parts`."""
     names = names_below(folder)
-    needed = (
-        "model_index.json",
-        "scheduler/scheduler_config.json",
-        "unet/config.json",
-        "text_encoder/config.json",
-    )
-    tokenizer = any(name in names for name in ("tokenizer/tokenizer.json", "tokenizer/vocab.json"))
-    if not tokenizer or not set(needed) <= set(names):
+    needed = {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json"}
+    if not needed <= set(names):
         return False
+    second = "text_encoder_2" in read_json(folder / "model_index.json")
+    for number in ("", "_2") if second else ("",):
+        words = {f"tokenizer{number}/{name}" for name in ("tokenizer.json", "vocab.json")}
+        if f"text_encoder{number}/config.json" not in names or not words & set(names):
+            return False
     try:
         for part in parts:
             weight_files(names, part, str(folder))

@@ -8,13 +8,16 @@ from typing import Any
 
 from streamv2v_cli.errors import ModelError, reason_of
 from streamv2v_cli.json_text import from_json
+from streamv2v_cli.models.catalog import LAYOUTS
 
-__all__ = ["check_checkpoint", "read_header", "recognise"]
+__all__ = ["check_checkpoint", "layout_of", "read_header", "recognise"]
 
 UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIX = "first_stage_model."
 _PROMPT_KEY = UNET_PREFIX + "input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 _INPUT_KEY = UNET_PREFIX + "input_blocks.0.0.weight"
+_SIZE_KEY = UNET_PREFIX + "label_emb.0.0.weight"
+_REFINER_SIZES = 2560
 _CONFIG_REMEDY = "Give a folder with its diffusers configs and tokenizer with --model-config DIR."
 
 _LONGEST_HEADER = 100_000_000
@@ -68,19 +71,20 @@ def damaged(path: Path, error: Exception) -> ModelError:
 
 
 def recognise(shapes: Shapes) -> str:
-    """Name what a checkpoint holds: `SD 1.x`, `SD 2.x`, or something that is not supported."""
+    """Name what a checkpoint holds: `SD 1.x`, `SD 2.x`, `SDXL`, or something that is not supported."""
     if any(".joint_blocks." in name or name.startswith("joint_blocks.") for name in shapes):
         return "SD 3"
     if any("double_blocks." in name for name in shapes):
         return "Flux"
-    if any(name.startswith("conditioner.") or UNET_PREFIX + "label_emb." in name for name in shapes):
-        return "SDXL"
     if any("lora_" in name or ".lora." in name for name in shapes):
         return "LoRA"
     if len(shapes.get(_INPUT_KEY, ())) == 4:
         channels = shapes[_INPUT_KEY][1]
         if channels != 4:
             return f"SD inpainting or editing ({channels} input channels)"
+        if _SIZE_KEY in shapes:
+            sizes = (shapes[_SIZE_KEY] or (0,))[-1]
+            return "SDXL refiner" if sizes == _REFINER_SIZES else "SDXL"
         width = (shapes.get(_PROMPT_KEY) or (0,))[-1]
         return {768: "SD 1.x", 1024: "SD 2.x"}.get(width, f"SD-like, prompt width {width}")
     if any(name.startswith("down_blocks.") for name in shapes):
@@ -88,6 +92,16 @@ def recognise(shapes: Shapes) -> str:
     if any(name.startswith(("encoder.", "decoder.", VAE_PREFIX)) for name in shapes):
         return "VAE"
     return "unknown"
+
+
+def layout_of(path: Path, shapes: Shapes, config: Path | None) -> Path:
+    """The folder with the configs of a single file: the given one, or that which comes with streamv2v.
+
+    Raises:
+        ModelError: the file cannot become a model; see `check_checkpoint`.
+    """
+    check_checkpoint(path, shapes, has_config=config is not None)
+    return config or LAYOUTS[recognise(shapes)]
 
 
 def check_checkpoint(path: Path, shapes: Shapes, *, has_config: bool) -> None:
@@ -102,17 +116,18 @@ def check_checkpoint(path: Path, shapes: Shapes, *, has_config: bool) -> None:
         ModelError: says what was recognised and what is supported.
     """
     found, where = recognise(shapes), repr(str(path))
-    if found == "SD 1.x" or (has_config and found.startswith(("SD 2", "SD-like"))):
+    if found in LAYOUTS or (has_config and found.startswith("SD-like")):
         return
-    if found.startswith(("SD 2", "SD-like")):
+    if found.startswith("SD-like"):
         raise ModelError(
-            f"{where} has the {found} layout; only the SD 1.x configs come with streamv2v.", _CONFIG_REMEDY
+            f"{where} has the {found} layout; only the configs of SD 1.x, SD 2.x and SDXL come with streamv2v.",
+            _CONFIG_REMEDY,
         )
     remedies = {
         "LoRA": "Give it with --lora PATH and a model with --model.",
         "VAE": "Give it with --vae PATH and a model with --model.",
         "UNet in diffusers format": "Give the whole diffusers folder with --model DIR.",
     }
-    supported = "Supported are single files of the SD 1.x layout, and of SD 2.x with --model-config DIR."
+    supported = "Supported are single files of the layouts of SD 1.x, SD 2.x and SDXL."
     what = "nothing that is known" if found == "unknown" else f"{found} weights"
     raise ModelError(f"{where} holds {what}, not a whole supported model.", remedies.get(found, supported))

@@ -14,13 +14,19 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli.accel.device import pick_device, pick_dtype, use_layout
 from streamv2v_cli.errors import ConfigError, ModelError
-from streamv2v_cli.models.catalog import SD15_LAYOUT
 from streamv2v_cli.models.checkpoint import Checkpoint, FileCheckpoint, FolderCheckpoint
-from streamv2v_cli.models.choices import choose_lcm_lora, choose_vae, find_model
-from streamv2v_cli.models.facts import ModelFacts, detect_kind
-from streamv2v_cli.models.fetch import obtain_lcm_lora, obtain_lora, obtain_model, obtain_vae
+from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
+from streamv2v_cli.models.controlnets import choose_controlnet, choose_preprocessor, load_controlnet
+from streamv2v_cli.models.facts import ModelFacts
+from streamv2v_cli.models.fetch import (
+    obtain_controlnet,
+    obtain_lcm_lora,
+    obtain_lora,
+    obtain_model,
+    obtain_vae,
+)
 from streamv2v_cli.models.lora import LoraRequest, fuse_loras
-from streamv2v_cli.models.model import Kind, Model
+from streamv2v_cli.models.model import ControlNet, Kind, Model
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_to_load
 from streamv2v_cli.models.recommendations import style_settings
 from streamv2v_cli.models.rehearsal import fit_tokenizer, rehearse
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler
 
+    from streamv2v_cli.settings.schema import ControlNet as ControlNetOptions
     from streamv2v_cli.settings.schema import Frames, Settings, Weights
 
 __all__ = ["Model", "load_model", "make_scheduler", "quiet"]
@@ -53,6 +60,7 @@ class _Parts:
     vae_name: str
     loras: tuple[LoraRequest, ...]
     lcm_lora: str | None
+    controls: tuple[tuple[ControlNetOptions, str, Path], ...]
 
 
 def load_model(settings: Settings) -> Model:
@@ -95,7 +103,7 @@ def _gather(settings: Settings) -> _Parts:
     weights = settings.weights
     source, entry = find_model(settings.model)
     checkpoint = _open(source, weights, ())
-    kind = (entry.kind if entry else None) or detect_kind(checkpoint.facts)
+    kind = choose_kind(source, entry, checkpoint.facts)
     vae = choose_vae(weights.vae, checkpoint.facts)
     lcm_lora = choose_lcm_lora(weights.lcm_lora, kind, checkpoint.facts)
     pickle = weights.allow_pickle
@@ -105,14 +113,22 @@ def _gather(settings: Settings) -> _Parts:
     if lcm_lora is not None:
         loras.insert(0, LoraRequest(lcm_lora, obtain_lcm_lora(lcm_lora), 1.0, pickle))
     vae_path = None if vae is None else obtain_vae(vae)
+    controls = tuple(
+        (
+            net,
+            choose_preprocessor(net),
+            obtain_controlnet(choose_controlnet(net.source, checkpoint.facts.family)),
+        )
+        for net in settings.control.nets
+    )
     for path in (vae_path, *(lora.path for lora in loras)):
         if path is not None:
             check_pickle(path, pickle)
     if source.kind == "hub":
-        needed = ("unet", "text_encoder", "vae") if vae is None else ("unet", "text_encoder")
-        checkpoint = _open(source, weights, needed)
+        needed = checkpoint.facts.weighty_parts
+        checkpoint = _open(source, weights, (*needed, "vae") if vae is None else needed)
     own = f"the model's own {(checkpoint.facts.vae or {}).get('_class_name', 'VAE')}"
-    return _Parts(checkpoint, kind, vae_path, pickle, vae or own, tuple(loras), lcm_lora)
+    return _Parts(checkpoint, kind, vae_path, pickle, vae or own, tuple(loras), lcm_lora, controls)
 
 
 def _open(source: ModelSource, weights: Weights, parts: tuple[str, ...]) -> Checkpoint:
@@ -129,43 +145,46 @@ def _open(source: ModelSource, weights: Weights, parts: tuple[str, ...]) -> Chec
 
 def _open_file(path: Path, config: str | None, allow_pickle: bool) -> FileCheckpoint:
     if config is None:
-        return FileCheckpoint(path, SD15_LAYOUT, config_given=False, allow_pickle=allow_pickle)
+        return FileCheckpoint(path, None, allow_pickle=allow_pickle)
     folder = Path(config).expanduser()
     if not folder.is_dir():
         raise ModelError(
             f"The folder {config!r} given for the configs does not exist.",
             "Check the path given with --model-config.",
         )
-    return FileCheckpoint(path, folder, config_given=True, allow_pickle=allow_pickle)
+    return FileCheckpoint(path, folder, allow_pickle=allow_pickle)
 
 
 def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) -> Model:
     """Load all parts, fuse the LoRAs and place the model on the device."""
     import torch
 
-    facts = parts.checkpoint.facts
+    checkpoint, facts = parts.checkpoint, parts.checkpoint.facts
     # LoRAs are added in full precision, so that each weight is rounded only once.
     precise = torch.float32 if parts.loras else dtype
-    with damaged_if_it_fails(f"The VAE ({parts.vae_name})"):
-        vae = (
-            parts.checkpoint.vae(dtype)
-            if parts.vae is None
-            else load_vae(parts.vae, dtype, allow_pickle=parts.allow_pickle)
+    vae = _load_vae(parts, dtype)
+    modules = {"unet": checkpoint.unet(precise), "text_encoder": checkpoint.text_encoder(precise)}
+    if facts.is_xl:
+        modules["text_encoder_2"] = checkpoint.text_encoder_2(precise)
+    lora_notes = fuse_loras(modules, parts.loras)
+    with damaged_if_it_fails("A ControlNet"):
+        controls = tuple(
+            ControlNet(load_controlnet(path, dtype, facts), net, kind) for net, kind, path in parts.controls
         )
-    _check_vae(vae, facts, parts.vae_name)
-    unet = parts.checkpoint.unet(precise)
-    text_encoder = parts.checkpoint.text_encoder(precise)
-    lora_notes = fuse_loras(unet, text_encoder, parts.loras)
-    for module in (unet, text_encoder, vae):
+    for module in (*modules.values(), *(control.module for control in controls), vae):
         module.eval().requires_grad_(False)
-        torch.nn.Module.to(module, device=device, dtype=dtype)
-    for module in (unet, vae):
-        use_layout(module, device, dtype)
+        own = _vae_dtype(vae, facts, dtype) if module is vae else dtype
+        torch.nn.Module.to(module, device=device, dtype=own)
+        use_layout(module, device, own)
     notes = (
         f"model {name}: {_KINDS[parts.kind]}, {facts.prediction_type} prediction",
-        f"VAE: {parts.vae_name}",
+        f"VAE: {parts.vae_name}{'' if vae.dtype == dtype else _IN_FULL}",
         *_lcm_note(parts),
         *lora_notes,
+        *(
+            f"ControlNet {x.options.source}, weight {x.options.weight:g}, by {x.preprocessor}"
+            for x in controls
+        ),
         f"{str(dtype).removeprefix('torch.')} on {device}",
     )
     for note in notes:
@@ -173,10 +192,14 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
     book = read_styles(name)
     return Model(
         name=name,
-        unet=unet,
         vae=vae,
-        text_encoder=text_encoder,
-        tokenizer=fit_tokenizer(parts.checkpoint.tokenizer(), text_encoder),
+        **modules,
+        tokenizer=fit_tokenizer(checkpoint.tokenizer(), modules["text_encoder"]),
+        tokenizer_2=(
+            fit_tokenizer(checkpoint.tokenizer("tokenizer_2"), modules["text_encoder_2"])
+            if facts.is_xl
+            else None
+        ),
         scheduler=make_scheduler(facts),
         device=device,
         dtype=dtype,
@@ -185,7 +208,21 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
         notes=notes,
         known_part=None if book is None else book.known_part,
         advice=None if book is None else partial(_advice, book, style_settings(name)),
+        zero_negative=facts.zero_negative,
+        controls=controls,
     )
+
+
+def _load_vae(parts: _Parts, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
+    """The VAE, of which the latents are those of the UNet."""
+    facts = parts.checkpoint.facts
+    with damaged_if_it_fails(f"The VAE ({parts.vae_name})"):
+        if parts.vae is None:
+            vae = parts.checkpoint.vae(dtype)
+        else:
+            vae = load_vae(parts.vae, dtype, facts.family, allow_pickle=parts.allow_pickle)
+    _check_vae(vae, facts, parts.vae_name)
+    return vae
 
 
 def _advice(book: StyleBook, by_style: Mapping[str, Frames], prompt: str) -> Frames | None:
@@ -195,6 +232,20 @@ def _advice(book: StyleBook, by_style: Mapping[str, Frames], prompt: str) -> Fra
 
 
 _KINDS = {"diffusion": "diffusion model", "consistency": "consistency model", "turbo": "turbo model"}
+
+
+_IN_FULL = (
+    ", in float32, as its values are too large for float16 "
+    "(--vae madebyollin/sdxl-vae-fp16-fix is one that is not, --vae auto the fastest)"
+)
+
+
+def _vae_dtype(vae: AutoencoderKL | AutoencoderTiny, facts: ModelFacts, dtype: torch.dtype) -> torch.dtype:
+    """Number format of the VAE: the activations of SDXL's own one overflow in float16, as its config says."""
+    import torch
+
+    overflows = facts.is_xl and dtype == torch.float16 and getattr(vae.config, "force_upcast", False)
+    return torch.float32 if overflows else dtype
 
 
 def _lcm_note(parts: _Parts) -> tuple[str, ...]:

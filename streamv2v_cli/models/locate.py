@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
-from streamv2v_cli.models.catalog import LCM_LORAS, SD15_LAYOUT, SD_TINY_VAE
-from streamv2v_cli.models.choices import choose_lcm_lora, choose_vae, find_model
-from streamv2v_cli.models.facts import ModelFacts, detect_kind, read_facts
-from streamv2v_cli.models.fetch import cached_lora, cached_vae, holds_files
-from streamv2v_cli.models.layout import check_checkpoint, read_header
+from streamv2v_cli.models.catalog import LAYOUTS, LCM_LORAS, SD15_LAYOUT, SD_TINY_VAE
+from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
+from streamv2v_cli.models.controlnets import choose_controlnet, choose_preprocessor
+from streamv2v_cli.models.facts import ModelFacts, read_facts
+from streamv2v_cli.models.fetch import cached_lora, cached_part, holds_files
+from streamv2v_cli.models.layout import layout_of, read_header
 from streamv2v_cli.models.soundness import damaged_if_it_fails
 from streamv2v_cli.models.sources import ModelSource, find_source
 from streamv2v_cli.models.weights import check_pickle
@@ -22,7 +23,7 @@ from streamv2v_cli.settings.media_options import UPSCALE_METHODS
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Kind
-    from streamv2v_cli.settings.schema import Settings, Weights
+    from streamv2v_cli.settings.schema import ControlNet, Settings, Weights
 
 __all__ = ["ModelPlan", "PlannedPart", "describe_model", "upscaler_path"]
 
@@ -36,7 +37,7 @@ class PlannedPart:
     """One thing that would be loaded.
 
     Attributes:
-        role: `model`, `VAE`, `LCM-LoRA` or `LoRA`.
+        role: `model`, `VAE`, `LCM-LoRA`, `LoRA` or `ControlNet`.
         source: the path or Hub id that it comes from.
         path: where it is on this machine; None if it would have to be fetched or cannot be found.
         remark: a word on it, or why there is no path.
@@ -86,16 +87,19 @@ def _described(settings: Settings) -> ModelPlan:
         if source.kind == "file" and source.path is not None:
             check_pickle(source.path, weights.allow_pickle)
         facts = _facts(source, weights.config)
+        if facts is None and entry is not None and entry.family is not None:
+            facts = read_facts(LAYOUTS[entry.family])
     except ModelError as error:
         return ModelPlan(settings.model, None, (_missing("model", settings.model, error),))
-    kind = (entry.kind if entry else None) or (detect_kind(facts) if facts else None)
+    kind = choose_kind(source, entry, facts) if facts else (entry.kind if entry else None)
     vae = _vae_part(source, facts, weights)
     parts = [
-        _model_part(source, kind, own_vae=vae.source == OWN_VAE),
+        _model_part(source, kind, facts, own_vae=vae.source == OWN_VAE),
         vae,
         *_lcm_parts(facts, kind, weights),
         *_upscaler_parts(settings),
         *(_lora_part("LoRA", lora.source, f"weight {lora.weight:g}", weights) for lora in weights.loras),
+        *(_control_part(control, facts) for control in settings.control.nets),
     ]
     return ModelPlan(settings.model, kind, tuple(parts))
 
@@ -103,20 +107,25 @@ def _described(settings: Settings) -> ModelPlan:
 def _facts(source: ModelSource, config: str | None) -> ModelFacts | None:
     """The configurations; None for a Hub model of which nothing is cached."""
     if source.kind == "file" and source.path is not None:
+        folder = Path(config).expanduser() if config else None
         if source.path.suffix.lower() == ".safetensors":
-            check_checkpoint(source.path, read_header(source.path), has_config=config is not None)
-        return read_facts(Path(config).expanduser() if config else SD15_LAYOUT)
+            return read_facts(layout_of(source.path, read_header(source.path), folder))
+        # What a pickled file holds is not known before it is read.
+        return read_facts(folder or SD15_LAYOUT)
     if source.path is None or (source.kind == "hub" and not holds_files(source.path, ())):
         return None
     return read_facts(source.path)
 
 
-def _model_part(source: ModelSource, kind: Kind | None, *, own_vae: bool) -> PlannedPart:
+def _model_part(
+    source: ModelSource, kind: Kind | None, facts: ModelFacts | None, *, own_vae: bool
+) -> PlannedPart:
     form = _FORMS[source.kind]
     path = source.path
-    parts = ("unet", "text_encoder", "vae") if own_vae else ("unet", "text_encoder")
-    if source.kind == "hub" and path is not None and not holds_files(path, parts):
-        path = None
+    if source.kind == "hub" and path is not None:
+        parts = () if facts is None else facts.weighty_parts
+        if not holds_files(path, (*parts, "vae") if own_vae else parts):
+            path = None
     remark = ", ".join([*([f"{kind} model"] if kind else []), form if path else FETCHED])
     return PlannedPart("model", source.hub_id or str(source.path), path, remark)
 
@@ -130,7 +139,7 @@ def _vae_part(source: ModelSource, facts: ModelFacts | None, weights: Weights) -
         if vae is None:
             name = facts.vae.get("_class_name", "") if facts and facts.vae else ""
             return PlannedPart("VAE", OWN_VAE, source.path, str(name))
-        path = cached_vae(find_source(vae, "VAE", "--vae"))
+        path = cached_part(find_source(vae, "VAE", "--vae"))
         if path is not None:
             check_pickle(path, weights.allow_pickle)
     except ModelError as error:
@@ -184,6 +193,17 @@ def _lora_part(role: str, text: str, remark: str, weights: Weights) -> PlannedPa
     except ModelError as error:
         return _missing(role, text, error)
     return PlannedPart(role, text, path, ", ".join(filter(None, [remark, "" if path else FETCHED])))
+
+
+def _control_part(options: ControlNet, facts: ModelFacts | None) -> PlannedPart:
+    """A ControlNet; for a model that is not here, the likely one."""
+    try:
+        text = choose_controlnet(options.source, facts.family if facts else "SD 1.x")
+        path = cached_part(find_source(text, "ControlNet", "--controlnet"))
+    except ModelError as error:
+        return _missing("ControlNet", options.source, error)
+    remark = f"weight {options.weight:g}, pictures by {choose_preprocessor(options)}"
+    return PlannedPart("ControlNet", text, path, ", ".join(filter(None, [remark, "" if path else FETCHED])))
 
 
 def _missing(role: str, source: str, error: ModelError) -> PlannedPart:

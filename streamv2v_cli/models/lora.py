@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.lora_file import LoraUpdate, canonical, read_lora
+from streamv2v_cli.models.original_names import original_name
 from streamv2v_cli.models.soundness import damaged_if_it_fails
 
 if TYPE_CHECKING:
@@ -38,10 +39,14 @@ class LoraRequest:
     allow_pickle: bool = False
 
 
-def fuse_loras(unet: nn.Module, text_encoder: nn.Module, requests: Sequence[LoraRequest]) -> list[str]:
-    """Add LoRAs to the weights of a UNet and a text encoder, in place.
+def fuse_loras(modules: Mapping[str, nn.Module], requests: Sequence[LoraRequest]) -> list[str]:
+    """Add LoRAs to the weights of a UNet and its text encoders, in place.
 
     The sum does not depend on the order of `requests`. A weight of 0 changes nothing, bit for bit.
+
+    Args:
+        modules: `unet`, `text_encoder` and, of SDXL, `text_encoder_2`.
+        requests: the LoRAs.
 
     Returns:
         One sentence for each LoRA.
@@ -49,13 +54,14 @@ def fuse_loras(unet: nn.Module, text_encoder: nn.Module, requests: Sequence[Lora
     Raises:
         ModelError: a LoRA is damaged, fits no layer, or is of another shape.
     """
-    layers = {"unet": _layers(unet), "text_encoder": _layers(text_encoder)}
+    layers = {part: _layers(module) for part, module in modules.items()}
     updates: dict[nn.Module, list[tuple[float, LoraUpdate]]] = {}
     notes = {}
     for index in sorted(range(len(requests)), key=lambda i: (str(requests[i].path), requests[i].weight)):
         request = requests[index]
         with damaged_if_it_fails(f"The LoRA {request.source!r}"):
             found = read_lora(request.path, allow_pickle=request.allow_pickle)
+        _check_parts(found, layers, request.source)
         matched = [(layer, update) for update in found if (layer := _find(layers, update)) is not None]
         if not matched:
             raise ModelError(
@@ -76,7 +82,14 @@ def _layers(module: nn.Module) -> dict[str, nn.Module]:
     from torch import nn
 
     kinds = (nn.Linear, nn.Conv2d)
-    return {canonical(name): layer for name, layer in module.named_modules() if isinstance(layer, kinds)}
+    named = {name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)}
+    found: dict[str, nn.Module] = {canonical(name): layer for name, layer in named.items()}
+    config: Any = module.config
+    if "up_block_types" in config:
+        attention_up = ["Attn" in block for block in config.up_block_types]
+        for name, layer in named.items():
+            found[canonical(original_name(name, config.layers_per_block, attention_up))] = layer
+    return found
 
 
 def _find(layers: dict[str, dict[str, nn.Module]], update: LoraUpdate) -> nn.Module | None:
@@ -84,6 +97,16 @@ def _find(layers: dict[str, dict[str, nn.Module]], update: LoraUpdate) -> nn.Mod
         if update.name in layers[part]:
             return layers[part][update.name]
     return None
+
+
+def _check_parts(updates: Sequence[LoraUpdate], parts: Mapping[str, object], source: str) -> None:
+    """Refuse a LoRA of SDXL for a model with one text encoder."""
+    for update in updates:
+        if update.part and update.part not in parts:
+            raise ModelError(
+                f"The LoRA {source!r} was made for another family of models (it changes {update.part}).",
+                "Use a LoRA made for the model's own family.",
+            )
 
 
 def _weight(layer: nn.Module) -> torch.Tensor:
@@ -101,7 +124,7 @@ def _check_shape(layer: nn.Module, update: LoraUpdate, source: str) -> None:
         raise ModelError(
             f"The LoRA {source!r} does not fit the model: its update of {update.name} is {_shape(given)}, "
             f"the layer is {_shape(wanted)}.",
-            "It was made for another family (SD 1.x has prompts of width 768, SD 2.x of 1024).",
+            "It was made for another family (prompts of SD 1.x have width 768, of SD 2.x 1024, of SDXL 2048).",
         )
 
 

@@ -25,7 +25,7 @@ LORA_NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 """The names that diffusers and PEFT give to a LoRA in a folder."""
 
 _KOHYA = re.compile(
-    r"lora_(?P<part>unet|te1?)_(?P<name>[^.]+)\.(?P<kind>lora_down\.weight|lora_up\.weight|alpha)"
+    r"lora_(?P<part>unet|te[12]?)_(?P<name>[^.]+)\.(?P<kind>lora_down\.weight|lora_up\.weight|alpha)"
 )
 _DOTTED = re.compile(
     r"(?P<name>.+?)"
@@ -34,7 +34,13 @@ _DOTTED = re.compile(
     r"|(?:\.processor)?\.to_(?P<old>q|k|v|out)_lora\.(?P<oldway>down|up)\.weight"
     r"|\.(?P<alpha>alpha))"
 )
-_PREFIXES = {"unet.": "unet", "text_encoder.": "text_encoder", "base_model.model.": ""}
+_PREFIXES = {
+    "unet.": "unet",
+    "text_encoder.": "text_encoder",
+    "text_encoder_2.": "text_encoder_2",
+    "base_model.model.": "",
+}
+_KOHYA_PARTS = {"unet": "unet", "te": "text_encoder", "te1": "text_encoder", "te2": "text_encoder_2"}
 _OTHER_METHODS = {
     "hada_": "LoHa",
     "lokr_": "LoKr",
@@ -50,7 +56,7 @@ class LoraUpdate:
     """The update of one layer: W + scale · up · down.
 
     Attributes:
-        part: `unet`, `text_encoder`, or "" where the file does not say.
+        part: `unet`, `text_encoder`, `text_encoder_2`, or "" where the file does not say.
         name: the layer, in `canonical` spelling.
         down: (rank, inputs) for a linear layer, (rank, inputs, height, width) for a convolution.
         up: (outputs, rank), for a convolution with two further sides of 1.
@@ -116,7 +122,7 @@ def read_lora(path: Path, *, allow_pickle: bool = False) -> list[LoraUpdate]:
     if unknown:
         raise ModelError(
             f"The LoRA {str(path)!r} has {len(unknown)} weights of no known kind, such as {min(unknown)}.",
-            "Supported are the lora_up/lora_down and lora_A/lora_B weights of a UNet and one text encoder.",
+            "Supported are the lora_up/lora_down and lora_A/lora_B weights of a UNet and its text encoders.",
         )
     settings = _read_settings(path)
     return [_finish(part, name, pieces[part, name], settings, path) for part, name in sorted(pieces)]
@@ -130,17 +136,17 @@ def _check_method(keys: Iterable[str], path: Path) -> None:
                     f"{str(path)!r} was made with {method} ({key}), which is not supported.",
                     "Merge it into a checkpoint with its trainer, or use a plain LoRA.",
                 )
-        if key.startswith(("lora_te2_", "text_encoder_2.", "transformer.")):
+        if key.startswith("transformer."):
             raise ModelError(
                 f"The LoRA {str(path)!r} was made for another family of models (it has {key}).",
-                "Use a LoRA made for the model's own family, SD 1.x or SD 2.x.",
+                "Use a LoRA made for the model's own family: SD 1.x, SD 2.x or SDXL.",
             )
 
 
 def _collect(pieces: dict[tuple[str, str], _Pieces], key: str, tensor: torch.Tensor) -> bool:
     """Put one tensor where it belongs; False if its name is not understood."""
     if match := _KOHYA.fullmatch(key):
-        part = "unet" if match["part"] == "unet" else "text_encoder"
+        part = _KOHYA_PARTS[match["part"]]
         name, kind = match["name"], match["kind"].split(".")[0].removeprefix("lora_")
     else:
         prefix = next((prefix for prefix in _PREFIXES if key.startswith(prefix)), "")
@@ -169,7 +175,7 @@ def _dotted_target(match: re.Match[str], part: str) -> tuple[str, str]:
     if match["alpha"]:
         return match["name"], "alpha"
     # The first diffusers format named attention projections after the UNet's, in the text encoder as well.
-    projection = f"{match['old']}_proj" if part == "text_encoder" else f"to_{match['old']}"
+    projection = f"{match['old']}_proj" if part.startswith("text_encoder") else f"to_{match['old']}"
     if projection == "to_out":
         projection = "to_out.0"
     return f"{match['name']}.{projection}", match["oldway"]

@@ -9,14 +9,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
-    from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, LCMScheduler, UNet2DConditionModel
+    from torch import nn
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+    from streamv2v_cli.settings.schema import ControlNet as ControlNetOptions
     from streamv2v_cli.settings.schema import Frames
 
-__all__ = ["Kind", "Model"]
+__all__ = ["ControlNet", "Kind", "Model"]
 
 Kind: TypeAlias = Literal["diffusion", "consistency", "turbo"]
+
+
+@dataclass(frozen=True, eq=False)
+class ControlNet:
+    """One ControlNet, in eval mode and without gradients, beside the UNet.
+
+    Attributes:
+        module: the net.
+        options: its weight, and the denoising steps that it takes part in.
+        preprocessor: what makes its pictures; never `auto`.
+    """
+
+    module: ControlNetModel
+    options: ControlNetOptions
+    preprocessor: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +44,7 @@ class Model:
         name: what the user called it: a catalog name, a path or a Hub id.
         unet: the denoiser; LoRAs are fused, so it consists of plain modules.
         vae: between pixels in [-1, 1] and latents times `vae.config.scaling_factor`.
-        text_encoder: prompt tokens to embeddings of the UNet's cross-attention width.
+        text_encoder: prompt tokens to embeddings of the UNet's cross-attention width, or to the first part of them.
         tokenizer: prompt to tokens.
         scheduler: LCM, with the betas and the prediction type of the model's own scheduler.
         device: where the weights are.
@@ -37,6 +54,10 @@ class Model:
         notes: sentences that say what was loaded and applied.
         advice: gives the recommendations for the style that a prompt names, if there are any.
         known_part: gives what of a prompt the model was taught; None for one that takes any prompt.
+        text_encoder_2: the second one of SDXL, which gives the rest of the embeddings and a pooled one; else None.
+        tokenizer_2: of the second text encoder.
+        zero_negative: to be without a negative prompt means embeddings of zeros, not those of the empty text.
+        controls: ControlNets, in the order in which they were asked for.
     """
 
     name: str
@@ -52,3 +73,17 @@ class Model:
     notes: tuple[str, ...] = ()
     known_part: Callable[[str], str] | None = None
     advice: Callable[[str], Frames | None] | None = None
+    text_encoder_2: CLIPTextModelWithProjection | None = None
+    tokenizer_2: CLIPTokenizer | None = None
+    zero_negative: bool = False
+    controls: tuple[ControlNet, ...] = ()
+
+    @property
+    def text_encoders(self) -> list[nn.Module]:
+        """One, or two of SDXL."""
+        return [self.text_encoder, *([] if self.text_encoder_2 is None else [self.text_encoder_2])]
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """All that has weights."""
+        return [self.unet, self.vae, *self.text_encoders, *(net.module for net in self.controls)]

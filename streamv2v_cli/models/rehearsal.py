@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from streamv2v_cli.errors import ModelError
+from streamv2v_cli.models.facts import TIME_IDS
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
@@ -44,18 +45,35 @@ def rehearse(model: Model) -> None:
         ModelError: what comes out of one of them is no number.
     """
     place: dict[str, Any] = {"device": model.device, "dtype": model.dtype}
-    tokens = model.tokenizer([""], padding="max_length", truncation=True, return_tensors="pt")
-    prompt = model.text_encoder(tokens.input_ids.to(model.device))[0]
-    _check(prompt, "text encoder", model)
+    prompt, added = _prompt(model)
     config, condition = model.unet.config, None
     latents = torch.zeros(1, config.in_channels, _SIDE, _SIDE, **place)
     if config.time_cond_proj_dim is not None:
         condition = torch.zeros(1, config.time_cond_proj_dim, **place)
     step = torch.tensor([1], device=model.device)
-    _check(model.unet(latents, step, prompt, timestep_cond=condition).sample, "UNet", model)
+    result = model.unet(latents, step, prompt, timestep_cond=condition, added_cond_kwargs=added).sample
+    _check(result, "UNet", model)
     vae: Any = model.vae
-    vae.encode(torch.zeros(1, 3, *[_SIDE * model.vae_factor] * 2, **place))
-    _check(vae.decode((latents / vae.config.scaling_factor).to(model.dtype)).sample, "VAE", model)
+    vae.encode(torch.zeros(1, 3, *[_SIDE * model.vae_factor] * 2, device=model.device, dtype=vae.dtype))
+    _check(vae.decode((latents / vae.config.scaling_factor).to(vae.dtype)).sample, "VAE", model)
+
+
+def _prompt(model: Model) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
+    """The empty prompt as the UNet takes it, and what that of SDXL takes beside it."""
+    output = _encoded(model.tokenizer, model.text_encoder, model)
+    _check(output[0], "text encoder", model)
+    if model.text_encoder_2 is None or model.tokenizer_2 is None:
+        return output[0], None
+    second = _encoded(model.tokenizer_2, model.text_encoder_2, model)
+    _check(second.text_embeds, "second text encoder", model)
+    sizes = torch.zeros(1, TIME_IDS, device=model.device, dtype=model.dtype)
+    hidden = torch.cat([output.hidden_states[-2], second.hidden_states[-2]], -1)
+    return hidden, {"text_embeds": second.text_embeds, "time_ids": sizes}
+
+
+def _encoded(tokenizer: CLIPTokenizer, text_encoder: Any, model: Model) -> Any:
+    tokens = tokenizer([""], padding="max_length", truncation=True, return_tensors="pt")
+    return text_encoder(tokens.input_ids.to(model.device), output_hidden_states=True)
 
 
 def _check(result: torch.Tensor, part: str, model: Model) -> None:

@@ -94,14 +94,15 @@ _NEEDED = {
         "*.yaml",
         "model_index.json",
         "scheduler/*",
-        "tokenizer/*",
+        "tokenizer*/*",
         "unet/config.json",
         "unet/diffusion_pytorch_model.safetensors",
-        "text_encoder/config.json",
-        "text_encoder/model.safetensors",
+        "text_encoder*/config.json",
+        "text_encoder*/model.safetensors",
         "vae/config.json",
     ),
     "VAE": ("config.json", "diffusion_pytorch_model.safetensors"),
+    "ControlNet": ("config.json", "diffusion_pytorch_model.safetensors"),
 }
 _NEEDED["model with its VAE"] = (*_NEEDED["model"], "vae/diffusion_pytorch_model.safetensors")
 """What is read of a repository, by role: it may hold many times as much in other formats."""

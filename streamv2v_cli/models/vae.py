@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
-from streamv2v_cli.models.catalog import SD15_LAYOUT
+from streamv2v_cli.models.catalog import LAYOUTS
 from streamv2v_cli.models.checkpoint import load_part
 from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.layout import VAE_PREFIX
@@ -25,12 +25,18 @@ _CLASSES = ("AutoencoderTiny", "AutoencoderKL")
 
 
 def load_vae(
-    path: Path, dtype: torch.dtype, *, allow_pickle: bool = False
+    path: Path, dtype: torch.dtype, family: str, *, allow_pickle: bool = False
 ) -> AutoencoderKL | AutoencoderTiny:
     """An `AutoencoderTiny` or `AutoencoderKL` from a diffusers folder or a single file, on the CPU.
 
     A single file takes its config from `config.json` beside it; without one it must have the shape of TAESD
-    or of the VAE of SD 1.x.
+    or of the VAE of Stable Diffusion.
+
+    Args:
+        path: of the folder or file.
+        dtype: number format.
+        family: of `LAYOUTS`, whose config a file without one is taken to have.
+        allow_pickle: it may be a pickled file.
 
     Raises:
         ModelError: it is damaged, of another kind, or its config cannot be told.
@@ -41,7 +47,7 @@ def load_vae(
         return module
     tensors = _plain_names(read_tensors(path, allow_pickle=allow_pickle))
     beside = path.parent / "config.json"
-    config = read_json(beside) if beside.is_file() else _guess_config(tensors, path)
+    config = read_json(beside) if beside.is_file() else _guess_config(tensors, family, path)
     return _build(config, tensors, path, dtype)
 
 
@@ -74,11 +80,11 @@ def _plain_names(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
     return plain
 
 
-def _guess_config(tensors: Mapping[str, torch.Tensor], path: Path) -> dict[str, Any]:
+def _guess_config(tensors: Mapping[str, torch.Tensor], family: str, path: Path) -> dict[str, Any]:
     if "encoder.layers.0.weight" in tensors:
         return {"_class_name": "AutoencoderTiny"}
     if "encoder.conv_in.weight" in tensors:
-        return read_json(SD15_LAYOUT / "vae" / "config.json")
+        return read_json(LAYOUTS[family] / "vae" / "config.json")
     raise ModelError(f"{str(path)!r} holds no VAE of the supported kinds.", _supported())
 
 

@@ -27,10 +27,10 @@ from streamv2v_cli.settings.yaml import parse_value, read_mapping, unquote
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".nut", ".ts", ".mts", ".gif", ".apng")
 """Files that --config does not read as YAML."""
 
-_NEVER_FROM_A_VIDEO = ("weights.allow_pickle", "input.references")
+_NEVER_FROM_A_VIDEO = ("weights.allow_pickle", "input.references", "control.video")
 """What only the user allows: a video may come from a stranger."""
 _NEVER_FROM_A_MODEL = (
-    *("output.", "input.", "compute.", "translator"),
+    *("output.", "input.", "compute.", "control.", "translator"),
     *("weights.allow_pickle", "weights.config"),
 )
 """What has nothing to do with how a model is used at its best."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from streamv2v_cli.settings.control_options import Control, ControlNet
 from streamv2v_cli.settings.engine_options import (
     Bank,
     Compute,
@@ -27,6 +28,8 @@ from streamv2v_cli.settings.section import Section
 __all__ = [
     "Bank",
     "Compute",
+    "Control",
+    "ControlNet",
     "Diffusion",
     "ExtendedAttention",
     "FeatureFusion",
@@ -67,6 +70,7 @@ class Settings(Section):
         "if live.",
     )
     diffusion: Diffusion = Field(Diffusion(), description="Denoising.")
+    control: Control = Field(Control(), description="ControlNets.")
     bank: Bank = Field(Bank(), description="Feature bank.")
     skip_similar: SkipSimilar = Field(SkipSimilar(), description="Similar-frame filter.")
     frame: Frames = Field(Frames(), description="Picture sizes and mix.")

@@ -124,7 +124,7 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
         # Scene cuts are found, counted and listed without a model as well.
         bank_keys = [f"bank.{key}" for key in type(settings.bank).model_fields if key != "reset_on_cut"]
         sections = ("prompt", "negative_prompt", "seed", "model", "lookahead", "diffusion", *bank_keys)
-        sections = (*sections, "frame.mix", "skip_similar", "weights", "compute")
+        sections = (*sections, "frame.mix", "skip_similar", "weights", "control", "compute")
         return [(key, "translator is passthrough") for key in sections]
     bank, guidance = settings.bank, settings.diffusion.guidance
     reasons = []
@@ -135,6 +135,11 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
         reasons.append(("bank.size", f"it is the length of a queue, and bank.kind is {bank.kind}"))
     if bank.kind != "dyme":
         reasons.append(("bank.stratified", f"it is for dyme, and bank.kind is {bank.kind}"))
+    if not settings.control.takes_video:
+        reasons.append(("control.video", "no ControlNet takes its pictures from it (--controlnet DIR:video)"))
+    nets, steps = settings.control.nets, settings.diffusion.steps
+    if not any(net.active(step, steps) for net in nets for step in range(steps)):
+        reasons.append(("control.nets", f"none of the {steps} denoising steps lies within their ranges"))
     if not bank.fuse.layers:
         reasons += [(f"bank.fuse.{key}", "bank.fuse.layers is none") for key in ("threshold", "alpha")]
     if bank.motion.alpha == 0:

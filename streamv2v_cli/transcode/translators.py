@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
+
+from streamv2v_cli.transcode.control_video import ControlledTranslator, ControlVideo
 
 if TYPE_CHECKING:
     from streamv2v_cli.diffusion.protocol import FrameTranslator
+    from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["make_translator"]
 
 
-def make_translator(settings: Settings, *, live: bool = False) -> FrameTranslator:
+def make_translator(settings: Settings, *, live: bool = False, trim: Trim | None = None) -> FrameTranslator:
     """The translator that the settings ask for; loads the model.
 
     Args:
         settings: the whole configuration.
         live: the source does not wait.
+        trim: the part of the source that is taken.
 
     Raises:
         StreamV2VError: the model cannot be found, loaded or used with these settings.
     """
-    translator = _single_translator(settings, live=live)
+    translator = _single_translator(settings, live, trim)
     if settings.output.side_by_side:
         from streamv2v_cli.transcode.side_by_side import SideBySide
 
@@ -29,15 +34,22 @@ def make_translator(settings: Settings, *, live: bool = False) -> FrameTranslato
     return translator
 
 
-def _single_translator(settings: Settings, *, live: bool) -> FrameTranslator:
+def _single_translator(settings: Settings, live: bool, trim: Trim | None) -> FrameTranslator:
     if settings.translator == "passthrough":
         from streamv2v_cli.transcode.passthrough import PassthroughTranslator
 
         return PassthroughTranslator(settings)
     from streamv2v_cli.models import load_model
 
-    model = load_model(settings)
-    # Imported last, so that a model that is not there is reported without waiting for it.
-    from streamv2v_cli.diffusion.translator import Translator
+    with ExitStack() as stack:
+        video = None
+        if settings.control.takes_video and settings.control.video is not None:
+            # Opened first, so that a file that is not there is reported without waiting for the model.
+            video = stack.enter_context(closing(ControlVideo(settings.control.video, settings, trim)))
+        model = load_model(settings)
+        # Imported last, so that a model that is not there is reported without waiting for it.
+        from streamv2v_cli.diffusion.translator import Translator
 
-    return Translator(model, settings, live=live)
+        translator = Translator(model, settings, live=live)
+        stack.pop_all()
+        return translator if video is None else ControlledTranslator(translator, video)

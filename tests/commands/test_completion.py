@@ -35,7 +35,7 @@ def _proposed(line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "wanted"),
     [
-        ("streamv2v run a.mp4 --model s", ["sd15", "sd-turbo"]),
+        ("streamv2v run a.mp4 --model s", ["sd15", "sd-turbo", "sdxl", "sdxl-turbo"]),
         ("streamv2v run a.mp4 --codec libx26", ["libx264", "libx265"]),
         ("streamv2v run a.mp4 --prompt wa", ["watercolour"]),
         (

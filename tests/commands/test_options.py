@@ -18,7 +18,7 @@ SAMPLES = {
     "diffusion.guidance.kind": "self", "diffusion.guidance.scale": "1.5", "seed": "7",
     "frame.size": "640x360", "frame.output_size": "model", "bank.kind": "queue", "bank.size": "3",
     "bank.interval": "2", "bank.fuse.alpha": "0.5", "bank.fuse.threshold": "0.9", "bank.motion.alpha": "0.5",
-    "frame.mix": "0.5",
+    "frame.mix": "0.5", "control.video": "depth.mp4",
     "model": "sd15",
     "weights.vae": "own", "weights.lcm_lora": "none", "weights.config": "folder",
     "compute.device": "cuda:1", "compute.dtype": "float16", "compute.attention": "sdpa",

@@ -12,6 +12,8 @@ from helpers.clips import look, make_clip
 from helpers.lora_files import random_updates, save_lora
 from helpers.single_file import save_single_file
 from helpers.tiny import make_tiny_pipeline, tiny_unet
+from helpers.tiny_control import make_tiny_controlnet
+from helpers.tiny_xl import make_tiny_xl_pipeline
 from typer.testing import CliRunner
 
 from streamv2v_cli.app import app
@@ -51,6 +53,36 @@ def restyle(tmp_path: Path) -> Callable[..., np.ndarray]:
 
 def differ(a: np.ndarray, b: np.ndarray) -> bool:
     return not np.array_equal(a, b)
+
+
+def test_sdxl_as_a_folder_and_as_a_file(restyle: Any, tmp_path: Path) -> None:
+    xl = make_tiny_xl_pipeline(tmp_path / "xl", vae="kl", layers_per_block=2)
+    file = save_single_file(xl, tmp_path / "model.safetensors", "xl")
+    common = ("--vae", "own", "--lcm-lora", "none", "--guidance", "full")
+    picture = restyle("--model", xl, *common)
+    assert picture.shape == (FRAMES, 48, 64, 3)
+    assert picture.std() > 1
+    assert np.array_equal(picture, restyle("--model", file, "--model-config", xl, *common))
+    assert differ(picture, restyle("--model", xl, *common, "--negative-prompt", "red"))
+
+
+def test_controlnets(folder: Path, restyle: Any, tmp_path: Path) -> None:
+    """By preprocessor, several at once, and with pictures of a video: here those of the input."""
+    net = make_tiny_controlnet(tmp_path / "net", tiny_unet())
+    plain = restyle("--model", folder)
+    tile = restyle("--model", folder, "--controlnet", f"{net}:tile:0.5")
+    assert differ(plain, tile)
+    assert differ(tile, restyle("--model", folder, "--controlnet", f"{net}:tile"))
+    both = restyle("--model", folder, "--controlnet", f"{net}:tile:0.5", "--controlnet", f"{net}:canny:0-0.5")
+    assert differ(tile, both)
+    video = ("--controlnet", f"{net}:video:0.5", "--controlnet-video", tmp_path / "in.mp4")
+    assert np.array_equal(tile, restyle("--model", folder, *video))
+    other = make_clip(tmp_path / "other.mp4", pts=tuple(range(0, 512 * FRAMES, 512)), picture=_grey)
+    assert differ(tile, restyle("--model", folder, *video[:3], other))
+
+
+def _grey(index: int) -> np.ndarray:
+    return np.full((48, 64, 3), 40 * index, np.uint8)
 
 
 def test_a_diffusers_folder(folder: Path, restyle: Any) -> None:

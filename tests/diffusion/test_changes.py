@@ -13,7 +13,7 @@ from helpers.tiny import tiny_model
 
 from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.bank.merging import draw_partition
-from streamv2v_cli.diffusion.prompts import PromptEncoder, between, lerp, slerp
+from streamv2v_cli.diffusion.prompts import PromptEncoder, TextEmbedding, between, lerp, slerp
 from streamv2v_cli.diffusion.protocol import PromptBlend
 from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.translator import Translator
@@ -71,10 +71,9 @@ def test_each_frame_keeps_its_prompt_and_strength(
     looks = {number: between(start, target, share, curve) for number, share in SHARES.items()}
     got = run_engine(model, chosen, pictures, lookahead=lookahead, looks=looks, strengths=STRENGTHS)
 
-    def mixed(a: torch.Tensor, b: torch.Tensor, number: int) -> torch.Tensor:
-        share = SHARES.get(min(number, 4), 0.0)
-        way = reference.turned(a, b, share) if curve == "slerp" else a + share * (b - a)
-        return way
+    def mixed(start: TextEmbedding, target: TextEmbedding, number: int) -> TextEmbedding:
+        share, a, b = SHARES.get(min(number, 4), 0.0), start.hidden, target.hidden
+        return TextEmbedding(reference.turned(a, b, share) if curve == "slerp" else a + share * (b - a))
 
     numbers = range(len(pictures))
     strengths = [
@@ -129,7 +128,7 @@ def test_the_same_text_is_the_same_embedding_again(model: Any) -> None:
         encoder.encode(f"cat {number}", "red")
     late = encoder.encode("a cat", "red")
     assert late.embedding is not first.embedding
-    assert torch.equal(late.embedding, first.embedding)
+    assert torch.equal(late.embedding.hidden, first.embedding.hidden)
 
 
 def test_strengths_that_take_the_same_timesteps_are_one_schedule(model: Any, settings: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch._dynamo
 from helpers.tiny import tiny_model
+from helpers.tiny_xl import tiny_xl_model
 
 from streamv2v_cli.accel import TickCounts
 from streamv2v_cli.bank import RowEvent
@@ -19,14 +20,23 @@ START, UPDATE, PASS = RowEvent(True, True, 0), RowEvent(False, True, 2), RowEven
 SYNCS = ("_local_scalar_dense", "nonzero", "item", "is_nonzero")
 
 
-@pytest.fixture(scope="module")
-def small_model() -> Any:
+@pytest.fixture(scope="module", params=["sd", "xl"])
+def small_model(request: Any) -> Any:
     """Two levels, so that tracing takes a second and not ten. In float64, see `precise_model`."""
-    return tiny_model(
+    if request.param == "sd":
+        return tiny_model(
+            dtype=torch.float64,
+            block_out_channels=(16, 16),
+            down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        )
+    return tiny_xl_model(
         dtype=torch.float64,
         block_out_channels=(16, 16),
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        transformer_layers_per_block=(1, 2),
+        attention_head_dim=(2, 4),
     )
 
 

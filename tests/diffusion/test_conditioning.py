@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -17,6 +18,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "guidance as an input": {"time_cond_proj_dim": 8},
     "prompt as an input": {"addition_embed_type": "text", "addition_embed_type_num_heads": 4},
     "scale and shift": {"resnet_time_scale_shift": "scale_shift"},
+    "pooled prompt and sizes": {
+        "addition_embed_type": "text_time",
+        "addition_time_embed_dim": 4,
+        "projection_class_embeddings_input_dim": 16 + 6 * 4,
+    },
     "no activation": {"resnet_skip_time_act": True, "time_embedding_act_fn": "silu"},
 }
 ENTRIES = 3
@@ -30,6 +36,21 @@ def inputs(seed: int, **config: Any) -> dict[str, Any]:
         "timestep": torch.randint(0, 1000, (ENTRIES,), generator=source),
         "encoder_hidden_states": torch.randn(ENTRIES, 5, 16, generator=source),
         "timestep_cond": torch.randn(ENTRIES, width, generator=source) if width else None,
+        "added_cond_kwargs": {
+            "text_embeds": torch.randn(ENTRIES, 16, generator=source),
+            "time_ids": torch.randint(0, 99, (ENTRIES, 6), generator=source).float(),
+        }
+        if config.get("addition_embed_type") == "text_time"
+        else None,
+    }
+
+
+def flat(given: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """All tensors among the inputs."""
+    return {
+        name: value
+        for name, value in {**given, **(given["added_cond_kwargs"] or {})}.items()
+        if isinstance(value, torch.Tensor)
     }
 
 
@@ -40,19 +61,19 @@ def test_the_unet_gives_the_same_bits(config: dict[str, Any]) -> None:
     modules, first, second = dict(unet.named_modules()), inputs(1, **config), inputs(2, **config)
     skips = [getattr(module, "skip_time_act", None) for module in modules.values()]
     wanted = [unet(**given, return_dict=False)[0] for given in (first, second)]
-    buffers = {name: value.clone() if value is not None else None for name, value in first.items()}
+    buffers = copy.deepcopy(first)
     known = Conditioning(
         unet,
         buffers["timestep"],
         buffers["timestep_cond"],
         buffers["encoder_hidden_states"],
+        buffers["added_cond_kwargs"],
         torch.float32,
     )
     assert known.depends_on_prompts == ("addition_embed_type" in config)
     assert torch.equal(unet(**buffers, return_dict=False)[0], wanted[0])
-    for name, value in second.items():
-        if value is not None:
-            buffers[name].copy_(value)
+    for name, value in flat(second).items():
+        flat(buffers)[name].copy_(value)
     assert not torch.equal(unet(**buffers, return_dict=False)[0], wanted[1])
     known.refresh()
     assert torch.equal(unet(**buffers, return_dict=False)[0], wanted[1])
@@ -68,7 +89,9 @@ def test_a_second_one_replaces_the_first() -> None:
     modules = dict(unet.named_modules())
     wanted = unet(**second, return_dict=False)[0]
     for given in (first, second):
-        known = Conditioning(unet, given["timestep"], None, given["encoder_hidden_states"], torch.float32)
+        known = Conditioning(
+            unet, given["timestep"], None, given["encoder_hidden_states"], None, torch.float32
+        )
     assert torch.equal(unet(**second, return_dict=False)[0], wanted)
     known.close()
     assert dict(unet.named_modules()) == modules
@@ -78,7 +101,9 @@ def test_a_second_one_replaces_the_first() -> None:
 def test_a_unet_that_takes_more_is_left_alone() -> None:
     unet = tiny_unet(class_embed_type="timestep")
     modules = dict(unet.named_modules())
-    known = Conditioning(unet, torch.zeros(1, dtype=torch.int64), None, torch.zeros(1, 5, 16), torch.float32)
+    known = Conditioning(
+        unet, torch.zeros(1, dtype=torch.int64), None, torch.zeros(1, 5, 16), None, torch.float32
+    )
     known.refresh()
     assert dict(unet.named_modules()) == modules
 

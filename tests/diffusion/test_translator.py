@@ -264,7 +264,7 @@ def test_the_text_encoder_makes_room(
     monkeypatch.setattr(own.text_encoder, "to", sent.append)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free * 1000), 1000))
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    monkeypatch.setattr(encoder, "embed", lambda text: wanted.embedding)
+    monkeypatch.setattr(encoder, "embed", lambda text, **_: wanted.embedding)
     encoder.model = replace(own, device=torch.device("cuda"))
     encoder.encode("a cat", "")
     assert sent == []

@@ -169,8 +169,8 @@ def translate(
     latents: list[torch.Tensor],
     settings: Any,
     *,
-    embeddings: list[torch.Tensor],
-    negatives: list[torch.Tensor],
+    embeddings: list[Any],
+    negatives: list[Any],
     noises: list[torch.Tensor],
     draw: Any,
     starts: tuple[int, ...] = (0,),
@@ -180,7 +180,7 @@ def translate(
 
     Args:
         latents: clean latents (C, h, w) of the source frames.
-        embeddings, negatives: (tokens, width) prompt of each frame.
+        embeddings, negatives: prompt of each frame: `hidden` (tokens, width) and, for SDXL, `pooled` (width,).
         noises: (C, h, w) fixed noise of each step.
         draw: (layer, tokens, row, number) -> partition.
         starts: frames that start a segment.
@@ -211,12 +211,15 @@ def translate(
             noise = noises[step].double()
             x = n["alpha"] * clean + n["sigma"] * noise if step == 0 or d.add_noise else n["alpha"] * clean
 
-            def epsilon(row: int, embedding: torch.Tensor, x: torch.Tensor = x, n: Any = n) -> torch.Tensor:
+            def epsilon(row: int, embedding: Any, x: torch.Tensor = x, n: Any = n) -> torch.Tensor:
                 state["row"] = row
                 t = torch.tensor([n["t"]])
-                y = unet(x[None].to(unet.dtype), t, encoder_hidden_states=embedding[None], return_dict=False)[
-                    0
-                ][0].double()
+                given = {"encoder_hidden_states": embedding.hidden[None]}
+                if embedding.pooled is not None:
+                    height, width = (8 * side for side in x.shape[1:])
+                    sizes = torch.tensor([[height, width, 0, 0, height, width]])
+                    given["added_cond_kwargs"] = {"text_embeds": embedding.pooled[None], "time_ids": sizes}
+                y = unet(x[None].to(unet.dtype), t, **given, return_dict=False)[0][0].double()
                 return n["alpha"] * y + n["sigma"] * x if predicts_v else y
 
             if kind == "initialize" and step == 0:

@@ -1,7 +1,7 @@
 """Writing a tiny diffusers folder as one checkpoint in the key layout of the original Stable Diffusion code.
 
 Written from the layout itself (input_blocks, middle_block, output_blocks, first_stage_model,
-cond_stage_model), as the inverse of what a loader does, so that tests can compare bit for bit.
+cond_stage_model or conditioner), as the inverse of what a loader does, so that tests can compare bit for bit.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ UNET_TOP = {
     "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
 }
 VAE_ATTENTION = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
 
@@ -74,19 +76,21 @@ def vae_key(name: str, levels: int) -> str:
     return f"{match[1]}.mid.attn_1.{VAE_ATTENTION[match[2]]}.{match[3]}" if match else name
 
 
-def clip_tensors(source: Tensors) -> Tensors:
+def clip_tensors(source: Tensors, place: str = "cond_stage_model.") -> Tensors:
     """SD 1.x: the names of transformers under `cond_stage_model.transformer`, with a stored constant."""
-    prefix = "cond_stage_model.transformer.text_model."
+    prefix = place + "transformer.text_model."
     named = {prefix + name.removeprefix("text_model."): value for name, value in source.items()}
     return {**named, prefix + "embeddings.position_ids": torch.arange(77)[None]}
 
 
-def open_clip_tensors(source: Tensors) -> Tensors:
+def open_clip_tensors(source: Tensors, place: str = "cond_stage_model.") -> Tensors:
     """SD 2.x: the names of OpenCLIP, with q, k and v in one matrix."""
-    prefix = "cond_stage_model.model."
+    prefix = place + "model."
     found: Tensors = {}
     for full, value in source.items():
         name = full.removeprefix("text_model.")
+        if name == "text_projection.weight":
+            continue
         if name.startswith("embeddings."):
             short = {"token": "token_embedding.weight", "position": "positional_embedding"}
             found[prefix + short[name.split(".")[1].split("_")[0]]] = value
@@ -100,7 +104,7 @@ def open_clip_tensors(source: Tensors) -> Tensors:
     width = source[next(name for name in source if name.endswith("token_embedding.weight"))].shape[1]
     return {
         **found,
-        prefix + "text_projection": torch.zeros(width, width),
+        prefix + "text_projection": source.get("text_projection.weight", torch.zeros(width, width)).T,
         prefix + "logit_scale": torch.ones(()),
     }
 
@@ -118,7 +122,10 @@ def _open_clip_key(name: str) -> str:
     return name
 
 
-def single_file_tensors(folder: Path, text: Literal["clip", "open_clip"] = "clip") -> Tensors:
+Text = Literal["clip", "open_clip", "sgm", "xl"]
+
+
+def single_file_tensors(folder: Path, text: Text = "clip") -> Tensors:
     """All tensors of a diffusers folder with an AutoencoderKL, under their original names."""
     config: dict[str, Any] = json.loads((folder / "unet/config.json").read_text())
     attention_up = ["Attn" in block for block in config["up_block_types"]]
@@ -133,12 +140,19 @@ def single_file_tensors(folder: Path, text: Literal["clip", "open_clip"] = "clip
             value[..., None, None] if convolution else value
         )
     encoder = load_file(folder / "text_encoder/model.safetensors")
-    tensors |= clip_tensors(encoder) if text == "clip" else open_clip_tensors(encoder)
+    first, second = "conditioner.embedders.0.", "conditioner.embedders.1."
+    if text == "clip":
+        tensors |= clip_tensors(encoder)
+    elif text == "xl":
+        tensors |= clip_tensors(encoder, first)
+        tensors |= open_clip_tensors(load_file(folder / "text_encoder_2/model.safetensors"), second)
+    else:
+        tensors |= open_clip_tensors(encoder, *([first] if text == "sgm" else []))
     tensors["alphas_cumprod"] = torch.linspace(1, 0, 1000)
     return {name: value.contiguous() for name, value in tensors.items()}
 
 
-def save_single_file(folder: Path, path: Path, text: Literal["clip", "open_clip"] = "clip") -> Path:
+def save_single_file(folder: Path, path: Path, text: Text = "clip") -> Path:
     """Write `folder` as one .safetensors or .ckpt file, as the suffix of `path` says."""
     tensors = single_file_tensors(folder, text)
     if path.suffix == ".safetensors":

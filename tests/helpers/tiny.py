@@ -32,7 +32,7 @@ KINDS: dict[str, Any] = {"pndm": "diffusion", "lcm": "consistency", "euler-trail
 LCM_OPTIONS = inspect.signature(LCMScheduler.__init__).parameters
 
 
-def tiny_text_encoder(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPTextModel:
+def tiny_text_encoder(tokenizer: CLIPTokenizer, seed: int = 0, kind: Any = CLIPTextModel) -> Any:
     """Two layers, width 16."""
     torch.manual_seed(seed)
     config = CLIPTextConfig(
@@ -47,7 +47,7 @@ def tiny_text_encoder(tokenizer: CLIPTokenizer, seed: int = 0) -> CLIPTextModel:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return CLIPTextModel(config).eval().requires_grad_(False)
+    return kind(config).eval().requires_grad_(False)
 
 
 def tiny_unet(seed: int = 0, **config: Any) -> UNet2DConditionModel:
@@ -175,6 +175,11 @@ def tiny_model(
     """
     parts = tiny_pipeline(prediction_type=prediction_type, scheduler=scheduler, vae=vae, seed=seed, **unet)
     consistency = parts.unet.config.time_cond_proj_dim is not None
+    return model_of(parts, "consistency" if consistency else KINDS[scheduler], dtype)
+
+
+def model_of(parts: Any, kind: Any, dtype: torch.dtype = torch.float32) -> Model:
+    """A pipeline as the `Model` that `load_model` would give."""
     model = Model(
         name="tiny",
         unet=parts.unet,
@@ -188,9 +193,12 @@ def tiny_model(
         device=torch.device("cpu"),
         dtype=dtype,
         vae_factor=VAE_FACTOR,
-        kind="consistency" if consistency else KINDS[scheduler],
+        kind=kind,
+        text_encoder_2=getattr(parts, "text_encoder_2", None),
+        tokenizer_2=getattr(parts, "tokenizer_2", None),
+        zero_negative=parts.config.get("force_zeros_for_empty_prompt", False),
     )
-    for module in (model.unet, model.vae, model.text_encoder):
+    for module in (model.unet, model.vae, *model.text_encoders):
         module.to(dtype)
     if dtype == torch.float64:
         make_precise(model.unet)
@@ -202,6 +210,8 @@ def make_precise(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     """Turn a UNet into one in float64."""
     unet.double()
     unet.time_proj = PreciseTimesteps(unet.config.block_out_channels[0])
+    if unet.config.addition_embed_type == "text_time":
+        unet.add_time_proj = PreciseTimesteps(unet.config.addition_time_embed_dim)
     return unet
 
 

@@ -141,6 +141,7 @@ def test_other_layouts_are_named(tiny_folder: Folders, settings: SettingsOf, tmp
     assert recognise({**sd, prompt: (320, 1024)}) == "SD 2.x"
     assert recognise({key + "input_blocks.0.0.weight": (320, 9, 3, 3)}).startswith("SD inpainting")
     assert recognise({**sd, key + "label_emb.0.0.weight": (1280, 2816)}) == "SDXL"
+    assert recognise({**sd, key + "label_emb.0.0.weight": (1280, 2560)}) == "SDXL refiner"
     assert recognise({key + "joint_blocks.0.x_block.attn.qkv.weight": (1, 1)}) == "SD 3"
     assert recognise({"lora_unet_mid_block.lora_up.weight": (1, 1)}) == "LoRA"
     assert recognise({"decoder.conv_in.weight": (1, 1)}) == "VAE"
@@ -150,7 +151,6 @@ def test_other_layouts_are_named(tiny_folder: Folders, settings: SettingsOf, tmp
 @pytest.mark.parametrize(
     ("key", "named", "remedy"),
     [
-        ("conditioner.embedders.0.transformer.weight", "SDXL", "SD 1.x"),
         ("lora_unet_mid.lora_up.weight", "LoRA", "--lora"),
         ("first_stage_model.encoder.conv_in.weight", "VAE", "--vae"),
         ("down_blocks.0.resnets.0.conv1.weight", "diffusers", "folder"),
@@ -267,16 +267,19 @@ def test_weights_that_do_not_match_the_config(own_folder: Folders, settings: Set
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("unet/config.json", {"addition_embed_type": "text_time"}, "addition_embed_type"),
+        ("unet/config.json", {"addition_embed_type": "text_image"}, "addition_embed_type"),
         ("unet/config.json", {"in_channels": 9}, "inpainting"),
         ("unet/config.json", {"cross_attention_dim": 32}, "text encoder"),
         ("scheduler/scheduler_config.json", {"prediction_type": "sample"}, "'sample'"),
         ("scheduler/scheduler_config.json", {"_class_name": "FlowMatchEulerDiscreteScheduler"}, "'flow'"),
         (
             "model_index.json",
-            {"text_encoder_2": ["transformers", "CLIPTextModelWithProjection"]},
-            "not supported",
+            {"text_encoder_2": ["transformers", "T5EncoderModel"]},
+            "a T5EncoderModel as its",
         ),
+        ("model_index.json", {"transformer": ["diffusers", "SD3Transformer2DModel"]}, "not supported"),
+        ("model_index.json", {"requires_aesthetics_score": True}, "refiner"),
+        ("scheduler/scheduler_config.json", {"_class_name": "EDMEulerScheduler"}, "'edm'"),
         ("model_index.json", {"unet": ["diffusers", "UNet3DConditionModel"]}, "UNet3DConditionModel"),
     ],
 )

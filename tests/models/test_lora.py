@@ -205,7 +205,7 @@ def test_partly_fitting_lora_says_so(
         ("lora_unet_mid_block_attentions_0_proj_in.hada_w1_a", "LoHa"),
         ("lora_unet_mid_block_attentions_0_proj_in.lokr_w1", "LoKr"),
         ("lora_unet_mid_block_attentions_0_proj_in.dora_scale", "DoRA"),
-        ("lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_up.weight", "another family"),
+        ("transformer.single_blocks.0.lora_A.weight", "another family"),
         ("model.diffusion_model.out.2.weight", "holds no LoRA"),
         ("lora_unet_mid_block_attentions_0_proj_in.lora_up.weight", "lacks the down"),
     ],

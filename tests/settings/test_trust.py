@@ -25,6 +25,7 @@ Run = Callable[..., Any]
 GIVEN = {
     "weights": {"allow_pickle": True},
     "input": {"references": "all"},
+    "control": {"video": "http://example.invalid/a.mp4"},
     "output": {
         "encoder_opt": [
             "tune=film",
@@ -48,6 +49,7 @@ def test_a_video_allows_nothing_and_names_no_files(tmp_path: Path, caplog: pytes
     assert settings.seed == 7
     assert not settings.weights.allow_pickle
     assert settings.input.references == "none"
+    assert settings.control.video is None
     assert settings.output.encoder_opt == ("tune=film", "g=12")
     assert "encoder options that are not known to be harmless" in caplog.text
 

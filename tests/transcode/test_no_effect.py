@@ -40,6 +40,11 @@ def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
         (["skip_similar.enabled=true", "skip_similar.max_skip=3"], []),
         (["translator=passthrough", "seed=3", "output.crf=20"], ["seed"]),
         (["translator=passthrough", "frame.mix=0.5"], ["frame.mix"]),
+        (["translator=passthrough", "control.nets=canny"], ["control.nets"]),
+        (["control.nets=canny", "control.video=a.mp4"], ["control.video"]),
+        (["control.nets='a:video'", "control.video=a.mp4"], []),
+        (["control.nets='canny:0-0.3'", "diffusion.steps=2"], ["control.nets"]),
+        (["control.nets=['canny:0-0.3', tile]", "diffusion.steps=2"], []),
         ([], []),
     ],
 )

@@ -18,12 +18,14 @@ from helpers.tiny import tiny_unet
 from helpers.waiting import until
 
 from streamv2v_cli.errors import ConfigError, DeviceError
+from streamv2v_cli.frame import Closed
 from streamv2v_cli.serve.controls import Controls, choices
 from streamv2v_cli.serve.lobby import MOST_WAITING, PATIENCE, BusyError, Lobby, Ticket
 from streamv2v_cli.serve.maker import TranslatorMaker
 from streamv2v_cli.serve.meter import WINDOW, Meter
 from streamv2v_cli.serve.recorder import Recorder
 from streamv2v_cli.serve.session import Arrival, Session
+from streamv2v_cli.serve.slot import NewestSlot
 from streamv2v_cli.settings.resolve import resolve
 from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.transcode.passthrough import PassthroughTranslator
@@ -224,6 +226,17 @@ def test_an_empty_recording_leaves_no_file(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "r.mp4", WITHOUT_MODEL, ())
     recorder.finish()
     assert (recorder.is_saved, list(tmp_path.iterdir())) == (False, [])
+
+
+def test_the_slot_gives_the_newest() -> None:
+    slot: NewestSlot[str] = NewestSlot()
+    assert [slot.put(item) for item in "abc"] == [None, "a", "b"]
+    assert slot.get(0) == "c"
+    assert slot.get(0.01) is None
+    slot.put("d")
+    slot.close()
+    with pytest.raises(Closed):
+        slot.get(0)
 
 
 def test_figures_are_those_of_the_last_seconds() -> None:

@@ -197,7 +197,7 @@ asyncio.run(main())
 def test_five_that_vanish_without_goodbye_free_their_sessions(
     serve: Callable[..., Any], environment: dict[str, str]
 ) -> None:
-    served = serve("--sessions", 5)
+    served = serve("--sessions", 5, "--log-level", "info")
     paths = f"{ROOT / 'tests'}:{environment['PYTHONPATH']}"
     with subprocess.Popen(
         [sys.executable, "-c", VANISHING, served.address],
@@ -219,7 +219,8 @@ def test_five_that_vanish_without_goodbye_free_their_sessions(
         await visitor.leave()
 
     asyncio.run(visit())
-    assert served.errors == ""
+    # Not by ICE, which takes half a minute to notice.
+    assert served.errors.count("Nothing is heard from the visitor") == 5
 
 
 def test_without_a_network_loopback_will_do(

@@ -209,6 +209,7 @@ def test_five_that_vanish_without_goodbye_free_their_sessions(
             assert process.stdout is not None
             assert process.stdout.readline() == "all in\n"
             assert [session["busy"] for session in served.status()["sessions"]] == [True] * 5
+            _, threads = resources(served)
         finally:
             process.kill()
     served.until_free()
@@ -219,6 +220,8 @@ def test_five_that_vanish_without_goodbye_free_their_sessions(
         await visitor.leave()
 
     asyncio.run(visit())
+    # Each had a thread that decoded.
+    until(lambda: resources(served)[1] <= threads - 5)
     # Not by ICE, which takes half a minute to notice.
     assert served.errors.count("Nothing is heard from the visitor") == 5
 

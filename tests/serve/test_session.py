@@ -93,6 +93,9 @@ def test_each_control_reaches_the_next_frame(started: Any, tiny: Any) -> None:
         assert not np.array_equal(first, changed), change
         session.change({"prompt": "a cat", "strength": 0.4, "mix": 1.0, "seed": 0})
         assert np.array_equal(first, guest.exchange(session, 1)), change
+    enlarged = guest.exchange(session, 1, (160, 120))
+    session.change({"upscale": "nearest"})
+    assert not np.array_equal(enlarged, guest.exchange(session, 1, (160, 120)))
     session.change({"size": 64})
     guest.exchange(session, 1)
     assert session.figures()["model_size"] == [88, 64]
@@ -295,6 +298,12 @@ def test_controls_say_what_they_take() -> None:
     assert unchanged.changed({}) == unchanged
     with pytest.raises(ConfigError, match="too few for diffusion"):
         unchanged.changed({"strength": 0.01})
+    settings = resolve(sets=["frame.upscale=/private/network.pth"]).settings
+    named = Controls(settings)
+    assert named.as_json()["upscale"] == "network.pth"
+    assert named.changed({"upscale": "network.pth"}) == named
+    with pytest.raises(ConfigError, match="upscale must be one of"):
+        named.changed({"upscale": "/private/network.pth"})
     native = dataclasses.replace(
         unchanged,
         settings=WITHOUT_MODEL.model_copy(

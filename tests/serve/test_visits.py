@@ -86,6 +86,8 @@ def test_messages_change_the_settings_and_bad_ones_change_nothing(serve: Callabl
         {"size": 5000},
         {"size": "../x"},
         {"seed": -1},
+        {"upscale": "/etc/weights.safetensors"},
+        {"upscale": ["guided"]},
         {"loras": [1]},
         {"transition": -1},
         {"prompt": "x" * 3000},

@@ -99,6 +99,10 @@ class MotionFusion:
         self._seen: np.ndarray | None = None
         self._left: _Result | None = None
 
+    def leave_out(self) -> None:
+        """A frame comes that is not traced: the next one that is has none before it. Those in flight keep theirs."""
+        self._seen = None
+
     def trace(self, frame: Frame, alpha: float, *, starts: bool) -> Trace:
         """The motion since the frame that was given before.
 

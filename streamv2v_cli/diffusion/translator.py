@@ -215,7 +215,7 @@ class Translator:
         """What motion fusion needs of a frame; None while it is off."""
         if not self._steady:
             if self._motion is not None:
-                self._motion.reset()
+                self._motion.leave_out()
             return None
         if self._motion is None:
             self._motion = self._new_motion_fusion()

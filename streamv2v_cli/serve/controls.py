@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from streamv2v_cli.errors import ConfigError
 from streamv2v_cli.prompting.state import PromptState
 from streamv2v_cli.settings.keys import keys, nest, values_of, wording
+from streamv2v_cli.settings.media_options import UPSCALE_METHODS
 from streamv2v_cli.settings.schema import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ KEYS = {
     "mix": "frame.mix",
     "steady": "bank.motion.alpha",
     "size": "frame.size",
+    "upscale": "frame.upscale",
     "seed": "seed",
     "loras": "weights.loras",
 }
@@ -67,6 +69,7 @@ class Controls:
         """The values of some controls."""
         values = values_of(self.settings)
         content = {name: values[key] for name, key in KEYS.items()}
+        content["upscale"] = PurePath(self.settings.frame.upscale).name
         content["loras"] = [lora.weight for lora in self.settings.weights.loras]
         content["transition"] = self.transition
         return {name: content[name] for name in names}
@@ -105,6 +108,8 @@ class Controls:
         present = values_of(self.settings)[KEYS[name]]
         if name == "loras":
             return self._weighted(value)
+        if name == "upscale":
+            return self._method(value)
         if isinstance(present, str) and name != "size":
             if not isinstance(value, str) or len(value) > LONGEST_TEXT:
                 raise ConfigError(f"{name} must be a text of at most {LONGEST_TEXT} characters.")
@@ -113,6 +118,15 @@ class Controls:
         if name == "size" and value != present and not SIZES[0] <= float(str(value)) <= SIZES[1]:
             raise ConfigError(f"size must be a short side from {SIZES[0]} to {SIZES[1]} pixels.")
         return value
+
+    def _method(self, value: object) -> str:
+        """How results are enlarged: a method by its name, or the file that is in use; never another file."""
+        present = self.settings.frame.upscale
+        if value == PurePath(present).name:
+            return present
+        if value not in UPSCALE_METHODS:
+            raise ConfigError(f"upscale must be one of {', '.join(UPSCALE_METHODS)}.")
+        return str(value)
 
     def _weighted(self, weights: object) -> object:
         """The LoRAs with other weights."""

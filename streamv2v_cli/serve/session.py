@@ -91,6 +91,7 @@ class Session:
         self._make = make
         self._slot: NewestSlot[Arrival] = NewestSlot()
         self._restarts = 0
+        self._last_failure = ""
         self._translation: _Translation | None = None
         self._thread = threading.Thread(target=self._work, name=f"streamv2v-session-{number}", daemon=True)
 
@@ -194,7 +195,9 @@ class Session:
     def _fail(self, error: Exception, visitor: Visitor | None) -> None:
         """Go on with a new translator at the next frame."""
         own = isinstance(error, StreamV2VError)
-        log.warning("Session %d failed: %s", self.number, error, exc_info=None if own else error)
+        if str(error) != self._last_failure:  # it may be the same with each frame
+            self._last_failure = str(error)
+            log.warning("Session %d failed: %s", self.number, error, exc_info=None if own else error)
         translation, self._translation = self._translation, None
         if translation is not None:
             translation.close()

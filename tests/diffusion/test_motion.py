@@ -161,3 +161,27 @@ def test_lookahead_and_reset_change_nothing(precise_model: Any, settings: Any, s
         translator.push(frame)
     translator.reset()
     assert np.array_equal(restyled(translator, clip), together)
+
+
+def test_steadiness_can_change_from_frame_to_frame(model: Any, settings: Any) -> None:
+    """What is set goes before what the settings say, for frames that are pushed from then on."""
+    clip = noisy(9)
+
+    def run(alpha: float, changes: dict[int, float]) -> np.ndarray:
+        bank = {"kind": "none", "motion": {"alpha": alpha, "tolerance": 10, "detail": 1}}
+        translator = Translator(model, settings(bank=bank, diffusion={"steps": 2}, lookahead=1))
+        out = []
+        for number, frame in enumerate(clip):
+            if number in changes:
+                translator.set_prompt("a cat", steady=changes[number])
+            out += translator.push(frame)
+        pixels = np.stack([frame.pixels for frame in out + translator.flush()])
+        translator.close()
+        return pixels
+
+    plain, steady = run(0, {}), run(0.7, {})
+    assert np.array_equal(run(0.7, {0: 0.0}), plain)
+    assert np.array_equal(run(0, {0: 0.7}), steady)
+    between = run(0.7, {3: 0.0, 6: 0.7})
+    assert [np.array_equal(a, b) for a, b in zip(between, steady, strict=True)] == [True] * 3 + [False] * 6
+    assert [np.array_equal(a, b) for a, b in zip(between, plain, strict=True)][3:] == [True] * 4 + [False] * 2

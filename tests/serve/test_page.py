@@ -193,6 +193,7 @@ def test_a_second_browser_waits_and_gets_in(
         page.visit("about:blank")
         second.wait(STATE, "live")
         second.wait("return result.videoWidth > 0 && document.getElementById('queue').hidden")
+        second.visit("about:blank")
 
 
 def test_a_recording_holds_what_was_shown(page: Chromium, served: Served) -> None:

@@ -18,12 +18,14 @@ from helpers.tiny import tiny_unet
 from helpers.waiting import until
 
 from streamv2v_cli.errors import ConfigError, DeviceError
+from streamv2v_cli.frame import Closed
 from streamv2v_cli.serve.controls import Controls, choices
 from streamv2v_cli.serve.lobby import MOST_WAITING, PATIENCE, BusyError, Lobby, Ticket
 from streamv2v_cli.serve.maker import TranslatorMaker
 from streamv2v_cli.serve.meter import WINDOW, Meter
 from streamv2v_cli.serve.recorder import Recorder
 from streamv2v_cli.serve.session import Arrival, Session
+from streamv2v_cli.serve.slot import NewestSlot
 from streamv2v_cli.settings.resolve import resolve
 from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.transcode.passthrough import PassthroughTranslator
@@ -91,6 +93,9 @@ def test_each_control_reaches_the_next_frame(started: Any, tiny: Any) -> None:
         assert not np.array_equal(first, changed), change
         session.change({"prompt": "a cat", "strength": 0.4, "mix": 1.0, "seed": 0})
         assert np.array_equal(first, guest.exchange(session, 1)), change
+    enlarged = guest.exchange(session, 1, (160, 120))
+    session.change({"upscale": "nearest"})
+    assert not np.array_equal(enlarged, guest.exchange(session, 1, (160, 120)))
     session.change({"size": 64})
     guest.exchange(session, 1)
     assert session.figures()["model_size"] == [88, 64]
@@ -226,6 +231,17 @@ def test_an_empty_recording_leaves_no_file(tmp_path: Path) -> None:
     assert (recorder.is_saved, list(tmp_path.iterdir())) == (False, [])
 
 
+def test_the_slot_gives_the_newest() -> None:
+    slot: NewestSlot[str] = NewestSlot()
+    assert [slot.put(item) for item in "abc"] == [None, "a", "b"]
+    assert slot.get(0) == "c"
+    assert slot.get(0.01) is None
+    slot.put("d")
+    slot.close()
+    with pytest.raises(Closed):
+        slot.get(0)
+
+
 def test_figures_are_those_of_the_last_seconds() -> None:
     now = [0.0]
     meter = Meter(lambda: now[0])
@@ -282,6 +298,12 @@ def test_controls_say_what_they_take() -> None:
     assert unchanged.changed({}) == unchanged
     with pytest.raises(ConfigError, match="too few for diffusion"):
         unchanged.changed({"strength": 0.01})
+    settings = resolve(sets=["frame.upscale=/private/network.pth"]).settings
+    named = Controls(settings)
+    assert named.as_json()["upscale"] == "network.pth"
+    assert named.changed({"upscale": "network.pth"}) == named
+    with pytest.raises(ConfigError, match="upscale must be one of"):
+        named.changed({"upscale": "/private/network.pth"})
     native = dataclasses.replace(
         unchanged,
         settings=WITHOUT_MODEL.model_copy(

@@ -17,6 +17,7 @@ export class Controls {
   constructor(send) {
     this.#send = send;
     for (const id of ["prompt", "negative_prompt"]) this.#listenToText($(id));
+    $("upscale").addEventListener("change", () => this.#change("upscale", $("upscale").value));
     $("size").addEventListener("change", () => this.#change("size", sizeOf($("size").value)));
     $("seed").addEventListener("change", () => this.#change("seed", Number($("seed").value)));
     $("dice").addEventListener("click", () => this.#change("seed", Math.floor(Math.random() * 100000)));
@@ -53,6 +54,11 @@ export class Controls {
     this.#loras = [...values.loras];
     if (!("loras" in this.#waiting)) this.#loras.forEach((weight, index) => this.#rows[`lora ${index}`](weight));
     this.#showSizes(values.size);
+    // A network that was named at the start is a choice as well.
+    if (![...$("upscale").options].some((option) => option.value === values.upscale)) {
+      $("upscale").add(new Option(values.upscale, values.upscale));
+    }
+    $("upscale").value = values.upscale;
     if (document.activeElement !== $("seed")) $("seed").value = values.seed;
     for (const chip of $("styles").children) {
       chip.setAttribute("aria-pressed", String(chip.textContent === values.prompt.trim()));

@@ -1,18 +1,22 @@
 /* Where frames come from: each function gives { stream, stop, ended }. */
 
 const LONGEST_SIDE = 960, RATE = 25;
-const SECURE = "Browsers allow this only on this machine itself or over https.";
 
 export async function camera() {
-  if (!navigator.mediaDevices?.getUserMedia) throw new Error(`The camera is not available. ${SECURE}`);
+  if (!navigator.mediaDevices?.getUserMedia) throw missing("camera");
   const video = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 } };
   return ofDevice(await navigator.mediaDevices.getUserMedia({ video, audio: false }), "motion");
 }
 
 export async function screen() {
-  if (!navigator.mediaDevices?.getDisplayMedia) throw new Error(`The screen is not available. ${SECURE}`);
+  if (!navigator.mediaDevices?.getDisplayMedia) throw missing("screen");
   const video = { width: { max: LONGEST_SIDE }, height: { max: LONGEST_SIDE }, frameRate: { ideal: 15 } };
   return ofDevice(await navigator.mediaDevices.getDisplayMedia({ video, audio: false }), "detail");
+}
+
+function missing(device) {
+  const reason = isSecureContext ? "" : " Browsers allow it only on this machine itself or over https.";
+  return new Error(`The ${device} is not available in this browser.${reason}`);
 }
 
 function ofDevice(stream, hint) {

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,7 @@ from streamv2v_cli.commands.shared import (
     NoProgress,
     Overwrite,
     Quiet,
+    SegmentSeconds,
     Verbose,
     frames_option,
     message_level,
@@ -132,6 +134,16 @@ def run(
             "FILE.part.",
         ),
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Work in segments, which are kept in FILE.part until all are finished: the same command, however it "
+            "ended, goes on with those that are missing.",
+            rich_help_panel="Segments",
+        ),
+    ] = False,
+    segment_seconds: SegmentSeconds = 60,
     quiet: Quiet = False,
     verbose: Verbose = False,
     no_progress: NoProgress = False,
@@ -177,7 +189,12 @@ def run(
         if dry_run:
             whole.show()
             return
-        outcome = whole.perform(started)
+        if resume:
+            from streamv2v_cli.fleet.run import run_in_segments
+
+            outcome = run_in_segments(whole, Fraction(str(segment_seconds)), started)
+        else:
+            outcome = whole.perform(started)
     if outcome.saved and whole.output != STDOUT:
         print_path(str(whole.output))
     if outcome.exit_code:

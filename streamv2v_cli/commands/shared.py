@@ -32,6 +32,7 @@ __all__ = [
     "NoProgress",
     "Overwrite",
     "Quiet",
+    "SegmentSeconds",
     "Verbose",
     "check_flow",
     "check_reports",
@@ -143,6 +144,18 @@ def message_level(log_level: LogLevel | None, *, quiet: bool, verbose: bool) -> 
     """The least level of messages that are shown; an explicit level goes before -q, that before -v."""
     return log_level or ("error" if quiet else "info" if verbose else "warning")
 
+
+SegmentSeconds = Annotated[
+    float,
+    typer.Option(
+        "--segment-seconds",
+        metavar="SECONDS",
+        min=1,
+        max=3600,
+        help="Longest duration of a segment; scenes that last longer are divided.",
+        rich_help_panel="Segments",
+    ),
+]
 
 FlowName = Literal["dis", "raft"]
 FlowOption = Annotated[

@@ -24,7 +24,7 @@ class InFlightFrame:
         frames: the frame, followed by the similar ones that wait for its picture; each with its mix.
         source: (1, 3, height, width) source picture from -1 to 1.
         prompt, schedule: the prompt and the denoising schedule that were set when it entered.
-        number: its number in the run, counting the frames that enter the UNet.
+        number: its number among the frames of the source, from 0, so that it does not depend on what was skipped.
         starts: it is the first of a segment.
         updates: it enters the bank.
         trace: where its content comes from, if motion fusion wants to know.
@@ -83,15 +83,19 @@ class GroupBuilder:
         """Frames that wait for their group to fill up."""
         return len(self._open.members)
 
-    def reset(self) -> None:
-        """Start from frame 0 of a new run."""
-        self._number = 0
+    def reset(self, first: int = 0) -> None:
+        """Start a new run with the frame of that number."""
+        self._number = first
         self._index = 0
         self._open = Group()
 
     def start_segment(self) -> None:
         """Let the next frame be the first of a segment: it does not look back."""
         self._index = 0
+
+    def pass_over(self) -> None:
+        """Count a frame that does not enter."""
+        self._number += 1
 
     @property
     def at_start(self) -> bool:

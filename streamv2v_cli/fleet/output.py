@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli import __version__
@@ -18,6 +20,7 @@ from streamv2v_cli.fleet.join import Joiner
 from streamv2v_cli.fleet.plan import Survey
 from streamv2v_cli.fleet.task import FileTask, quiet_media
 from streamv2v_cli.frame import Cut
+from streamv2v_cli.media.address import STDOUT, Address, Url
 from streamv2v_cli.reports.text import counted
 from streamv2v_cli.settings.keys import flatten
 from streamv2v_cli.transcode.event_log import EventLog
@@ -31,9 +34,11 @@ if TYPE_CHECKING:
     from streamv2v_cli.fleet.segment import SegmentResult
     from streamv2v_cli.prompting.script import PromptScript
 
-__all__ = ["OutputOptions", "SegmentedOutput", "why_whole"]
+__all__ = ["OutputOptions", "SegmentedOutput", "check_divisible", "why_whole"]
 
 log = logging.getLogger(__name__)
+
+_REMEDY = "Leave out --resume and --workers."
 
 
 @dataclass(frozen=True)
@@ -53,19 +58,27 @@ class OutputOptions:
     models: Mapping[str, str]
 
 
+def check_divisible(address: Address, output: Path | Url) -> None:
+    """Raise a UsageError where the names of an input and an output say that there can be no segments."""
+    if not address.is_file:
+        raise UsageError(_unreadable(address), _REMEDY)
+    if isinstance(output, Url) or output == STDOUT:
+        name = "the standard output" if output == STDOUT else f"'{output}'"
+        raise UsageError(f"Segments are joined into a file, and {name} is none.", _REMEDY)
+
+
 def why_whole(job: Job) -> str:
     """Why an input or output cannot be worked on in segments, as one sentence; empty if it can."""
-    from pathlib import Path
-
-    address, plan = job.input.address, job.plan
-    files = [Path(name) if isinstance(name, str) else None for name in job.input.files]
-    if not address.is_file or job.source.is_live or not all(file and file.is_file() for file in files):
-        return f"Segments are read from any place, and '{address.name}' is not a file on a disk."
-    if plan.target.url is not None or plan.descriptor is not None:
-        return f"Segments are joined into a file, and {plan.target.name} is none."
+    plan = job.plan
+    if job.source.is_live or not all(os.path.isfile(name) for name in job.input.files):
+        return _unreadable(job.input.address)
     if plan.images is not None or plan.container.is_animation:
         return f"Segments are joined into a video, and '{plan.target.name}' consists of images."
     return ""
+
+
+def _unreadable(address: Address) -> str:
+    return f"Segments are read from any place, and '{address.name}' is not a file on a disk."
 
 
 class SegmentedOutput:
@@ -102,7 +115,7 @@ class SegmentedOutput:
         self._running: dict[int, int] = {}
         with quiet_media(), open_job() as job:
             if reason := why_whole(job):
-                raise UsageError(reason, "Leave out --resume and --workers.")
+                raise UsageError(reason, _REMEDY)
             self.task = FileTask.of(job, options.seconds, prompts)
             file = job.plan.target.file
             assert file is not None

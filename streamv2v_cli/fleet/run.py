@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.fleet.local import LocalWorker
-from streamv2v_cli.fleet.output import OutputOptions, SegmentedOutput
+from streamv2v_cli.fleet.output import OutputOptions, SegmentedOutput, check_divisible
+from streamv2v_cli.media.address import Address
 from streamv2v_cli.prompting.script import PromptScript
 from streamv2v_cli.transcode.interruption import Interruption
 
@@ -37,6 +38,7 @@ def run_in_segments(run: Run, seconds: Fraction, started: float) -> Outcome:
             "--prompt-file follows a text that changes while the run goes on, which no later run can repeat.",
             "Use --prompts FILE, or leave out --resume and --workers.",
         )
+    check_divisible(Address.of(options.source, options.reading.format), run.output)
     with ExitStack() as stack:
         job, events = run.open(stack)
         worker = stack.enter_context(

@@ -6,13 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
 from streamv2v_cli.commands.shared import (
+    Cluster,
     InputFormat,
     InputPixFmt,
     InputRate,
@@ -23,10 +23,13 @@ from streamv2v_cli.commands.shared import (
     Overwrite,
     Quiet,
     SegmentSeconds,
+    Ship,
     Verbose,
+    Workers,
     frames_option,
     message_level,
     rate_of_input,
+    segment_options,
 )
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.terminal import print_path
@@ -144,6 +147,9 @@ def run(
         ),
     ] = False,
     segment_seconds: SegmentSeconds = 60,
+    workers: Workers = None,
+    cluster: Cluster = None,
+    ship: Ship = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     no_progress: NoProgress = False,
@@ -189,10 +195,11 @@ def run(
         if dry_run:
             whole.show()
             return
-        if resume:
+        if resume or workers or cluster or ship:
             from streamv2v_cli.fleet.run import run_in_segments
 
-            outcome = run_in_segments(whole, Fraction(str(segment_seconds)), started)
+            how = segment_options(segment_seconds, workers, cluster, ship)
+            outcome = run_in_segments(whole, how, started)
         else:
             outcome = whole.perform(started)
     if outcome.saved and whole.output != STDOUT:

@@ -24,7 +24,8 @@ class InFlightFrame:
         frames: the frame, followed by the similar ones that wait for its picture; each with its mix.
         source: (1, 3, height, width) source picture from -1 to 1.
         prompt, schedule: the prompt and the denoising schedule that were set when it entered.
-        number: its number among the frames of the source, from 0, so that it does not depend on what was skipped.
+        number: that of the first frame of its segment among all frames of the source, and its place in the segment,
+            in one sum: what was skipped before the segment does not matter.
         starts: it is the first of a segment.
         updates: it enters the bank.
         trace: where its content comes from, if motion fusion wants to know.
@@ -85,7 +86,7 @@ class GroupBuilder:
 
     def reset(self, first: int = 0) -> None:
         """Start a new run with the frame of that number."""
-        self._number = first
+        self._given = self._start = first
         self._index = 0
         self._open = Group()
 
@@ -95,7 +96,7 @@ class GroupBuilder:
 
     def pass_over(self) -> None:
         """Count a frame that does not enter."""
-        self._number += 1
+        self._given += 1
 
     @property
     def at_start(self) -> bool:
@@ -106,16 +107,18 @@ class GroupBuilder:
         self, frame: Frame, source: torch.Tensor, prompt: Prompt, schedule: Schedule, mix: float = 1.0
     ) -> InFlightFrame:
         """Give a frame its number and its place in the segment, and put it into the open group."""
+        if self._index == 0:
+            self._start = self._given
         member = InFlightFrame(
             frames=[(frame, mix)],
             source=source,
             prompt=prompt,
             schedule=schedule,
-            number=self._number,
+            number=self._start + self._index,
             starts=self._index == 0,
             updates=self._index % self._interval == 0,
         )
-        self._number += 1
+        self._given += 1
         self._index += 1
         self._open.members.append(member)
         return member

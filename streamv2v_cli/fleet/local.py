@@ -39,9 +39,8 @@ class LocalWorker:
         self._translator: FrameTranslator | None = None
         self.loading = 0.0
 
-    @property
-    def translator(self) -> FrameTranslator:
-        """The translator.
+    def load(self) -> FrameTranslator:
+        """The translator, whose model is loaded unless it was.
 
         Raises:
             StreamV2VError: the model cannot be loaded.
@@ -74,7 +73,7 @@ class LocalWorker:
                 return output.interrupt(interruption.exit_code or 1)
             output.note_survey(found)
         if output.missing():
-            _ = self.translator
+            self.load()
         output.begin()
         assert output.survey is not None
         with Progress(output.survey.frames, enabled=self._progress) as display:
@@ -88,7 +87,7 @@ class LocalWorker:
                     output.task,
                     output.survey,
                     segment,
-                    self.translator,
+                    self.load(),
                     output.folder.segment(segment.index),
                     stop=stop,
                     watch=watch,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +39,7 @@ class FileTask:
         encoding: of the segments.
         division: how it is divided.
         prompts: what changes on the way.
+        key: tells the input from others; a file name.
     """
 
     input: MediaInput
@@ -46,6 +49,7 @@ class FileTask:
     encoding: SegmentEncoding
     division: Division
     prompts: PromptScript | None = None
+    key: str = ""
 
     @staticmethod
     def of(job: Job, seconds: Fraction, prompts: PromptScript | None) -> FileTask:
@@ -56,8 +60,17 @@ class FileTask:
         settings, plan = job.settings, job.plan
         rate = rate_of(settings.output.rate) if settings.output.rate else None
         encoding = SegmentEncoding(plan.encoder, plan.container, plan.notes)
+        name = job.input.address.name
+        key = hashlib.blake2b(os.fsencode(os.path.abspath(name)), digest_size=8).hexdigest()
         return FileTask(
-            job.input, job.trim, rate, settings, encoding, Division.of(settings, seconds), prompts
+            job.input,
+            job.trim,
+            rate,
+            settings,
+            encoding,
+            Division.of(settings, seconds),
+            prompts,
+            key + os.path.splitext(name)[1],
         )
 
     def open(self, *, pictures_alone: bool) -> FileSource:

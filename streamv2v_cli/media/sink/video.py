@@ -60,6 +60,9 @@ class VideoEncoder:
         plan: what its encoder is given.
         container: of the output, which may round times.
         told: sentences that the user has read.
+
+    Attributes:
+        to_yuv: makes pictures of pixels, (height, width, 3) uint8.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class VideoEncoder:
     ) -> None:
         self._stream, self._codec, self._picture = stream, plan.codec, plan.picture
         self._container = container
-        self._to_yuv: Callable[[np.ndarray], Any] = RgbWriter(plan.pix_fmt, plan.colour)
+        self.to_yuv: Callable[[np.ndarray], Any] = RgbWriter(plan.pix_fmt, plan.colour)
         self._captions = CaptionWriter(plan) if takes_captions(plan.codec) else None
         self._captions_lost = captions_lost(plan.codec) in told
         self._rounding_told = False
@@ -80,7 +83,7 @@ class VideoEncoder:
         Raises:
             av.error.FFmpegError: the encoder fails.
         """
-        picture: Any = self._to_yuv(self._padded(frame.pixels))
+        picture: Any = self.to_yuv(self._padded(frame.pixels))
         if frame.captions:
             picture = self._with_captions(picture, frame.captions)
         shown = self._shown(frame)

@@ -21,8 +21,16 @@ LOCAL = "local"
 """What stands for a cluster on this machine that begins and ends with the program."""
 _STORE_BYTES = 128 << 20
 """Of the local object store: nothing but small messages and pieces of files go through it."""
+_OWN_ADDRESS = "127.0.0.2"
+"""Of a local cluster, which no other machine reaches. Ray takes another address in the place of 127.0.0.1."""
 _CORES_A_WORKER = 4
 """Where there is no GPU and `auto` workers are asked for: more threads make one worker hardly faster."""
+
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to its makers unless the user has asked for it
+    "RAY_raylet_start_wait_time_s": "120",  # on a machine that is busy
+}
 
 
 @dataclass(frozen=True)
@@ -45,8 +53,8 @@ def import_ray() -> Any:
     Raises:
         UsageError: it is not installed.
     """
-    # Nothing is sent to its makers unless the user has asked for it.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as error:
@@ -73,13 +81,18 @@ def connected(address: str) -> Iterator[Any]:
     own = address == LOCAL
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if own:
-        options |= {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": _STORE_BYTES}
+        options |= {
+            "num_cpus": cores(),
+            "include_dashboard": False,
+            "object_store_memory": _STORE_BYTES,
+            **({"_node_ip_address": _OWN_ADDRESS} if sys.platform == "linux" else {}),
+        }
     guard = _start_guard() if own else None
     try:
         try:
             # RAY_ADDRESS means other programs.
             ray.init(address=LOCAL if own else address, **options)
-        except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        except Exception as error:  # Ray raises no class of its own
             raise StreamV2VError(
                 f"The cluster {masked(address)} cannot be {'started' if own else 'reached'}: {reason_of(error)}.",
                 "" if own else "Is it running? `ray start --head` begins one; `ray status` shows it.",

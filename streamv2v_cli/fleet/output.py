@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -20,6 +19,7 @@ from streamv2v_cli.fleet.join import Joiner
 from streamv2v_cli.fleet.plan import Survey
 from streamv2v_cli.fleet.task import FileTask, quiet_media
 from streamv2v_cli.frame import Cut
+from streamv2v_cli.logs import say
 from streamv2v_cli.media.address import STDOUT, Address, Url
 from streamv2v_cli.reports.text import counted
 from streamv2v_cli.settings.keys import flatten
@@ -34,11 +34,15 @@ if TYPE_CHECKING:
     from streamv2v_cli.fleet.segment import SegmentResult
     from streamv2v_cli.prompting.script import PromptScript
 
-__all__ = ["OutputOptions", "SegmentedOutput", "check_divisible", "why_whole"]
+__all__ = ["IndivisibleError", "OutputOptions", "SegmentedOutput", "check_divisible", "why_whole"]
 
 log = logging.getLogger(__name__)
 
 _REMEDY = "Leave out --resume and --workers."
+
+
+class IndivisibleError(UsageError):
+    """An input or output is of a kind that cannot be worked on in segments."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ class SegmentedOutput:
         statistics: how far it has come.
 
     Raises:
-        UsageError: it cannot be made in segments, or was begun otherwise.
+        IndivisibleError: it cannot be made in segments.
+        UsageError: it was begun otherwise.
         StreamV2VError: something else is wrong.
     """
 
@@ -115,7 +120,7 @@ class SegmentedOutput:
         self._running: dict[int, int] = {}
         with quiet_media(), open_job() as job:
             if reason := why_whole(job):
-                raise UsageError(reason, _REMEDY)
+                raise IndivisibleError(reason, _REMEDY)
             self.task = FileTask.of(job, options.seconds, prompts)
             file = job.plan.target.file
             assert file is not None
@@ -144,6 +149,11 @@ class SegmentedOutput:
             **{f"files of the {part}": digest for part, digest in options.models.items()},
             **flatten(job.settings.model_dump(mode="json"), "the settings"),
         }
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what the output cannot take over from the input."""
+        return self._plan.notes
 
     @property
     def survey(self) -> Survey | None:
@@ -266,21 +276,23 @@ class SegmentedOutput:
                 ticks=self._ticks,
                 verified=joiner.sink.verified,
             )
-            print(text, file=sys.stderr)
+            say(text, lines=True)
         return self._ended(DAMAGED_INPUT if damaged else 0, saved=True)
 
     def interrupt(self, exit_code: int) -> Outcome:
         """Tell what is finished of an output that is given up for now."""
-        survey = self.survey
-        if not self._options.quiet and survey is not None and survey.segments:
-            done, all_of_them = len(self.folder.finished), len(survey.segments)
-            print(
-                f"interrupted: {done} of {counted(all_of_them, 'segment')} are finished; the same command with "
-                "--resume goes on from there",
-                file=sys.stderr,
-            )
+        if not self._options.quiet and (kept := self.kept_text()):
+            say(f"interrupted: {kept}")
         self.statistics.interrupted = True
         return self._ended(exit_code, saved=False)
+
+    def kept_text(self) -> str:
+        """What is finished of an output that is not complete, as a sentence; empty if nothing can be."""
+        if self.survey is None:
+            return ""
+        segments = counted(len(self.survey.segments), "segment")
+        done = len(self.folder.finished)
+        return f"{done} of {segments} are finished; the same command with --resume goes on from there"
 
     def _ended(self, exit_code: int, *, saved: bool) -> Outcome:
         self._events.finish(

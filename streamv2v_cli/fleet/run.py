@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -78,6 +78,17 @@ def model_files(settings: Settings, load: Callable[[], object]) -> dict[str, str
     return model_digests(settings)
 
 
+@contextmanager
+def _telling_what_is_kept(output: SegmentedOutput) -> Iterator[None]:
+    """After an error: say what need not be done again."""
+    try:
+        yield
+    except Exception:
+        if kept := output.kept_text():
+            log.warning("%s.", kept)
+        raise
+
+
 def run_in_segments(run: Run, how: SegmentOptions, started: float) -> Outcome:
     """Restyle a source in segments, going on where an earlier run ended.
 
@@ -110,8 +121,11 @@ def run_in_segments(run: Run, how: SegmentOptions, started: float) -> Outcome:
 
         if not how.needs_ray:
             interruption = stack.enter_context(Interruption())
-            return worker.perform(begin(), interruption, started)
+            output = begin()
+            stack.enter_context(_telling_what_is_kept(output))
+            return worker.perform(output, interruption, started)
         output = begin()
+        stack.enter_context(_telling_what_is_kept(output))
         with Waiting("starting Ray", enabled=shows):
             ray = stack.enter_context(connected(how.cluster or LOCAL))
         # Ray has put a handler of its own in its place.

@@ -104,7 +104,7 @@ class _Batch:
             partial(open_task, options, task, overwrite=overwrite), prompts, self._outputs, begun.events
         )
         for note in begun.output.notes:
-            log.warning("%s", note)
+            begun.output.warn(note)
         return begun.output
 
     def here(self, worker: LocalWorker, task: Task) -> BatchResult:

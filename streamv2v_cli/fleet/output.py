@@ -24,6 +24,7 @@ from streamv2v_cli.media.address import STDOUT, Address, Url
 from streamv2v_cli.reports.text import counted
 from streamv2v_cli.settings.keys import flatten
 from streamv2v_cli.transcode.event_log import EventLog
+from streamv2v_cli.transcode.events import WarningEvent
 from streamv2v_cli.transcode.job import DAMAGED_INPUT, Job, Outcome
 from streamv2v_cli.transcode.pipeline import Statistics
 from streamv2v_cli.transcode.report import accel_text, summary_text
@@ -180,10 +181,18 @@ class SegmentedOutput:
         statistics.cuts = [Cut(frame, when) for frame, when in survey.cuts]
         self._events.start(replace(self._start, frames=survey.frames))
         for message in survey.warnings:
-            log.warning("%s", message)
+            self.warn(message)
         if finished:
             segments = counted(len(finished), "segment")
             log.info("%s of %d are finished already.", segments, len(survey.segments))
+
+    def warn(self, message: str) -> None:
+        """Tell something that the user should know; where several outputs are made at once, with the input's name."""
+        if self._events in logging.getLogger("streamv2v_cli").handlers:
+            log.warning("%s", message)
+            return
+        log.warning("%s: %s", self.task.input.address.name, message)
+        self._events.write(WarningEvent(message))
 
     def missing(self) -> list[Segment]:
         """The segments that are to be made."""
@@ -262,7 +271,7 @@ class SegmentedOutput:
         self.folder.remove()
         statistics.elapsed = time.monotonic() - statistics.started
         for message in filter(None, (survey.damage, joiner.sink.damage_text())):
-            log.warning("%s", message)
+            self.warn(message)
         damaged = bool(survey.damage or joiner.sink.damage_text())
         skipped = sum(self.folder.finished.values())
         if not self._options.quiet:

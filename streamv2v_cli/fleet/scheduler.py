@@ -340,9 +340,14 @@ class Fleet:
             return  # what it does fails as well
         work = worker.work
         for level, message in state.messages:
-            log.log(level, "%s", f"{work}: {message}" if work else message)
+            if level >= logging.WARNING and work is not None:
+                work.of.output.warn(message)
+            else:
+                log.log(level, "%s", f"{work}: {message}" if work else message)
         if work is not None and work.segment is not None:
-            work.of.output.follow(work.segment, state.frames)
+            output = work.of.output
+            if state.segment == (output.task.key, work.segment.index):
+                output.follow(work.segment, state.frames)
 
     def _finished(self, worker: _Worker) -> None:
         """What a worker did has come to an end, good or bad."""
@@ -381,6 +386,8 @@ class Fleet:
     def _lose(self, worker: _Worker, error: Exception) -> None:
         """A worker has ended: what it did is done by another."""
         self._workers.remove(worker)
+        # Where only the way to it is lost, it must not go on.
+        self._ray.kill(worker.actor)
         where = f" on {worker.host}" if worker.host else ""
         work = worker.work
         for place in [place for place in self._there if place[0] == worker.node]:
@@ -388,7 +395,7 @@ class Fleet:
         if work is None:
             log.warning("A worker%s was lost: %s.", where, _first_words(error))
             return
-        log.warning("A worker%s was lost while it worked on %s: %s.", where, work, _first_words(error))
+        work.of.output.warn(f"A worker{where} was lost while it worked on {work}: {_first_words(error)}.")
         self._again(work, StreamV2VError(f"The worker{where} was lost."))
 
     def _again(self, work: _Work, error: StreamV2VError) -> None:
@@ -397,7 +404,7 @@ class Fleet:
         if work.segment is not None:
             work.of.output.drop(work.segment)
         if work.tries < _TRIES:
-            log.warning("%s is tried again: %s", str(work)[0].upper() + str(work)[1:], error.message)
+            work.of.output.warn(f"{str(work)[0].upper()}{str(work)[1:]} is tried again: {error.message}")
             self._add(work)
             return
         text = str(work)

@@ -39,10 +39,12 @@ class WorkerState:
     """What a worker says when it is asked.
 
     Attributes:
-        frames: how far it is with what it does: frames seen or, with those that warm up, finished.
+        segment: key of the input and number of the segment that it makes; None for a survey or nothing.
+        frames: finished ones of that, with those that warm up.
         messages: level and text of what it has logged since it was last asked.
     """
 
+    segment: tuple[str, int] | None
     frames: int
     messages: list[tuple[int, str]]
 
@@ -66,6 +68,7 @@ class SegmentWorker(Parcels):
         self._settings = settings
         self._translator: FrameTranslator | None = None
         self._messages = _Messages()
+        self._segment: tuple[str, int] | None = None
         self._frames = 0
         self._stop = threading.Event()
         logger = logging.getLogger("streamv2v_cli")
@@ -115,8 +118,8 @@ class SegmentWorker(Parcels):
         """
         from streamv2v_cli.fleet.survey import survey
 
-        self._begin()
-        return survey(self._here(task), self._count)
+        self._segment = None
+        return survey(self._here(task), lambda frames: not self._stop.is_set())
 
     def translate(self, task: FileTask, survey: Survey, segment: Segment, path: str) -> SegmentResult | None:
         """Make a segment; see `translate_segment`.
@@ -133,7 +136,7 @@ class SegmentWorker(Parcels):
         from streamv2v_cli.fleet.segment import translate_segment
 
         assert self._translator is not None
-        self._begin()
+        self._segment, self._frames = (task.key, segment.index), 0
         target = self.path(path) if os.sep not in path else Path(path)
         if not target.parent.is_dir():
             raise StreamV2VError(
@@ -150,18 +153,11 @@ class SegmentWorker(Parcels):
 
     def state(self) -> WorkerState:
         """How far it is."""
-        return WorkerState(self._frames, self._messages.taken())
+        return WorkerState(self._segment, self._frames, self._messages.taken())
 
     def stop(self) -> None:
         """Give up what it does."""
         self._stop.set()
-
-    def _begin(self) -> None:
-        self._frames = 0
-
-    def _count(self, frames: int) -> bool:
-        self._frames = frames
-        return not self._stop.is_set()
 
     def _here(self, task: FileTask) -> FileTask:
         """The task with the input where it is on this machine.

@@ -82,9 +82,11 @@ def two_nodes(folder: Path) -> Iterator[TwoNodes]:
     before = dict(os.environ)
     os.environ.update(hooked_environment(folder))
     try:
-        from ray.cluster_utils import Cluster
+        from ray import cluster_utils
 
-        cluster = Cluster(
+        make_cluster: Any = cluster_utils.Cluster
+
+        cluster = make_cluster(
             initialize_head=True, head_node_args={**_NODE, "include_dashboard": False}, shutdown_at_exit=True
         )
         try:

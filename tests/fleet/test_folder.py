@@ -188,7 +188,7 @@ def test_two_at_once(source: Path, passthrough: Run, monkeypatch: pytest.MonkeyP
         (("in.mp4", "-o", "out.gif"), "consists of images"),
         (
             ("in.mp4", "-o", "out.mkv", "--prompt-file", "prompt.txt"),
-            "--prompt-file follows a text that changes",
+            "--prompt-file prompt.txt changes the prompt while the run goes on",
         ),
     ],
 )

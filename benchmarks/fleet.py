@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.machine import describe_machine
 
-_SUMMARY = re.compile(r"in ([\d.]+) s .*?(?:, ([\d.]+) s of it to load the model)?$", re.MULTILINE)
+_SUMMARY = re.compile(r" in ([\d.:]+)(?: s)? \(.*?(?:, ([\d.:]+)(?: s)? of it to load the model)?$", re.MULTILINE)
 
 
 class Bench:
@@ -44,7 +44,13 @@ class Bench:
         found = _SUMMARY.search(done.stderr)
         assert found is not None, done.stderr
         lines = [json.loads(line) for line in events.read_text().splitlines()]
-        return float(found[1]) - float(found[2] or 0), lines
+        return seconds_in(found[1]) - seconds_in(found[2] or "0"), lines
+
+
+def seconds_in(text: str) -> float:
+    """Of a duration such as 12.3 or 1:06."""
+    minutes, _, seconds = text.rpartition(":")
+    return 60 * float(minutes or 0) + float(seconds)
 
 
 def steady_rate(events: list[dict[str, Any]]) -> float:

@@ -21,7 +21,9 @@ from typing import Any
 
 from benchmarks.machine import describe_machine
 
-_SUMMARY = re.compile(r" in ([\d.:]+)(?: s)? \(.*?(?:, ([\d.:]+)(?: s)? of it to load the model)?$", re.MULTILINE)
+_SUMMARY = re.compile(
+    r" in ([\d.:]+)(?: s)? \(.*?(?:, ([\d.:]+)(?: s)? of it to load the model)?$", re.MULTILINE
+)
 
 
 class Bench:

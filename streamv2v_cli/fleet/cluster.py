@@ -117,7 +117,15 @@ def share_of(ray: Any, workers: int | None, device: str) -> Share:
         ray: connected.
         workers: how many are wanted; None for one a GPU or, where there is none, one for some cores.
         device: `compute.device` of the settings.
+
+    Raises:
+        UsageError: that is one GPU of several.
     """
+    if device.startswith("cuda:"):
+        raise UsageError(
+            f"--device {device} names one GPU, and Ray gives each worker its own.",
+            "Use --device cuda; CUDA_VISIBLE_DEVICES says which ones may be used.",
+        )
     resources = ray.cluster_resources()
     cpus = resources.get("CPU", 1.0)
     gpus = resources.get("GPU", 0.0) if device == "auto" or device.startswith("cuda") else 0.0

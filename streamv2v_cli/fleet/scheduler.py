@@ -8,20 +8,21 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import StreamV2VError, reason_of
 from streamv2v_cli.fleet.parcels import fetch_file, send_files
-from streamv2v_cli.fleet.worker import SegmentWorker, versions
+from streamv2v_cli.fleet.work import OpenOutput, Work, Worker
+from streamv2v_cli.fleet.worker import SegmentWorker, WorkerState, versions
 
 if TYPE_CHECKING:
     import threading
 
     from streamv2v_cli.fleet.cluster import Share
     from streamv2v_cli.fleet.output import SegmentedOutput
-    from streamv2v_cli.fleet.plan import Segment, Survey
+    from streamv2v_cli.fleet.plan import Survey
     from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["Fleet", "FleetOptions"]
@@ -56,71 +57,6 @@ class FleetOptions:
     ship: bool = False
 
 
-@dataclass(eq=False)
-class _Open:
-    """An output that is worked on.
-
-    Attributes:
-        place: among those that were given.
-        left: surveys and segments that are not finished.
-        failures: sentences on segments that failed for good.
-        refs: task and survey in the object store.
-    """
-
-    place: int
-    output: SegmentedOutput
-    left: int = 0
-    failures: list[str] = field(default_factory=list)
-    task: Any = None
-    survey: Any = None
-
-
-@dataclass(eq=False)
-class _Work:
-    """A segment, or with None a survey, that is to be made.
-
-    Attributes:
-        tries: how often it was begun.
-    """
-
-    of: _Open
-    segment: Segment | None
-    tries: int = 0
-
-    @property
-    def weight(self) -> int:
-        """Frames; surveys go first, since others wait for them."""
-        segment = self.segment
-        return 1 << 62 if segment is None else segment.frames + segment.warm_up
-
-    def __str__(self) -> str:
-        name = self.of.output.task.input.address.name
-        return f"'{name}'" if self.segment is None else f"segment {self.segment.index} of '{name}'"
-
-
-@dataclass(eq=False)
-class _Worker:
-    """An actor.
-
-    Attributes:
-        ready: what `prepare` gives; None once it has.
-        host, node: where it is.
-        work: what it does; None when idle.
-        doing: what comes of that: an object of Ray's, or of a thread that sends or fetches files.
-        asked: what `state` gives, and when it was asked.
-    """
-
-    actor: Any
-    ready: Any
-    host: str = ""
-    node: str = ""
-    work: _Work | None = None
-    doing: Any = None
-    state: Any = None
-    asked_at: float = 0.0
-    seconds: float = 0.0
-
-
 class Fleet:
     """Makes outputs with the workers of a cluster.
 
@@ -136,9 +72,9 @@ class Fleet:
     def __init__(self, ray: Any, share: Share, options: FleetOptions) -> None:
         self._ray, self._share, self._options = ray, share, options
         self._run = uuid.uuid4().hex
-        self._workers: list[_Worker] = []
-        self._waiting: list[_Work] = []
-        self._open: list[_Open] = []
+        self._workers: list[Worker] = []
+        self._waiting: list[Work] = []
+        self._open: list[OpenOutput] = []
         self._there: dict[tuple[str, str], Future[Any] | None] = {}
         self._couriers = ThreadPoolExecutor(4, "streamv2v-courier")
         self._failure: StreamV2VError | None = None
@@ -190,32 +126,35 @@ class Fleet:
         """End all workers."""
         for worker in self._workers:
             worker.actor.stop.remote()
+            if worker.ready is None:
+                self._tell(self._quietly(worker.actor.state.remote()))
             if self._options.ship and worker.ready is None:
                 self._quietly(worker.actor.clear.remote())
             self._ray.kill(worker.actor)
         self._couriers.shutdown(wait=True, cancel_futures=True)
 
-    def _quietly(self, reference: Any) -> None:
+    def _quietly(self, reference: Any) -> Any:
         try:
-            self._ray.get(reference, timeout=5)
+            return self._ray.get(reference, timeout=5)
         except self._ray.exceptions.RayError as error:
             log.debug("%s", error)
+            return None
 
     def _admit(self, place: int, output: SegmentedOutput) -> None:
-        opened = _Open(place, output, task=self._ray.put(output.task))
+        opened = OpenOutput(place, output, task=self._ray.put(output.task))
         self._open.append(opened)
         if output.survey is None:
-            self._add(_Work(opened, None))
+            self._add(Work(opened, None))
         else:
             self._begin(opened, output.survey)
 
-    def _begin(self, opened: _Open, survey: Survey) -> None:
+    def _begin(self, opened: OpenOutput, survey: Survey) -> None:
         opened.survey = self._ray.put(survey)
         opened.output.begin()
         for segment in opened.output.missing():
-            self._add(_Work(opened, segment))
+            self._add(Work(opened, segment))
 
-    def _add(self, work: _Work) -> None:
+    def _add(self, work: Work) -> None:
         work.of.left += 1
         self._waiting.append(work)
         self._waiting.sort(key=lambda work: -work.weight)
@@ -229,7 +168,8 @@ class Fleet:
     def _start_workers(self) -> None:
         """Start as many as there is work for."""
         busy = sum(worker.work is not None for worker in self._workers)
-        wanted = min(self._share.workers, busy + len(self._waiting))
+        many = any(work.segment is None for work in self._waiting)  # of a survey many segments come
+        wanted = self._share.workers if many else min(self._share.workers, busy + len(self._waiting))
         while len(self._workers) < wanted and self._starts < _TRIES * self._share.workers:
             self._starts += 1
             actor = (
@@ -243,7 +183,7 @@ class Fleet:
                 .remote(self._run, self._options.settings, os.getcwd(), log.getEffectiveLevel())
             )
             ready = actor.prepare.remote(versions(), dict(self._options.models))
-            self._workers.append(_Worker(actor, ready))
+            self._workers.append(Worker(actor, ready))
         if not self._workers and self._waiting:
             raise self._failure or StreamV2VError("All workers were lost.")
         if all(worker.ready is not None for worker in self._workers) and self._workers:
@@ -268,12 +208,12 @@ class Fleet:
             worker.work = work
             self._send_on(worker, work)
 
-    def _may_begin(self, worker: _Worker, work: _Work) -> bool:
+    def _may_begin(self, worker: Worker, work: Work) -> bool:
         """Whether nobody else is sending the input to the same machine."""
         sending = self._there.get((worker.node, work.of.output.task.key))
         return sending is None or sending.done()
 
-    def _send_on(self, worker: _Worker, work: _Work) -> None:
+    def _send_on(self, worker: Worker, work: Work) -> None:
         """Let a worker begin, after its machine has the input."""
         task = work.of.output.task
         place = worker.node, task.key
@@ -317,7 +257,7 @@ class Fleet:
             if sending or (worker.doing in done and not isinstance(worker.doing, Future)):
                 self._finished(worker)
 
-    def _prepared(self, worker: _Worker) -> None:
+    def _prepared(self, worker: Worker) -> None:
         try:
             facts = self._ray.get(worker.ready)
         except self._ray.exceptions.RayActorError as error:
@@ -332,24 +272,29 @@ class Fleet:
             self.loading = min(self.loading or facts["seconds"], facts["seconds"])
             log.info("A worker on %s is ready after %.1f s.", worker.host, facts["seconds"])
 
-    def _told(self, worker: _Worker) -> None:
+    def _told(self, worker: Worker) -> None:
         reference, worker.state = worker.state, None
         try:
             state = self._ray.get(reference)
         except self._ray.exceptions.RayError:
             return  # what it does fails as well
+        self._tell(state)
         work = worker.work
-        for level, message in state.messages:
-            if level >= logging.WARNING and work is not None:
-                work.of.output.warn(message)
-            else:
-                log.log(level, "%s", f"{work}: {message}" if work else message)
         if work is not None and work.segment is not None:
             output = work.of.output
             if state.segment == (output.task.key, work.segment.index):
                 output.follow(work.segment, state.frames)
 
-    def _finished(self, worker: _Worker) -> None:
+    def _tell(self, state: WorkerState | None) -> None:
+        """Say what a worker has logged, for the output that it belongs to."""
+        for level, name, message in state.messages if state else ():
+            outputs = [one.output for one in self._open if one.output.task.input.address.name == name]
+            if level >= logging.WARNING and outputs:
+                outputs[0].warn(message)
+            else:
+                log.log(level, "%s", f"{name}: {message}" if name else message)
+
+    def _finished(self, worker: Worker) -> None:
         """What a worker did has come to an end, good or bad."""
         work, doing = worker.work, worker.doing
         assert work is not None
@@ -372,6 +317,8 @@ class Fleet:
             self._again(work, _cause(error))
             return
         worker.work = None
+        if worker.state is None:
+            worker.state = worker.actor.state.remote()  # with the last it has said of this work
         work.of.left -= 1
         if work.segment is None:
             work.of.output.note_survey(result)
@@ -379,11 +326,11 @@ class Fleet:
         else:
             work.of.output.settle(work.segment, result)
 
-    def _forget_input(self, worker: _Worker, work: _Work) -> None:
+    def _forget_input(self, worker: Worker, work: Work) -> None:
         """It is sent again: perhaps it did not arrive."""
         self._there.pop((worker.node, work.of.output.task.key), None)
 
-    def _lose(self, worker: _Worker, error: Exception) -> None:
+    def _lose(self, worker: Worker, error: Exception) -> None:
         """A worker has ended: what it did is done by another."""
         self._workers.remove(worker)
         # Where only the way to it is lost, it must not go on.
@@ -398,7 +345,7 @@ class Fleet:
         work.of.output.warn(f"A worker{where} was lost while it worked on {work}: {_first_words(error)}.")
         self._again(work, StreamV2VError(f"The worker{where} was lost."))
 
-    def _again(self, work: _Work, error: StreamV2VError) -> None:
+    def _again(self, work: Work, error: StreamV2VError) -> None:
         """Let another worker try, or give up."""
         work.of.left -= 1
         if work.segment is not None:

@@ -41,12 +41,12 @@ class WorkerState:
     Attributes:
         segment: key of the input and number of the segment that it makes; None for a survey or nothing.
         frames: finished ones of that, with those that warm up.
-        messages: level and text of what it has logged since it was last asked.
+        messages: level, name of the input and text of what it has logged since it was last asked.
     """
 
     segment: tuple[str, int] | None
     frames: int
-    messages: list[tuple[int, str]]
+    messages: list[tuple[int, str, str]]
 
 
 class SegmentWorker(Parcels):
@@ -118,7 +118,7 @@ class SegmentWorker(Parcels):
         """
         from streamv2v_cli.fleet.survey import survey
 
-        self._segment = None
+        self._segment, self._messages.input = None, task.input.address.name
         return survey(self._here(task), lambda frames: not self._stop.is_set())
 
     def translate(self, task: FileTask, survey: Survey, segment: Segment, path: str) -> SegmentResult | None:
@@ -137,6 +137,7 @@ class SegmentWorker(Parcels):
 
         assert self._translator is not None
         self._segment, self._frames = (task.key, segment.index), 0
+        self._messages.input = task.input.address.name
         target = self.path(path) if os.sep not in path else Path(path)
         if not target.parent.is_dir():
             raise StreamV2VError(
@@ -183,18 +184,23 @@ class SegmentWorker(Parcels):
 
 
 class _Messages(logging.Handler):
-    """Keeps what is logged until it is fetched."""
+    """Keeps what is logged until it is fetched.
+
+    Attributes:
+        input: the name of the one that it belongs to.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._kept: list[tuple[int, str]] = []
+        self.input = ""
+        self._kept: list[tuple[int, str, str]] = []
         self._guard = threading.Lock()
 
     def emit(self, record: logging.LogRecord) -> None:
         with self._guard:
-            self._kept.append((record.levelno, record.getMessage()))
+            self._kept.append((record.levelno, self.input, record.getMessage()))
 
-    def taken(self) -> list[tuple[int, str]]:
+    def taken(self) -> list[tuple[int, str, str]]:
         with self._guard:
             kept, self._kept = self._kept, []
         return kept

@@ -37,13 +37,13 @@ class Costs:
 
     fps: float = 30.0
     survey_fps: float = 400.0
-    overhead: float = 1.0
+    overhead: float = 1.2
     segment: float = 60.0
     rate: float = 25.0
-    join: float = 0.02
-    bytes_a_second: float = 200e6
+    join: float = 0.025
+    bytes_a_second: float = 115e6
     bit_rate: float = 8e6
-    question: float = 0.001
+    question: float = 0.0003
 
     @property
     def of_segment(self) -> float:

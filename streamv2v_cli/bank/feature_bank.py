@@ -24,7 +24,7 @@ class RowEvent:
     Attributes:
         start: the last frame of the row's group is the first of a segment.
         update: that frame enters the bank.
-        frame: its number in the run, which the partitions depend on.
+        frame: its number, which the partitions depend on; see `InFlightFrame`.
     """
 
     start: bool

@@ -49,10 +49,6 @@ class FileEvents(EventLog):
         """Always."""
         return True
 
-    def pass_on(self, content: dict[str, Any]) -> None:
-        """Send an event that another process wrote."""
-        self._send(content)
-
     def write(self, event: Event) -> None:
         """Send an event."""
         self._send({"event": event.name, "input": self._source, **asdict(event)})

@@ -1,10 +1,11 @@
-"""The files of a batch, one after the other, or one in a worker."""
+"""The files of a batch, one after the other, each as a whole."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
     from streamv2v_cli.prompting.script import PromptScript
     from streamv2v_cli.settings.resolve import Resolved
     from streamv2v_cli.settings.schema import Settings
-    from streamv2v_cli.transcode.job import Outcome
+    from streamv2v_cli.transcode.job import Job, Outcome
 
-__all__ = ["BatchOptions", "Begin", "perform", "perform_one_by_one"]
+__all__ = ["BatchOptions", "Begin", "open_task", "perform", "perform_one_by_one", "result_of"]
 
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """What holds for all files of a batch; it can be sent to another process.
+    """What holds for all files of a batch.
 
     Attributes:
         folder: where the outputs go.
@@ -123,6 +124,11 @@ def perform(
             outcome = _restyle(options, task, translator, events, overwrite)
     except Exception as error:
         return BatchResult(task, "failed", time.monotonic() - started, first_line(error), exit_code=1)
+    return result_of(task, outcome, started)
+
+
+def result_of(task: Task, outcome: Outcome, started: float) -> BatchResult:
+    """The result of a file that has ended without an error; `started` is time.monotonic() when it began."""
     states: dict[int, State] = {0: "done", 3: "damaged"}
     return BatchResult(
         task,
@@ -134,14 +140,17 @@ def perform(
     )
 
 
-def _restyle(
-    options: BatchOptions, task: Task, translator: FrameTranslator, events: FileEvents, overwrite: bool
-) -> Outcome:
+@contextmanager
+def open_task(options: BatchOptions, task: Task, *, overwrite: bool) -> Iterator[Job]:
+    """Open the input and the output of a file as far as they are before the first frame.
+
+    Raises:
+        StreamV2VError: something is wrong with them.
+    """
     from streamv2v_cli.media.trim import Trim
-    from streamv2v_cli.prompting import PromptedTranslator
     from streamv2v_cli.transcode.job import open_job
 
-    settings, prompts = options.settings_of(task)
+    settings, _ = options.settings_of(task)
     path = options.folder / task.output
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,6 +159,16 @@ def _restyle(
     resolved = replace(options.resolved, settings=settings)
     trim = Trim(frames=options.frames)
     with open_job(str(task.source), path, resolved, overwrite=overwrite, trim=trim) as job:
+        yield job
+
+
+def _restyle(
+    options: BatchOptions, task: Task, translator: FrameTranslator, events: FileEvents, overwrite: bool
+) -> Outcome:
+    from streamv2v_cli.prompting import PromptedTranslator
+
+    settings, prompts = options.settings_of(task)
+    with open_task(options, task, overwrite=overwrite) as job:
         for note in job.plan.notes:
             logging.getLogger(__name__).warning("%s", note)
         translator.reset()

@@ -16,7 +16,7 @@ from streamv2v_cli.batch.display import BatchDisplay
 from streamv2v_cli.batch.events import BatchEvents, FileEvents
 from streamv2v_cli.batch.ledger import Ledger
 from streamv2v_cli.batch.perform import perform_one_by_one
-from streamv2v_cli.batch.pool import perform_in_workers
+from streamv2v_cli.batch.segmented import perform_in_segments
 from streamv2v_cli.errors import StreamV2VError, UsageError
 from streamv2v_cli.files import check_unrelated
 from streamv2v_cli.logs import say, shown
@@ -28,6 +28,7 @@ from streamv2v_cli.transcode.run import prompts_text
 if TYPE_CHECKING:
     from streamv2v_cli.batch.items import BatchResult, Task
     from streamv2v_cli.batch.perform import BatchOptions
+    from streamv2v_cli.fleet.run import SegmentOptions
     from streamv2v_cli.prompting.script import PromptScript
     from streamv2v_cli.settings.resolve import Resolved
 
@@ -72,11 +73,13 @@ class BatchRun:
         if self._options.prompts is not None:
             print(prompts_text(self._options.prompts))
 
-    def perform(self, *, jobs: int = 1, events: str | None = None, reads: Sequence[str] = ()) -> int:
+    def perform(
+        self, *, how: SegmentOptions | None = None, events: str | None = None, reads: Sequence[str] = ()
+    ) -> int:
         """Work through the files; what is finished is told as it comes.
 
         Args:
-            jobs: files at once.
+            how: in which segments, and by whom; None for whole files, one after the other.
             events: a file, or `-` for stderr, which then shows nothing else; None to write none.
             reads: further files that are read, which the events must not replace.
 
@@ -95,14 +98,15 @@ class BatchRun:
         with self._ledger.locked(), BatchEvents(events, besides=files) as log_of_events:
             for note in self._notes:
                 log_of_events.warn(note)
-            return self._perform(jobs, log_of_events, tells_failures=events != "-")
+            return self._perform(how, log_of_events, tells_failures=events != "-")
 
-    def _perform(self, jobs: int, events: BatchEvents, *, tells_failures: bool) -> int:
+    def _perform(self, how: SegmentOptions | None, events: BatchEvents, *, tells_failures: bool) -> int:
         options, total, started = self._options, len(self._tasks), time.monotonic()
         results: list[BatchResult] = []
-        display = BatchDisplay(total, enabled=jobs > 1 and options.progress and not options.quiet)
+        shows = how is not None and how.needs_ray and options.progress and not options.quiet
+        display = BatchDisplay(total, enabled=shows)
         try:
-            with display, closing(self._results(jobs, events, display)) as coming:
+            with display, closing(self._results(how, events, display)) as coming:
                 for result in coming:
                     results.append(result)
                     if result.state == "finished before":
@@ -119,7 +123,9 @@ class BatchRun:
         events.end(results, total, exit_code, time.monotonic() - started)
         return exit_code
 
-    def _results(self, jobs: int, events: BatchEvents, display: BatchDisplay) -> Generator[BatchResult]:
+    def _results(
+        self, how: SegmentOptions | None, events: BatchEvents, display: BatchDisplay
+    ) -> Generator[BatchResult]:
         """The results as they come; what is begun is told on stderr and in the events."""
         tasks, options = self._tasks, self._options
         places = {task: place for place, task in enumerate(tasks, 1)}
@@ -135,10 +141,10 @@ class BatchRun:
                 say(f"[{places[task]}/{len(tasks)}] {task.source}{time_left}")
             return FileEvents(str(task.source), partial(send, str(task.output)))
 
-        if jobs == 1:
+        if how is None:
             yield from perform_one_by_one(options, tasks, self._ledger, begin)
         else:
-            yield from perform_in_workers(options, tasks, self._ledger, begin, jobs)
+            yield from perform_in_segments(options, tasks, self._ledger, begin, how)
 
     def _settle(self, result: BatchResult, tells_failures: bool) -> None:
         """Note and tell what became of a file."""

@@ -9,13 +9,18 @@ import typer
 
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
 from streamv2v_cli.commands.shared import (
+    Cluster,
     JsonEvents,
     LogLevelOption,
     NoProgress,
     Quiet,
+    SegmentSeconds,
+    Ship,
     Verbose,
+    WorkersOrJobs,
     frames_option,
     message_level,
+    segment_options,
 )
 from streamv2v_cli.files import check_output_folder
 
@@ -66,8 +71,8 @@ def batch(
         bool,
         typer.Option(
             "--resume",
-            help="Skip what an earlier batch finished from the same input with the same settings; redo what it "
-            "left unfinished.",
+            help="Skip what an earlier batch finished from the same input with the same settings, and go on with "
+            "what it left unfinished; videos are made in segments, as by run --resume.",
         ),
     ] = False,
     overwrite: Annotated[
@@ -76,17 +81,10 @@ def batch(
     ] = False,
     frames: Annotated[int | None, frames_option("N frames of each file only.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Read each output back, as run does.")] = False,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs",
-            "-j",
-            min=1,
-            metavar="N",
-            help="Files at once, each in a process with a model of its own: they divide the processor's cores and "
-            "share a GPU and its memory.",
-        ),
-    ] = 1,
+    segment_seconds: SegmentSeconds = 60,
+    workers: WorkersOrJobs = None,
+    cluster: Cluster = None,
+    ship: Ship = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be done, and stop.")] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -109,6 +107,8 @@ def batch(
     only_events = json_events == "-"
     log_to_stderr(None if only_events else message_level(log_level, quiet=quiet, verbose=verbose))
     resolved = request.resolve()
+    how = segment_options(segment_seconds, workers, cluster, ship)
+    in_segments = resume or how.needs_ray
     target, listed = Path(folder), Path(manifest) if manifest else None
     check_output_folder(target, parents=True)
     tasks = tasks_of(inputs or [], listed, target, pattern=pattern, recursive=recursive, suffix=suffix)
@@ -127,5 +127,5 @@ def batch(
         whole.show()
         return
     read = [*filter(None, (manifest, prompt_script)), *request.files(resolved.settings)]
-    if exit_code := whole.perform(jobs=jobs, events=json_events, reads=read):
+    if exit_code := whole.perform(how=how if in_segments else None, events=json_events, reads=read):
         raise typer.Exit(exit_code)

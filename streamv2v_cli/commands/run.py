@@ -12,6 +12,7 @@ import typer
 
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
 from streamv2v_cli.commands.shared import (
+    Cluster,
     InputFormat,
     InputPixFmt,
     InputRate,
@@ -21,10 +22,14 @@ from streamv2v_cli.commands.shared import (
     NoProgress,
     Overwrite,
     Quiet,
+    SegmentSeconds,
+    Ship,
     Verbose,
+    Workers,
     frames_option,
     message_level,
     rate_of_input,
+    segment_options,
 )
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.terminal import print_path
@@ -132,6 +137,19 @@ def run(
             "FILE.part.",
         ),
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Work in segments, which are kept in FILE.part until all are finished: the same command, however it "
+            "ended, goes on with those that are missing.",
+            rich_help_panel="Segments",
+        ),
+    ] = False,
+    segment_seconds: SegmentSeconds = 60,
+    workers: Workers = None,
+    cluster: Cluster = None,
+    ship: Ship = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
     no_progress: NoProgress = False,
@@ -177,7 +195,13 @@ def run(
         if dry_run:
             whole.show()
             return
-        outcome = whole.perform(started)
+        if resume or workers or cluster or ship:
+            from streamv2v_cli.fleet.run import run_in_segments
+
+            how = segment_options(segment_seconds, workers, cluster, ship)
+            outcome = run_in_segments(whole, how, started)
+        else:
+            outcome = whole.perform(started)
     if outcome.saved and whole.output != STDOUT:
         print_path(str(whole.output))
     if outcome.exit_code:

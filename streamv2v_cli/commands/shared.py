@@ -15,10 +15,12 @@ from streamv2v_cli.files import check_output
 from streamv2v_cli.settings.values import USUAL_RATE, rate_of
 
 if TYPE_CHECKING:
+    from streamv2v_cli.fleet.run import SegmentOptions
     from streamv2v_cli.settings.resolve import Resolved
 
 __all__ = [
     "AsJson",
+    "Cluster",
     "FlowName",
     "FlowOption",
     "FlowWeights",
@@ -32,7 +34,11 @@ __all__ = [
     "NoProgress",
     "Overwrite",
     "Quiet",
+    "SegmentSeconds",
+    "Ship",
     "Verbose",
+    "Workers",
+    "WorkersOrJobs",
     "check_flow",
     "check_reports",
     "frames_option",
@@ -40,6 +46,7 @@ __all__ = [
     "message_level",
     "rate_of_input",
     "refuse_encoding",
+    "segment_options",
 ]
 
 Overwrite = Annotated[
@@ -143,6 +150,82 @@ def message_level(log_level: LogLevel | None, *, quiet: bool, verbose: bool) -> 
     """The least level of messages that are shown; an explicit level goes before -q, that before -v."""
     return log_level or ("error" if quiet else "info" if verbose else "warning")
 
+
+SegmentSeconds = Annotated[
+    float,
+    typer.Option(
+        "--segment-seconds",
+        metavar="SECONDS",
+        min=1,
+        max=3600,
+        help="Longest duration of a segment; scenes that last longer are divided.",
+        rich_help_panel="Segments",
+    ),
+]
+
+_WORKERS_HELP = (
+    "Processes that work at once on segments, each with a model of its own, or auto for one a GPU; they share the "
+    "GPUs and cores. Needs pip install 'streamv2v\\[fleet]'."
+)
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        "--workers", metavar="N|auto", help=_WORKERS_HELP, show_default=False, rich_help_panel="Segments"
+    ),
+]
+WorkersOrJobs = Annotated[
+    str | None,
+    typer.Option(
+        "--workers",
+        "--jobs",
+        "-j",
+        metavar="N|auto",
+        help=_WORKERS_HELP,
+        show_default=False,
+        rich_help_panel="Segments",
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="local|ADDRESS",
+        help="Where the workers are: on this machine, or in a cluster of Ray at HOST:PORT, which `ray start --head` "
+        "begins.",
+        show_default=False,
+        rich_help_panel="Segments",
+    ),
+]
+Ship = Annotated[
+    bool,
+    typer.Option(
+        "--ship",
+        help="Send inputs to the workers and segments back, where they do not see the same folders.",
+        rich_help_panel="Segments",
+    ),
+]
+
+
+def segment_options(seconds: float, workers: str | None, cluster: str | None, ship: bool) -> SegmentOptions:
+    """What --segment-seconds, --workers, --cluster and --ship say.
+
+    Raises:
+        UsageError: they are wrong, or Ray is needed and not installed.
+    """
+    from streamv2v_cli.fleet.run import SegmentOptions
+
+    if workers is None:
+        count = 1 if cluster is None else None
+    elif workers == "auto":
+        count = None
+    elif workers.isdigit() and 0 < int(workers) <= _MOST_WORKERS:
+        count = int(workers)
+    else:
+        raise UsageError(f"--workers {workers} is neither auto nor a number from 1 to {_MOST_WORKERS}.")
+    return SegmentOptions(Fraction(str(seconds)), count, cluster, ship)
+
+
+_MOST_WORKERS = 100_000
 
 FlowName = Literal["dis", "raft"]
 FlowOption = Annotated[

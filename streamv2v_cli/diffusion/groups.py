@@ -24,7 +24,8 @@ class InFlightFrame:
         frames: the frame, followed by the similar ones that wait for its picture; each with its mix.
         source: (1, 3, height, width) source picture from -1 to 1.
         prompt, schedule: the prompt and the denoising schedule that were set when it entered.
-        number: its number in the run, counting the frames that enter the UNet.
+        number: that of the first frame of its segment among all frames of the source, and its place in the segment,
+            in one sum: what was skipped before the segment does not matter.
         starts: it is the first of a segment.
         updates: it enters the bank.
         control: (nets, 3, height, width) uint8 control pictures, until it has entered; None without ControlNets.
@@ -85,15 +86,19 @@ class GroupBuilder:
         """Frames that wait for their group to fill up."""
         return len(self._open.members)
 
-    def reset(self) -> None:
-        """Start from frame 0 of a new run."""
-        self._number = 0
+    def reset(self, first: int = 0) -> None:
+        """Start a new run with the frame of that number."""
+        self._given = self._start = first
         self._index = 0
         self._open = Group()
 
     def start_segment(self) -> None:
         """Let the next frame be the first of a segment: it does not look back."""
         self._index = 0
+
+    def pass_over(self) -> None:
+        """Count a frame that does not enter."""
+        self._given += 1
 
     @property
     def at_start(self) -> bool:
@@ -104,16 +109,18 @@ class GroupBuilder:
         self, frame: Frame, source: torch.Tensor, prompt: Prompt, schedule: Schedule, mix: float = 1.0
     ) -> InFlightFrame:
         """Give a frame its number and its place in the segment, and put it into the open group."""
+        if self._index == 0:
+            self._start = self._given
         member = InFlightFrame(
             frames=[(frame, mix)],
             source=source,
             prompt=prompt,
             schedule=schedule,
-            number=self._number,
+            number=self._start + self._index,
             starts=self._index == 0,
             updates=self._index % self._interval == 0,
         )
-        self._number += 1
+        self._given += 1
         self._index += 1
         self._open.members.append(member)
         return member

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from streamv2v_cli.frame import Frame
@@ -10,7 +11,15 @@ from streamv2v_cli.frame import Frame
 if TYPE_CHECKING:
     from streamv2v_cli.accel import TickCounts
 
-__all__ = ["Curve", "FrameProcessor", "FrameTranslator", "PromptBlend", "TranslatorWrapper"]
+__all__ = [
+    "WHOLE_RUN",
+    "Curve",
+    "FrameProcessor",
+    "FrameTranslator",
+    "PromptBlend",
+    "Stretch",
+    "TranslatorWrapper",
+]
 
 Curve = Literal["linear", "slerp"]
 """How text embeddings go from one prompt to another."""
@@ -30,6 +39,26 @@ class PromptBlend:
     negative_prompt: str
     share: float
     curve: Curve
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Which frames of a run a translator is given from a reset on.
+
+    Attributes:
+        first: number of the first of them among the frames of the source.
+        begin: time of frame 0, in seconds; None if that is the first of them.
+        before: time of the frame before the first of them, in seconds; None if there is none.
+        ends: the run ends with the last of them.
+    """
+
+    first: int = 0
+    begin: Fraction | None = None
+    before: Fraction | None = None
+    ends: bool = True
+
+
+WHOLE_RUN = Stretch()
 
 
 class FrameProcessor(Protocol):
@@ -76,8 +105,8 @@ class FrameTranslator(FrameProcessor, Protocol):
     ) -> None:
         """Change the prompt for the frames that are pushed from now on."""
 
-    def reset(self) -> None:
-        """Forget everything that was pushed."""
+    def reset(self, stretch: Stretch = WHOLE_RUN) -> None:
+        """Forget everything that was pushed; `stretch` is pushed next."""
 
     def close(self) -> None:
         """End its work."""
@@ -140,9 +169,9 @@ class TranslatorWrapper:
         """See `FrameProcessor`."""
         self._translator.start_segment()
 
-    def reset(self) -> None:
+    def reset(self, stretch: Stretch = WHOLE_RUN) -> None:
         """See `FrameTranslator`."""
-        self._translator.reset()
+        self._translator.reset(stretch)
 
     def close(self) -> None:
         """See `FrameTranslator`."""

@@ -18,6 +18,7 @@ from streamv2v_cli.diffusion.enlarging import Enlarger
 from streamv2v_cli.diffusion.groups import Group, GroupBuilder, InFlightFrame
 from streamv2v_cli.diffusion.motion import MotionFusion
 from streamv2v_cli.diffusion.prompts import PromptEncoder, between
+from streamv2v_cli.diffusion.protocol import WHOLE_RUN, Stretch
 from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.tensors import picture_of
@@ -151,9 +152,13 @@ class Translator:
         self._groups.start_segment()
         self._similar.reset()
 
-    def reset(self) -> None:
-        """Forget everything that was pushed, so that a second run gives the same bits as the first."""
-        self._groups.reset()
+    def reset(self, stretch: Stretch = WHOLE_RUN) -> None:
+        """Forget everything that was pushed, so that a second run gives the same bits as the first.
+
+        Args:
+            stretch: which frames are pushed next.
+        """
+        self._groups.reset(stretch.first)
         self._similar.reset()
         self._last = None
         self.frames_skipped = 0
@@ -201,6 +206,7 @@ class Translator:
         picture = self.take_in(frame)
         if self._last is not None and self._similar.skips(picture):
             self.frames_skipped += 1
+            self._groups.pass_over()
             return finished + self._repeat(self._last, frame)
         if self._groups.at_start:
             finished += self._run(self._groups.close_group())

@@ -110,6 +110,7 @@ def open_file(
     copied: Collection[str] = COPIED,
     rate: Fraction | None = None,
     constant: bool = False,
+    captions: bool | None = None,
 ) -> FileSource:
     """Open an input as one that waits.
 
@@ -119,14 +120,19 @@ def open_file(
         copied: which kinds of streams are copied: of `audio`, `subtitle` and `attachment`.
         rate: resample to so many frames a second; None keeps each frame at its own time.
         constant: resample to a constant rate also without `rate`, then to the input's own one.
+        captions: the frames bring their closed captions with them; None if subtitles are copied.
 
     Raises:
         UsageError: the options contradict the input.
         SourceError: it cannot be opened, has no video stream, or not one frame can be decoded.
     """
-    reader, captions = _reader_for(source, copied), "subtitle" in copied
     return FileSource(
-        reader, source.options.reading, trim=trim or Trim(), rate=rate, constant=constant, captions=captions
+        _reader_for(source, copied),
+        source.options.reading,
+        trim=trim or Trim(),
+        rate=rate,
+        constant=constant,
+        captions="subtitle" in copied if captions is None else captions,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from streamv2v_cli.diffusion.protocol import FrameTranslator, TranslatorWrapper
+from streamv2v_cli.diffusion.protocol import WHOLE_RUN, FrameTranslator, Stretch, TranslatorWrapper
 from streamv2v_cli.prompting.state import PromptEvent, Prompts, PromptState
 
 if TYPE_CHECKING:
@@ -36,13 +36,16 @@ class PromptedTranslator(TranslatorWrapper):
         super().__init__(translator)
         self._prompts = prompts
         self._tell = tell
-        self._start_again()
+        self._start_again(WHOLE_RUN)
 
-    def _start_again(self) -> None:
-        self._number = 0
-        self._begin: Fraction | None = None
+    def _start_again(self, stretch: Stretch) -> None:
+        self._number, self._ends = stretch.first, stretch.ends
+        self._begin: Fraction | None = stretch.begin
         self._seconds = Fraction(0)
         self._state = self._prompts.first
+        if stretch.before is not None and stretch.begin is not None:
+            # What had changed before is not announced again.
+            self._state = self._prompts.at(stretch.first - 1, stretch.before - stretch.begin)
 
     def push(self, frame: Frame) -> list[Frame]:
         """Take in a frame; the frames that are finished."""
@@ -69,14 +72,14 @@ class PromptedTranslator(TranslatorWrapper):
 
     def flush(self) -> list[Frame]:
         """The frames in flight, at the end of the video."""
-        if self._number and (left_over := self._prompts.left_over(self._state)):
+        if self._number and self._ends and (left_over := self._prompts.left_over(self._state)):
             log.warning("%s", left_over)
         return super().flush()
 
-    def reset(self) -> None:
-        """Return to the beginning."""
-        super().reset()
-        self._start_again()
+    def reset(self, stretch: Stretch = WHOLE_RUN) -> None:
+        """Return to the beginning, or to where `stretch` begins."""
+        super().reset(stretch)
+        self._start_again(stretch)
 
     def _announce(self, state: PromptState, frame: Frame) -> None:
         log.info(

@@ -152,9 +152,9 @@ class Job:
         events = events or EventLog(None)
         # From the moment on at which there is a file under the temporary name, an interruption finishes it.
         with Interruption() as interruption:
-            plan = self.plan.with_comment(comment_of(self.settings, prompts))
+            plan = self.commented_plan(prompts)
             sink = open_sink(plan, verify=verify, again=self.source.read_again)
-            events.start(self._start_event())
+            events.start(self.start_event())
             display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
             watchers = (display.update, events.update, watch)
             statistics = self._transcode(translator, sink, display, watchers, interruption.event)
@@ -167,7 +167,14 @@ class Job:
         if not quiet:
             seconds = time.monotonic() - started
             text = summary_text(
-                self.plan, statistics, self.settings, translator, seconds, loading, verified=sink.verified
+                self.plan,
+                statistics,
+                self.settings,
+                seconds,
+                loading,
+                skipped=translator.frames_skipped,
+                ticks=translator.ticks,
+                verified=sink.verified,
             )
             say(text, lines=True)
         exit_code = DAMAGED_INPUT if damage else 0
@@ -214,7 +221,12 @@ class Job:
                 log.warning("%s '%s'.", _what_is_kept(sink.frames_written, error), kept)
             raise
 
-    def _start_event(self) -> StartEvent:
+    def commented_plan(self, prompts: list[Mapping[str, object]] | None) -> OutputPlan:
+        """The output with a comment that says what made it, `prompts` over time among it."""
+        return self.plan.with_comment(comment_of(self.settings, prompts))
+
+    def start_event(self) -> StartEvent:
+        """What is to be done, for programs."""
         settings, picture = self.settings, self.plan.encoder.picture
         return StartEvent(
             version=__version__,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streamv2v_cli.diffusion.protocol import WHOLE_RUN, Stretch
 from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class PassthroughTranslator:
         """Nothing: no frame is ever in flight."""
         return []
 
-    def reset(self) -> None:
+    def reset(self, stretch: Stretch = WHOLE_RUN) -> None:
         """Nothing to forget."""
 
     def set_prompt(

@@ -34,6 +34,7 @@ class Statistics:
     Attributes:
         frames_in: frames that the source gave, with those that were dropped.
         frames_out: frames that the sink took.
+        frames_before: of these, frames that an earlier run had finished.
         frames_dropped: frames of a live source that came while the translator was busy with others.
         connections: what happened to the connection of a live source, in order.
         interrupted: the run was stopped before the end of the source.
@@ -45,6 +46,7 @@ class Statistics:
 
     frames_in: int = 0
     frames_out: int = 0
+    frames_before: int = 0
     frames_dropped: int = 0
     connections: Sequence[Connection] = ()
     interrupted: bool = False
@@ -59,9 +61,10 @@ class Statistics:
         return sum(connection.state == "restored" for connection in self.connections)
 
     def rate(self) -> float | None:
-        """Finished frames a second since the run began; None before the first."""
+        """Frames a second that were finished since the run began; None before the first."""
         seconds = self.elapsed or time.monotonic() - self.started
-        return self.frames_out / seconds if self.frames_out and seconds > 0 else None
+        finished = self.frames_out - self.frames_before
+        return finished / seconds if finished and seconds > 0 else None
 
 
 class _Run:

@@ -10,7 +10,6 @@ from streamv2v_cli.settings.resolve import to_yaml
 
 if TYPE_CHECKING:
     from streamv2v_cli.accel import TickCounts
-    from streamv2v_cli.diffusion.protocol import FrameTranslator
     from streamv2v_cli.media.info import SourceInfo
     from streamv2v_cli.media.sink.plan import OutputPlan
     from streamv2v_cli.models.locate import ModelPlan
@@ -76,10 +75,11 @@ def summary_text(
     plan: OutputPlan,
     statistics: Statistics,
     settings: Settings,
-    translator: FrameTranslator,
     seconds: float,
     loading: float,
     *,
+    skipped: int = 0,
+    ticks: TickCounts | None = None,
     verified: str = "",
 ) -> str:
     """What a run did, in a few lines.
@@ -88,19 +88,22 @@ def summary_text(
         plan: its output.
         statistics: of the run, for the frames a second.
         settings: its configuration.
-        translator: what restyled.
         seconds: that it took altogether.
         loading: seconds of those for loading the model; 0 for a model that was there.
+        skipped: frames that were like the one before.
+        ticks: how they ran; None without a model.
         verified: what was read back; empty for nothing.
     """
     picture, frames = plan.encoder.picture, statistics.frames_out
     rate = statistics.rate()
     speed = f" ({fps_text(rate)})" if rate else ""
     state = "interrupted after " if statistics.interrupted else ""
+    before = f", {statistics.frames_before} of them finished before" if statistics.frames_before else ""
     lines = [
         f"{state}{counted(frames, 'frame')} of {picture.width}x{picture.height} "
         f"in {duration_text(seconds)}{speed}"
         + (f", {duration_text(loading)} of it to load the model" if loading else "")
+        + before
     ]
     if settings.translator == "diffusion":
         bank = f"bank {settings.bank.kind}"
@@ -108,9 +111,9 @@ def summary_text(
             bank += f" ({bytes_text(statistics.bank_bytes)})"
         steps = settings.diffusion.steps
         lines.append(f"model {settings.model}, {counted(steps, 'step')}, {bank}, seed {settings.seed}")
-    if accel := accel_text(translator.ticks):
+    if accel := accel_text(ticks):
         lines.append(accel)
-    if skipped := translator.frames_skipped:
+    if skipped:
         verb = "frame was" if skipped == 1 else "frames were"
         lines.append(f"{skipped} {verb} like the one before and reused its picture")
     if cuts := len(statistics.cuts):

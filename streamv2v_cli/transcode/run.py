@@ -79,6 +79,8 @@ class Run:
 
     Attributes:
         output: where the result goes.
+        options: what was asked for.
+        prompts: what the frames should look like over time; None where that does not change.
 
     Args:
         resolved: the settings and where they came from.
@@ -91,17 +93,17 @@ class Run:
     def __init__(self, resolved: Resolved, options: RunOptions) -> None:
         prompts = options.live_prompts or open_prompts(options.prompt_script, options.prompt_file, resolved)
         self._given, self._resolved = resolved, with_prompts(resolved, prompts)
-        self._options, self._prompts = options, prompts
+        self.options, self.prompts = options, prompts
         check_prompt(self._resolved.settings, f"streamv2v run {masked(options.source)}")
         self.output = self._named_output()
         _check_verify(options.verify, self.output)
 
     def show(self) -> None:
         """Print what would be read, loaded and written, and check what can be checked without the model."""
-        with self._opened(self._source()) as job:
+        with self.open_job(self._source()) as job:
             print(job.describe())
-            if self._prompts is not None:
-                print(prompts_text(self._prompts))
+            if self.prompts is not None:
+                print(prompts_text(self.prompts))
             job.check_model()
 
     def perform(self, started: float | None = None) -> Outcome:
@@ -113,10 +115,10 @@ class Run:
         Raises:
             StreamV2VError: it failed; what was finished is under the temporary name.
         """
-        options, prompts = self._options, self._prompts
+        options, prompts = self.options, self.prompts
         with ExitStack() as stack:
             with Waiting("opening the input", enabled=options.progress and not options.quiet) as waiting:
-                job, events = self._open_all(stack)
+                job, events = self.open(stack)
                 before, loads = time.monotonic(), job.settings.translator == "diffusion"
                 if loads:
                     waiting.say(f"loading the model {job.settings.model}")
@@ -138,16 +140,23 @@ class Run:
                 watch=options.watch,
             )
 
-    def _open_all(self, stack: ExitStack) -> tuple[Job, EventLog]:
-        """Open the events, the standard output if it is meant, and the input; say what the user should know."""
+    def open(self, stack: ExitStack) -> tuple[Job, EventLog]:
+        """Open the events, the standard output if it is meant, and the input; say what the user should know.
+
+        Args:
+            stack: closes them.
+
+        Raises:
+            StreamV2VError: something is wrong.
+        """
         from streamv2v_cli.media.sink.destination import stdout_for_media
 
         source = self._source()
         self._check_apart(source)
         besides = [*self._reads(source), str(self.output)]
-        events = stack.enter_context(EventLog(self._options.events, besides=besides))
+        events = stack.enter_context(EventLog(self.options.events, besides=besides))
         descriptor = stack.enter_context(stdout_for_media()) if self.output == STDOUT else None
-        job = stack.enter_context(self._opened(source, descriptor))
+        job = stack.enter_context(self.open_job(source, descriptor))
         for note in self._notes(job):
             log.warning("%s", note)
         return job, events
@@ -156,11 +165,12 @@ class Run:
         """What the input is."""
         from streamv2v_cli.media.open import MediaInput
 
-        options = replace(self._options.reading, reading=self._resolved.settings.input)
-        return MediaInput.of(self._options.source, options)
+        options = replace(self.options.reading, reading=self._resolved.settings.input)
+        return MediaInput.of(self.options.source, options)
 
-    def _opened(self, source: MediaInput, descriptor: int | None = None) -> AbstractContextManager[Job]:
-        options = self._options
+    def open_job(self, source: MediaInput, descriptor: int | None = None) -> AbstractContextManager[Job]:
+        """Open input and output as far as they are before the first frame; see `transcode.job.open_job`."""
+        options = self.options
         return open_job(
             source,
             self.output,
@@ -173,12 +183,12 @@ class Run:
 
     def _notes(self, job: Job) -> list[str]:
         """What the user should know before it begins."""
-        notes = [*unused_settings(self._given, job.input), *unused_prompts(self._given, self._prompts)]
-        return [*notes, *model_limits(self._resolved.settings, self._prompts), *job.plan.notes]
+        notes = [*unused_settings(self._given, job.input), *unused_prompts(self._given, self.prompts)]
+        return [*notes, *model_limits(self._resolved.settings, self.prompts), *job.plan.notes]
 
     def _reads(self, source: MediaInput) -> list[File]:
         """All files that are read."""
-        options = self._options
+        options = self.options
         prompts = filter(None, (options.prompt_script, options.prompt_file))
         return [*source.files, *prompts, *options.reads]
 
@@ -192,12 +202,12 @@ class Run:
     def _named_output(self) -> Path | Url:
         from streamv2v_cli.media.sink.plan_video import default_output_path
 
-        output, settings = self._options.output, self._resolved.settings
+        output, settings = self.options.output, self._resolved.settings
         if output in ("-", "pipe:", "pipe:1"):
             return STDOUT
         if output and not _is_folder(output):
             return Url.of(output) or Path(output)
-        source = Address.of(self._options.source, self._options.reading.format)
+        source = Address.of(self.options.source, self.options.reading.format)
         return Path(output or "") / default_output_path(source, settings.prompt or settings.translator)
 
 

@@ -6,7 +6,7 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
-from streamv2v_cli.diffusion.protocol import TranslatorWrapper
+from streamv2v_cli.diffusion.protocol import WHOLE_RUN, Stretch, TranslatorWrapper
 from streamv2v_cli.errors import StreamV2VError
 from streamv2v_cli.frame import LateFrame
 from streamv2v_cli.settings.sizes import even
@@ -47,9 +47,9 @@ class SideBySide(TranslatorWrapper):
         """The pairs in flight."""
         return self._paired(super().flush())
 
-    def reset(self) -> None:
+    def reset(self, stretch: Stretch = WHOLE_RUN) -> None:
         """Forget all frames in flight."""
-        super().reset()
+        super().reset(stretch)
         self._sources.clear()
 
     def _paired(self, results: list[Frame]) -> list[Frame]:

@@ -342,7 +342,7 @@ def test_a_file_finds_nothing_of_a_failed_one(
             given, self.waiting = [self.waiting] if self.waiting else [], None
             return given
 
-        def reset(self) -> None:
+        def reset(self, *_: Any) -> None:
             self.waiting = None
 
     monkeypatch.setattr(translators, "make_translator", Delay)

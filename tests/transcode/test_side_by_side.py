@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from streamv2v_cli.accel import TickCounts
+from streamv2v_cli.diffusion.protocol import WHOLE_RUN, Stretch
 from streamv2v_cli.errors import StreamV2VError
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.settings.schema import Settings
@@ -40,7 +41,7 @@ class Late:
         ready, self._held = self._held, []
         return ready
 
-    def reset(self) -> None:
+    def reset(self, stretch: Stretch = WHOLE_RUN) -> None:
         self._held = []
 
     def set_prompt(self, prompt: str, negative_prompt: str | None = None, **_: Any) -> None:

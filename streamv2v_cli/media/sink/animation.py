@@ -162,7 +162,7 @@ class _Writer(FileSink):
         container = plan.container.with_options(_final_delay(plan, seconds))
         super().__init__(replace(plan, target=replace(plan.target, container=container)), verify=verify)
         if palette is not None:
-            self._to_yuv = palette.writer()
+            self._encoder.to_yuv = palette.writer()
 
     def _mux_video(self, packet: Packet[Any]) -> None:
         if self._plan.container.name == "webp":

@@ -106,9 +106,14 @@ class FileDestination:
         The file's lock, which shows that a run is writing it, is held until the end.
 
         Raises:
-            SinkError: another run is writing it.
+            SinkError: another run is writing it, or the segments of one are there.
             OSError: it cannot be made.
         """
+        if self._part.is_dir():
+            raise SinkError(
+                f"'{self._part}' holds the finished segments of an earlier run.",
+                "Go on with --resume, or remove the folder.",
+            )
         self._made_folders = make_folders(self._part.parent)
         self._descriptor = create_anew(self._part)
 

@@ -6,25 +6,23 @@ import errno
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
-import numpy as np
 from av.packet import Packet
 
 from streamv2v_cli.errors import SinkError
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.ffmpeg import describe, describe_connection, hide_password, time_of
-from streamv2v_cli.media.picture.colour import RgbWriter
-from streamv2v_cli.media.sink.captions import CaptionWriter, captions_lost, takes_captions
+from streamv2v_cli.media.sink.decoding_times import DecodingTimes, encoder_delay
 from streamv2v_cli.media.sink.edit_list import show_all_of_the_video
-from streamv2v_cli.media.sink.encoder import configure
 from streamv2v_cli.media.sink.hidden import HiddenPackets
 from streamv2v_cli.media.sink.offset import OutputClock
 from streamv2v_cli.media.sink.tracks import IncreasingTimes, damage_text, open_track
 from streamv2v_cli.media.sink.verify import Verifier
+from streamv2v_cli.media.sink.video import ShownFrame, VideoEncoder, add_video, usual_duration
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.info import InputTimes
@@ -65,25 +63,20 @@ class FileSink:
         self._verifier = Verifier(plan) if verify else None
         self._again = again
         self.verified = ""
-        self._closed = self._told = False
+        self._closed = False
         self._picture = plan.encoder.picture
-        self._to_yuv: Callable[[np.ndarray], Any] = RgbWriter(plan.encoder.pix_fmt, plan.encoder.colour)
-        takes = takes_captions(plan.encoder.codec)
-        self._captions = CaptionWriter(plan.encoder) if takes else None
-        self._captions_lost = captions_lost(plan.encoder.codec) in plan.notes
         self._held: dict[Any, deque[Packet[Any]]] = {}
         self._refused = Counter[str]()
         self._next_look = 0.0
         self._last_packet: Packet[Any] | None = None
         self._first_dts: int | None = None
         self._start: int | None = None
-        self._last_pts: int | None = None
         self._end = 0
+        self._decoding: DecodingTimes | None = None
         can_hide = plan.container.has_edit_lists and self.destination.seekable
         self._hidden = HiddenPackets(can_hide=can_hide)
         self._converted = {track.template for track in plan.tracks if track.codec is not None}
         self._clock = OutputClock(plan.container, plan.start, plan.earliest)
-        self._usual_duration = max(1, round(1 / (self._picture.rate * self._picture.time_base)))
         container = plan.container
         try:
             self.destination.prepare()
@@ -94,7 +87,9 @@ class FileSink:
                 container_options=container.options if self.destination.seekable else container.piped_options,
                 metadata_errors="surrogateescape",
             )
-            self._video = self._add_video()
+            self._video = add_video(self._output, plan.encoder)
+            self._video.metadata.update(plan.video_metadata)
+            self._encoder = VideoEncoder(self._video, plan.encoder, container, plan.notes)
             self._tracks = {
                 track.template: open_track(self._output, track, with_metadata=plan.metadata is not None)
                 for track in plan.tracks
@@ -113,16 +108,6 @@ class FileSink:
             where = plan.target.name if plan.descriptor is not None else f"The output '{plan.target.name}'"
             raise SinkError(f"{where[0].upper()}{where[1:]} cannot be written: {reason}.") from error
 
-    def _add_video(self) -> Any:
-        encoder = self._plan.encoder
-        stream = self._output.add_stream(
-            encoder.codec, rate=self._picture.rate, options=dict(encoder.options)
-        )
-        configure(stream.codec_context, encoder)
-        stream.time_base = self._picture.time_base
-        stream.metadata.update(self._plan.video_metadata)
-        return stream
-
     @property
     def kept(self) -> str | None:
         """Where finished frames are after a failure; None if they are gone."""
@@ -139,28 +124,45 @@ class FileSink:
             SinkError: it cannot be written, for example because the disk is full.
         """
         self._look_for_output()
-        picture: Any = self._to_yuv(self._padded(frame.pixels))
-        if frame.captions:
-            picture = self._with_captions(picture, frame.captions)
-        picture.pts, picture.duration = self._ticks(frame)
-        picture.time_base = self._picture.time_base
-        self._tell_of_rounding(picture.duration)
-        if self._verifier is not None:
-            self._verifier.wrote_frame(picture.pts, picture.duration)
-        self._last_pts = picture.pts
-        self._start = picture.pts if self._start is None else self._start
-        self._end = picture.pts + picture.duration
-        self._encode(picture)
+        try:
+            shown, packets = self._encoder.encode(frame)
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+        self._note(shown)
+        self._mux_all(packets)
         self.frames_written += 1
+        self._release(shown.end * self._picture.time_base)
+
+    def join(self, segment: Iterable[ShownFrame | Packet[Any]]) -> None:
+        """Take in what follows on the last segment, encoded by itself with the same settings; see `read_segment`.
+
+        Frames that are encoded here must not come besides.
+
+        Raises:
+            SinkError: it cannot be written.
+        """
+        self._look_for_output()
+        if self._decoding is None:
+            encoder = self._plan.encoder
+            delay = encoder_delay(encoder, self._plan.container)
+            self._decoding = DecodingTimes(encoder.codec, delay, usual_duration(encoder))
+        for item in segment:
+            if isinstance(item, ShownFrame):
+                self._release(self._end * self._picture.time_base)
+                self._note(item)
+                self._decoding.frame(item)
+                self.frames_written += 1
+                continue
+            self._decoding.set(item)
+            item.stream, item.time_base = self._video, self._picture.time_base
+            self._mux_all([item])
         self._release(self._end * self._picture.time_base)
 
-    def _with_captions(self, picture: Any, captions: bytes) -> Any:
-        if self._captions is not None:
-            return self._captions.attached(picture, captions)
-        if not self._captions_lost:
-            self._captions_lost = True
-            log.warning("%s", captions_lost(self._plan.encoder.codec))
-        return picture
+    def _note(self, shown: ShownFrame) -> None:
+        if self._verifier is not None:
+            self._verifier.wrote_frame(shown.pts, shown.duration)
+        self._start = shown.pts if self._start is None else self._start
+        self._end = shown.end
 
     def _look_for_output(self) -> None:
         """Notice now and then that the file was removed: the system would let us write to it for hours."""
@@ -268,38 +270,9 @@ class FileSink:
         except (av.error.FFmpegError, OSError) as error:
             log.debug("Closing failed: %s.", describe(error))
 
-    def _padded(self, pixels: np.ndarray) -> np.ndarray:
-        """The pixels with the last row and column repeated up to the encoder's size."""
-        below, right = self._picture.height - pixels.shape[0], self._picture.width - pixels.shape[1]
-        if not below and not right:
-            return pixels
-        return np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
-
-    def _ticks(self, frame: Frame) -> tuple[int, int]:
-        """Timestamp and duration in ticks of the output."""
-        scale = frame.time_base / self._picture.time_base
-        assert frame.pts is not None
-        pts = round(frame.pts * scale)
-        if self._last_pts is not None and pts <= self._last_pts:
-            pts = self._last_pts + 1
-        duration = self._usual_duration if not frame.duration else max(1, round(frame.duration * scale))
-        return pts, duration
-
-    def _tell_of_rounding(self, duration: int) -> None:
-        """Say once where frames of uneven lengths, whose times are no multiples of one length, are rounded."""
-        tick = self._plan.container.tick
-        uneven = abs(duration - self._usual_duration) * self._picture.time_base >= (tick or 1)
-        if tick is not None and uneven and not self._told and self._picture.time_base < tick:
-            self._told = True
-            log.info(
-                "The container %s rounds the frames' times to %g ms.",
-                self._plan.container.name,
-                float(tick * 1000),
-            )
-
-    def _encode(self, picture: Any) -> None:
+    def _mux_all(self, packets: Iterable[Packet[Any]]) -> None:
         try:
-            for packet in self._video.encode(picture):
+            for packet in packets:
                 self._mux_video(packet)
         except (av.error.FFmpegError, OSError) as error:
             raise self._failure(error) from error
@@ -314,9 +287,9 @@ class FileSink:
         self._last_packet = packet
 
     def _drain(self, trim: bool) -> None:
-        if self.frames_written:
-            self._encode(None)
         try:
+            if self.frames_written and self._decoding is None:
+                self._mux_all(self._encoder.flush())
             if self._last_packet is not None:
                 self._set_last_duration(self._last_packet)
                 self._mux(self._clock.moved_picture(self._last_packet), "video")

@@ -56,6 +56,7 @@ class OutputPlan:
         overwrite: a file of that name is replaced.
         images: the files, where each frame is one of its own.
         earliest: when the first of the streams begins, in seconds, as far as the input says it.
+        temporary: the temporary name of the file, where it is not the usual one.
     """
 
     target: Target
@@ -70,6 +71,7 @@ class OutputPlan:
     overwrite: bool = False
     images: ImageFiles | None = None
     earliest: Fraction = Fraction(0)
+    temporary: Path | None = None
 
     @property
     def container(self) -> Container:
@@ -93,7 +95,7 @@ class OutputPlan:
     @property
     def part(self) -> Path:
         """The temporary name of a file while it is written."""
-        return part_of(self._file)
+        return self.temporary or part_of(self._file)
 
     @property
     def _file(self) -> Path:

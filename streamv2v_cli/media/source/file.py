@@ -47,6 +47,8 @@ _FINE = Fraction(1, 10_000)
 """Seconds to which the times of sound are counted in a part of the input."""
 _WORTH_SEEKING = 2
 """Seconds; up to that, decoding from the beginning is as fast."""
+_HELD_FOR = 1
+"""Seconds that a picture is looked for before a time at which it is still shown."""
 _HALF_MILLISECOND = Fraction(1, 2000)
 """Times that people and containers write are rounded to milliseconds: that must not cost a frame."""
 
@@ -131,11 +133,12 @@ class FileSource:
                 f"Not one frame of the video in '{self._name}' can be decoded.", demuxer.remedy()
             )
         info = demuxer.describe(first.picture, trim, self._settings)
-        begin = first.pts * info.time_base
+        self._begin = begin = first.pts * info.time_base
+        self._has_times = first.picture.pts is not None
         self._end = None if trim.end is None else begin + trim.end
         self._shift = 0
         if trim.start is not None:
-            self._skip_to(begin + trim.start, begin, has_times=first.picture.pts is not None)
+            self._skip_to(begin + trim.start)
             self._shift = int((begin + trim.start) / info.time_base)
         self._offset = self._shift * info.time_base
         self._missing = MissingFrames(1 / ((info.rate or USUAL_RATE) * info.time_base))
@@ -164,10 +167,27 @@ class FileSource:
         ]
         return replace(info, start=start, earliest=min([start, *begins]))
 
-    def _skip_to(self, start: Fraction, begin: Fraction, has_times: bool) -> None:
+    def go_to(self, pts: int) -> None:
+        """Before iterating: leave out the frames before a time, in ticks of `info.time_base`, by what an index says.
+
+        Where the index or the timestamps of the input are wrong, other frames may come than without it. With a
+        constant rate frames from up to a second before come as well.
+
+        Raises:
+            SourceError: there is no frame at or after that time.
+        """
+        if self._resampler is None:
+            self._skip_to(pts * self.info.time_base + self._offset)
+            return
+        start: Fraction = self.info.start
+        self._resampler.first = round(start / self._demuxer.video.time_base)
+        earlier = max(start, pts * self.info.time_base - _HELD_FOR)
+        self._skip_to(earlier + self._offset)
+
+    def _skip_to(self, start: Fraction) -> None:
         """Leave out the frames before `start`; what comes next is in `_ahead`."""
-        demuxer = self._demuxer
-        if demuxer.seekable and has_times and start - begin > _WORTH_SEEKING:
+        demuxer, begin = self._demuxer, self._begin
+        if demuxer.seekable and self._has_times and start - begin > _WORTH_SEEKING:
             self._ahead = deque(demuxer.seek(start, begin))
         kept: deque[Timed | Packet[Any]] = deque()
         for item in self._all_read():
@@ -226,6 +246,11 @@ class FileSource:
         """How many timestamps did not increase and were moved."""
         return self._demuxer.repaired_timestamps
 
+    @property
+    def clock_jumps(self) -> int:
+        """How often another part of the input began, with another clock."""
+        return self._demuxer.clock_jumps
+
     def __iter__(self) -> Iterator[Frame | Packet[Any]]:
         info, count = self.info, 0
         pixels_of = PictureReader(
@@ -249,6 +274,25 @@ class FileSource:
                 return
         if not self._ended and not self._demuxer.stopped:
             self._check_length()
+
+    def packets(self, until: Fraction | None) -> Iterator[Packet[Any]]:
+        """Instead of iterating: the packets to copy, without decoding the pictures.
+
+        They are those that come between the frames if the timestamps of the input need no repair.
+
+        Args:
+            until: seconds at which the last wanted frame ends, where their number ends it; None elsewhere.
+        """
+        end = self._end if until is None else until + self._offset
+        demuxer = self._demuxer
+        ahead = (item for item in self._ahead if isinstance(item, Packet))
+        yield from (cut for packet in ahead for cut in self._cut(packet, end))
+        if end is not None:
+            yield from self._sound_up_to(end)
+            return
+        for packet in demuxer.rest:
+            if packet.stream is not demuxer.video:
+                yield from self._cut(packet, end)
 
     def dropped_text(self) -> str:
         """What was dropped, as one sentence: nothing, since a file waits."""

@@ -32,6 +32,7 @@ class ConstantRate:
 
     Attributes:
         time_base: of the timestamps that go out: fine enough for the first one to stay where it was.
+        first: timestamp, as they come in, of the picture that the grid begins with; None until it has come.
         changed: a picture was repeated, left out, or moved further than by rounding.
     """
 
@@ -43,7 +44,7 @@ class ConstantRate:
         )
         self.time_base = common if common.denominator < _FINEST else step
         self._step = int(step / self.time_base)
-        self._first: int | None = None
+        self.first: int | None = None
         self.changed = False
 
     def __call__(self, items: Iterable[Any]) -> Iterator[Any]:
@@ -53,7 +54,7 @@ class ConstantRate:
             if not isinstance(item, Timed):
                 yield item
                 continue
-            self._first = item.pts if self._first is None else self._first
+            self.first = item.pts if self.first is None else self.first
             self._watch(item)
             if held is not None:
                 yield from self._repeated(held, self._index(item.pts))
@@ -62,8 +63,8 @@ class ConstantRate:
             yield from self._repeated(held, max(self._index(held.pts + held.duration), 1))
 
     def _exact(self, pts: int) -> Fraction:
-        assert self._first is not None
-        return (pts - self._first) * self._from * self._rate
+        assert self.first is not None
+        return (pts - self.first) * self._from * self._rate
 
     def _index(self, pts: int) -> int:
         return int(self._exact(pts) + Fraction(1, 2))
@@ -81,7 +82,7 @@ class ConstantRate:
                 "Use an output that has timestamps, such as .mp4 or .mkv, and no --rate.",
             )
         self.changed |= until != first + 1
-        assert self._first is not None
-        start = round(self._first * self._from / self.time_base)
+        assert self.first is not None
+        start = round(self.first * self._from / self.time_base)
         for index in range(first, until):
             yield replace(item, pts=start + index * self._step, duration=self._step)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from streamv2v_cli.diffusion.protocol import TranslatorWrapper
+from streamv2v_cli.diffusion.protocol import WHOLE_RUN, Stretch, TranslatorWrapper
 from streamv2v_cli.frame import Frame
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ class ControlVideo:
         self._source: FileSource | None = None
         self.restart()
 
-    def restart(self) -> None:
-        """Begin anew."""
+    def restart(self, begin: Fraction | None = None) -> None:
+        """Begin anew; `begin` is the time of the first frame of the whole input, None if that comes next."""
         from streamv2v_cli.media.open import MediaInput, open_file
         from streamv2v_cli.media.source.inputs import InputOptions
 
@@ -56,7 +56,7 @@ class ControlVideo:
         self._frames: Iterator[Frame] = (item for item in self._source if isinstance(item, Frame))
         self._current = self._next = next(self._frames, None)
         self._begin = self._time(self._next)
-        self._input_begin: Fraction | None = None
+        self._input_begin = begin
 
     def controlled(self, frame: Frame) -> Frame:
         """A frame of the input, which come in order, with its control picture."""
@@ -97,10 +97,10 @@ class ControlledTranslator(TranslatorWrapper):
         """See `FrameProcessor`."""
         return self._translator.push(self._video.controlled(frame))
 
-    def reset(self) -> None:
+    def reset(self, stretch: Stretch = WHOLE_RUN) -> None:
         """See `FrameTranslator`; the video begins anew as well."""
-        super().reset()
-        self._video.restart()
+        super().reset(stretch)
+        self._video.restart(stretch.begin)
 
     def close(self) -> None:
         """See `FrameTranslator`."""

@@ -17,7 +17,7 @@ from streamv2v_cli.models.fetch import cached_lora, cached_vae, holds_files
 from streamv2v_cli.models.layout import check_checkpoint, read_header
 from streamv2v_cli.models.sources import ModelSource, find_source
 from streamv2v_cli.models.weights import check_pickle
-from streamv2v_cli.settings.media_options import UPSCALE_METHODS
+from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Kind

@@ -298,6 +298,10 @@ def open_job(
     ) as opened:
         for remark in opened.info.remarks:
             log.info("%s", remark)
+        if settings.mask.source is not None:
+            from streamv2v_cli.transcode.masked import check_mask
+
+            check_mask(settings.mask, opened.info, trim.start)
         size = _output_size(settings, opened.info)
         plan = plan_output(
             opened, target, size, settings.output, explicit=explicit, trim=trim, descriptor=descriptor

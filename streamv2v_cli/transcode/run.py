@@ -121,7 +121,7 @@ class Run:
                 if loads:
                     waiting.say(f"loading the model {job.settings.model}")
                 translator = stack.enter_context(
-                    closing(make_translator(job.settings, live=job.source.is_live))
+                    closing(make_translator(job.settings, live=job.source.is_live, start=job.trim.start))
                 )
                 loading = time.monotonic() - before if loads else 0.0
                 if prompts is not None:

@@ -5,23 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from streamv2v_cli.diffusion.protocol import FrameTranslator
     from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["make_translator"]
 
 
-def make_translator(settings: Settings, *, live: bool = False) -> FrameTranslator:
+def make_translator(
+    settings: Settings, *, live: bool = False, start: Fraction | None = None
+) -> FrameTranslator:
     """The translator that the settings ask for; loads the model.
 
     Args:
         settings: the whole configuration.
         live: the source does not wait.
+        start: where it begins, in seconds after its first frame; for a mask that moves.
 
     Raises:
         StreamV2VError: the model cannot be found, loaded or used with these settings.
     """
     translator = _single_translator(settings, live=live)
+    if settings.mask.source is not None:
+        from streamv2v_cli.transcode.masked import MaskedTranslator
+
+        translator = MaskedTranslator(translator, settings.mask, start)
     if settings.output.side_by_side:
         from streamv2v_cli.transcode.side_by_side import SideBySide
 

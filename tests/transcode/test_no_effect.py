@@ -40,6 +40,13 @@ def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
         (["skip_similar.enabled=true", "skip_similar.max_skip=3"], []),
         (["translator=passthrough", "seed=3", "output.crf=20"], ["seed"]),
         (["translator=passthrough", "frame.mix=0.5"], ["frame.mix"]),
+        (["frame.guide.radius=3", "frame.grid=8"], []),
+        (
+            ["frame.upscale=bicubic", "frame.guide.radius=3", "frame.grid=8"],
+            ["frame.guide.radius", "frame.grid"],
+        ),
+        (["frame.upscale=nearest", "frame.guide.radius=3", "frame.grid=8"], ["frame.guide.radius"]),
+        (["frame.output_size=model", "frame.upscale=guided"], ["frame.upscale"]),
         ([], []),
     ],
 )

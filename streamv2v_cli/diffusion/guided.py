@@ -27,7 +27,7 @@ _SMALL_ROWS, _SMALL_ROWS_ON_A_GPU = 64, 4096
 """The same for the rows that they are made of."""
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 """The upper triangle of a symmetric 3 x 3 matrix."""
-_EDGE = 30.0
+_EDGE = 60.0
 """Difference in levels of 255 between the colours around a pixel from which on it belongs to an edge."""
 
 

@@ -62,7 +62,7 @@ def guided(
         lowest = _over_windows(_over_windows(result, radius, np.min), radius, np.mean)
         middle = 255 * enlarged((highest + lowest) / 2, size)
         half = 255 * np.maximum(0, enlarged((highest - lowest) / 2, size))
-        gain = 1 + (sharpen - 1) * half**2 / (half**2 + 15**2)
+        gain = 1 + (sharpen - 1) * half**2 / (half**2 + 30**2)
         levels = np.clip(middle + np.clip((levels - middle) * gain, -half, half), 0, 255)
         levels += enlarged(255 * result - enlarged(levels, result.shape[:0:-1]), size)
     return np.clip(levels, 0, 255)

@@ -281,6 +281,7 @@ class SegmentedOutput:
                 self.task.settings,
                 time.monotonic() - started,
                 loading,
+                model_size=joiner.job.model_size,
                 skipped=skipped,
                 ticks=self._ticks,
                 verified=joiner.sink.verified,

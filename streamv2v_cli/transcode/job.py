@@ -86,8 +86,13 @@ class Job:
 
         if self.settings.translator == "passthrough":
             return plan_text(self.source.info, self.plan, self.settings, None, None)
-        size = _model_size(self.settings, self.source.info)
-        return plan_text(self.source.info, self.plan, self.settings, describe_model(self.settings), size)
+        model = describe_model(self.settings)
+        return plan_text(self.source.info, self.plan, self.settings, model, self.model_size)
+
+    @property
+    def model_size(self) -> tuple[int, int]:
+        """(width, height) of the model's pictures of the input's first size."""
+        return _model_size(self.settings, self.source.info)
 
     def check_model(self) -> None:
         """Check what can be checked of the model without loading it.
@@ -172,6 +177,7 @@ class Job:
                 self.settings,
                 seconds,
                 loading,
+                model_size=self.model_size,
                 skipped=translator.frames_skipped,
                 ticks=translator.ticks,
                 verified=sink.verified,
@@ -310,6 +316,10 @@ def open_job(
     ) as opened:
         for remark in opened.info.remarks:
             log.info("%s", remark)
+        if settings.mask.source is not None:
+            from streamv2v_cli.transcode.masked import check_mask
+
+            check_mask(settings.mask, opened.info, trim.start)
         size = _output_size(settings, opened.info)
         plan = plan_output(
             opened, target, size, settings.output, explicit=explicit, trim=trim, descriptor=descriptor

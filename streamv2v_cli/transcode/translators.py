@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from streamv2v_cli.transcode.control_video import ControlledTranslator, ControlVideo
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from streamv2v_cli.diffusion.protocol import FrameTranslator
     from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.settings.schema import Settings
 
-__all__ = ["make_translator"]
+__all__ = ["make_translator", "with_mask"]
 
 
 def make_translator(settings: Settings, *, live: bool = False, trim: Trim | None = None) -> FrameTranslator:
@@ -26,12 +28,28 @@ def make_translator(settings: Settings, *, live: bool = False, trim: Trim | None
     Raises:
         StreamV2VError: the model cannot be found, loaded or used with these settings.
     """
-    translator = _single_translator(settings, live, trim)
+    start = None if trim is None else trim.start
+    translator = with_mask(_single_translator(settings, live, trim), settings, start)
     if settings.output.side_by_side:
         from streamv2v_cli.transcode.side_by_side import SideBySide
 
         return SideBySide(translator)
     return translator
+
+
+def with_mask(
+    translator: FrameTranslator, settings: Settings, start: Fraction | None = None
+) -> FrameTranslator:
+    """The translator for a part of the picture, if the settings name a mask.
+
+    Raises:
+        UsageError, SourceError: the mask cannot be opened.
+    """
+    if settings.mask.source is None:
+        return translator
+    from streamv2v_cli.transcode.masked import MaskedTranslator
+
+    return MaskedTranslator(translator, settings.mask, start)
 
 
 def _single_translator(settings: Settings, live: bool, trim: Trim | None) -> FrameTranslator:

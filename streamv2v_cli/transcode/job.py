@@ -177,8 +177,8 @@ class Job:
                 self.settings,
                 seconds,
                 loading,
-                model_size=self.model_size,
                 skipped=translator.frames_skipped,
+                model_size=self.model_size,
                 ticks=translator.ticks,
                 verified=sink.verified,
             )
@@ -319,7 +319,7 @@ def open_job(
         if settings.mask.source is not None:
             from streamv2v_cli.transcode.masked import check_mask
 
-            check_mask(settings.mask, opened.info, trim.start)
+            check_mask(settings, opened.info, trim)
         size = _output_size(settings, opened.info)
         plan = plan_output(
             opened, target, size, settings.output, explicit=explicit, trim=trim, descriptor=descriptor

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,15 +13,16 @@ from av.video.format import VideoFormat
 from streamv2v_cli.diffusion.protocol import WHOLE_RUN, Stretch, TranslatorWrapper
 from streamv2v_cli.errors import StreamV2VError, UsageError
 from streamv2v_cli.frame import LateFrame
-from streamv2v_cli.media.mask import MaskReader
 from streamv2v_cli.media.picture.colour import has_alpha
 from streamv2v_cli.media.picture.resize import resized
+from streamv2v_cli.transcode.beside import VideoBeside
 
 if TYPE_CHECKING:
     from streamv2v_cli.diffusion.protocol import FrameTranslator, PromptBlend
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.media.info import SourceInfo
-    from streamv2v_cli.settings.schema import Mask
+    from streamv2v_cli.media.trim import Trim
+    from streamv2v_cli.settings.schema import Mask, Settings
 
 __all__ = ["ALPHA", "MaskedTranslator", "check_mask"]
 
@@ -38,25 +38,22 @@ class MaskedTranslator(TranslatorWrapper):
 
     Args:
         translator: gives each frame back once and in order.
-        mask: the settings; `source` is given.
-        start: where the input begins, in seconds after its first frame.
+        settings: the whole configuration, with a mask.
+        trim: the part of the input that is taken.
 
     Raises:
         UsageError, SourceError: the mask cannot be opened.
     """
 
-    def __init__(self, translator: FrameTranslator, mask: Mask, start: Fraction | None = None) -> None:
+    def __init__(self, translator: FrameTranslator, settings: Settings, trim: Trim | None = None) -> None:
         super().__init__(translator)
-        self._mask, self._start = mask, start
-        self._shares = _Shares(mask)
-        self._open()
-
-    def _open(self, begin: Fraction | None = None) -> None:
+        self._mask = settings.mask
         source = self._mask.source
-        assert source is not None
-        self._reader = None if source == ALPHA else MaskReader(source, self._start)
-        self._begin = begin
-        self._seconds = Fraction(0)
+        self._video = None if source in (None, ALPHA) else VideoBeside(str(source), settings, trim)
+        self._shares = _Shares(self._mask)
+        self._begin()
+
+    def _begin(self) -> None:
         self._amount = self._mask.amount
         self._waiting: deque[tuple[Frame, np.ndarray, float]] = deque()
 
@@ -83,11 +80,7 @@ class MaskedTranslator(TranslatorWrapper):
         Raises:
             StreamV2VError: the translator gave another frame than was due.
         """
-        if frame.pts is not None:
-            time = frame.pts * frame.time_base
-            self._begin = time if self._begin is None else self._begin
-            self._seconds = time - self._begin
-        mask = self._reader.at(self._seconds) if self._reader is not None else frame.alpha
+        mask = self._video.shown_with(frame) if self._video is not None else frame.alpha
         self._waiting.append((frame, _OPAQUE if mask is None else mask, self._amount))
         return self._masked(super().push(frame))
 
@@ -96,17 +89,17 @@ class MaskedTranslator(TranslatorWrapper):
         return self._masked(super().flush())
 
     def reset(self, stretch: Stretch = WHOLE_RUN) -> None:
-        """Return to the beginning of the mask, or to where `stretch` begins."""
+        """See `FrameTranslator`; the mask begins anew as well."""
         super().reset(stretch)
-        if self._reader is not None:
-            self._reader.close()
-        self._open(stretch.begin)
+        if self._video is not None:
+            self._video.restart(stretch.begin)
+        self._begin()
 
     def close(self) -> None:
         """Close the mask as well."""
         super().close()
-        if self._reader is not None:
-            self._reader.close()
+        if self._video is not None:
+            self._video.close()
 
     def _masked(self, results: list[Frame]) -> list[Frame]:
         masked: list[Frame] = []
@@ -140,6 +133,8 @@ class _Shares:
 
     def _share(self, mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """(height, width) float32 share of the result in each pixel, from 0 to 1."""
+        if mask.ndim == 3:
+            mask = cv2.cvtColor(mask, cv2.COLOR_RGB2GRAY)
         smaller = mask.size > size[0] * size[1]
         share: np.ndarray = cv2.resize(
             mask, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
@@ -150,23 +145,23 @@ class _Shares:
         return 1 - share if self._invert else share
 
 
-def check_mask(mask: Mask, info: SourceInfo, start: Fraction | None) -> None:
+def check_mask(settings: Settings, info: SourceInfo, trim: Trim | None) -> None:
     """Find out before anything is loaded whether a mask can be used.
 
     Args:
-        mask: the settings.
+        settings: the whole configuration, with a mask.
         info: of the input.
-        start: where the input begins.
+        trim: the part of it that is taken.
 
     Raises:
         UsageError: the mask is the input's transparency, and it has none.
         StreamV2VError: the file cannot be opened, or holds no picture.
     """
-    if mask.source == ALPHA:
-        if not has_alpha(VideoFormat(info.pix_fmt)):
-            raise UsageError(
-                f"--mask alpha needs an input with transparency, and this one is {info.pix_fmt}.",
-                "Give an image or a video with --mask.",
-            )
-    elif mask.source is not None:
-        MaskReader(mask.source, start).close()
+    source = settings.mask.source
+    if source != ALPHA:
+        VideoBeside(str(source), settings, trim).close()
+    elif not has_alpha(VideoFormat(info.pix_fmt)):
+        raise UsageError(
+            f"--mask alpha needs an input with transparency, and this one is {info.pix_fmt}.",
+            "Give an image or a video with --mask.",
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 
 from streamv2v_cli.diffusion.protocol import FrameTranslator
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.settings.schema import Mask, Settings
+from streamv2v_cli.media.trim import Trim
+from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.transcode.masked import MaskedTranslator
 from streamv2v_cli.transcode.passthrough import PassthroughTranslator
 
@@ -34,6 +36,10 @@ class Negative(PassthroughTranslator):
     def flush(self) -> list[Frame]:
         held, self._held = self._held, []
         return held
+
+
+def _translator(trim: Trim | None = None, **mask: Any) -> MaskedTranslator:
+    return MaskedTranslator(Negative(), Settings.model_validate({"mask": mask}), trim)
 
 
 def _frames(count: int, alpha: np.ndarray | None = None) -> list[Frame]:
@@ -67,17 +73,17 @@ def half(tmp_path: Path) -> tuple[str, np.ndarray]:
 @pytest.mark.parametrize("amount", [1.0, 0.25])
 def test_black_stays_as_it_is(half: tuple[str, np.ndarray], invert: bool, amount: float) -> None:
     path, share = half
-    mask = Mask(source=path, invert=invert, feather=0, amount=amount)
+    mask = {"source": path, "invert": invert, "feather": 0, "amount": amount}
     frames = _frames(4)
     share = 1 - amount * (1 - (1 - share if invert else share))
-    for frame, pixels in zip(frames, _masked(MaskedTranslator(Negative(), mask), frames), strict=True):
+    for frame, pixels in zip(frames, _masked(_translator(**mask), frames), strict=True):
         assert np.abs(pixels - _expected(frame, share)).max() <= 1
 
 
 def test_the_border_is_as_soft_as_asked_for(half: tuple[str, np.ndarray]) -> None:
     """A Gaussian of 3 pixels over a step is the error function."""
     black = Frame(np.zeros((48, 64, 3), np.uint8), 0)
-    (pixels,) = _masked(MaskedTranslator(Negative(), Mask(source=half[0], feather=3)), [black])
+    (pixels,) = _masked(_translator(source=half[0], feather=3), [black])
     from math import erf
 
     wanted = [255 * (0.5 - erf((x + 0.5 - 32) / 3 / 2**0.5) / 2) for x in range(64)]
@@ -93,9 +99,7 @@ def test_a_mask_of_another_size_and_a_transparent_one(tmp_path: Path) -> None:
     share = np.zeros((48, 64))
     share[:20] = 1
     frames = _frames(1)
-    (pixels,) = _masked(
-        MaskedTranslator(Negative(), Mask(source=str(tmp_path / "mask.png"), feather=0)), frames
-    )
+    (pixels,) = _masked(_translator(source=str(tmp_path / "mask.png"), feather=0), frames)
     assert np.abs(pixels - _expected(frames[0], share)).max() <= 1
 
 
@@ -103,7 +107,7 @@ def test_the_alpha_of_each_frame() -> None:
     alpha = cv2.resize(np.random.default_rng(1).integers(0, 256, (6, 8), dtype=np.uint8), SIZE)
     frames = [*_frames(3, alpha), *_frames(1)]
     frames[3] = Frame(frames[3].pixels, 1000)
-    pixels = _masked(MaskedTranslator(Negative(), Mask(source="alpha", feather=0)), frames)
+    pixels = _masked(_translator(source="alpha", feather=0), frames)
     for frame, masked in zip(frames[:3], pixels, strict=False):
         assert np.abs(masked - _expected(frame, alpha / 255)).max() <= 1
     assert np.array_equal(pixels[3], 255 - frames[3].pixels)
@@ -129,7 +133,7 @@ def test_a_video_shows_the_picture_of_the_same_time(
     moving: Path, start: Fraction | None, shown: list[int]
 ) -> None:
     """Frames every 40 ms from a clock of their own; the last picture stays; the same again after a reset."""
-    translator = MaskedTranslator(Negative(), Mask(source=str(moving), feather=0), start)
+    translator = _translator(source=str(moving), feather=0, trim=Trim(start=start))
     frames = _frames(9)
     for _ in range(2):
         for frame, number, pixels in zip(frames, shown, _masked(translator, frames), strict=True):
@@ -141,7 +145,7 @@ def test_a_video_shows_the_picture_of_the_same_time(
 
 def test_each_frame_keeps_the_amount_that_it_entered_with(half: tuple[str, np.ndarray]) -> None:
     path, share = half
-    translator = MaskedTranslator(Negative(), Mask(source=path, feather=0))
+    translator = _translator(source=path, feather=0)
     frames, out = _frames(5), []
     amounts = (1.0, 0.75, 0.5, 0.25, 0.0)
     for frame, amount in zip(frames, amounts, strict=True):

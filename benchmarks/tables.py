@@ -112,12 +112,24 @@ def _lookahead(result: dict[str, Any]) -> str:
     return f"`--lookahead auto` against `--lookahead 1`; {what}.\n\n{head}{chr(10).join(rows)}\n"
 
 
+def upscale_table(result: dict[str, Any]) -> str:
+    """Of `benchmarks.upscale`."""
+    columns = ("the model works at", "enlarged by", "ms a frame (least)", "frames a second with the model")
+    head = f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|\n"
+    rows = [
+        f"| {row['size']} | {row['method']} | {row['ms']:.1f} ({row['least_ms']:.1f}) | {row['fps']:.2f} |"
+        for row in result["rows"]
+    ]
+    return f"Enlarging results of the embedded model to {result['output']}.\n\n{head}{chr(10).join(rows)}\n"
+
+
 _BODIES = {
     "transcode": _transcode,
     "agreement": _agreement,
     "ticks": _ticks,
     "matching": _matching,
     "lookahead": _lookahead,
+    "upscale": upscale_table,
 }
 
 

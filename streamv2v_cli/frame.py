@@ -23,6 +23,7 @@ class Frame:
         pts: presentation timestamp in units of `time_base`; None where the source gave none.
         time_base: seconds per tick of `pts` and `duration`.
         duration: display time in ticks; None where the source gave none.
+        alpha: (height, width) uint8 opacity of what `pixels` were laid on a colour from; None where they were opaque.
         captions: closed captions that come with it: `cc_data_pkt` of CEA-708, three bytes each.
         control: (height, width, 3) uint8 control picture that was made elsewhere, for ControlNets; None without one.
     """
@@ -33,6 +34,7 @@ class Frame:
     duration: int | None = None
     captions: bytes = b""
     control: np.ndarray | None = None
+    alpha: np.ndarray | None = None
 
     @property
     def width(self) -> int:
@@ -51,7 +53,7 @@ class Frame:
 
     def with_pixels(self, pixels: np.ndarray) -> Frame:
         """The same moment with another picture."""
-        return Frame(pixels, self.pts, self.time_base, self.duration, self.captions)
+        return Frame(pixels, self.pts, self.time_base, self.duration, self.captions, self.alpha)
 
 
 class LateFrame(Frame):
@@ -67,7 +69,7 @@ class LateFrame(Frame):
     _pixels: np.ndarray
 
     def __init__(self, like: Frame, fetch: Callable[[], np.ndarray]) -> None:
-        for name in ("pts", "time_base", "duration", "captions"):
+        for name in ("pts", "time_base", "duration", "captions", "alpha"):
             object.__setattr__(self, name, getattr(like, name))
         object.__setattr__(self, "control", None)
         object.__setattr__(self, "_fetch", fetch)

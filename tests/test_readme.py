@@ -36,7 +36,7 @@ def workplace(tmp_path: Path) -> Path:
         (place / folder).mkdir(parents=True)
     big = {"size": (640, 360), "picture": lambda index: numbered(index, 640, 360)}
     first = make_clip(place / "clip.mp4", pts=tuple(range(0, 512 * 60, 512)), tones=(0.0,), **big)
-    for name in ("my", "other"):
+    for name in ("my", "other", "subject"):
         shutil.copy(first, place / f"{name}.mp4")
     for name in ("clips/one", "clips/two", "clips/more/three"):
         make_clip(place / f"{name}.mp4", tones=(0.0,))

@@ -98,7 +98,7 @@ def watch_translator(clock: StageClock, translator: Any) -> None:
     clock.watch(translator, "take_in", "frames in")
     clock.watch(translator, "encode", "encode")
     clock.watch(translator, "decode", "decode")
-    clock.watch(translator, "render", "frames out")
+    clock.watch(translator.results, "render", "frames out")
     clock.watch(engine, "prepare", "prepare")
     clock.watch(engine, "compute", "unet")
     if engine.runner.name != "none":

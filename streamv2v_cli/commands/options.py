@@ -23,7 +23,7 @@ import typer
 
 from streamv2v_cli.apart import files_below
 from streamv2v_cli.settings.keys import Key, keys
-from streamv2v_cli.settings.media_options import UPSCALE_METHODS
+from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
 from streamv2v_cli.settings.resolve import Resolved, preset_names
 from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.transcode.configure import resolve
@@ -56,6 +56,11 @@ FLAGS: Mapping[str, Flag] = {
     "negative_prompt": Flag(("--negative-prompt",), _PICTURE, "TEXT"),
     "diffusion.strength": Flag(("--strength",), _PICTURE),
     "frame.mix": Flag(("--mix",), _PICTURE),
+    "frame.match_colours": Flag(("--match-colours",), _PICTURE),
+    "mask.source": Flag(("--mask",), _PICTURE, "FILE|alpha"),
+    "mask.invert": Flag(("--mask-invert/--no-mask-invert",), _PICTURE),
+    "mask.feather": Flag(("--mask-feather",), _PICTURE, "PIXELS"),
+    "quality": Flag(("--quality",), _PICTURE),
     "diffusion.steps": Flag(("--steps",), _PICTURE),
     "diffusion.guidance.kind": Flag(("--guidance",), _PICTURE),
     "diffusion.guidance.scale": Flag(("--guidance-scale",), _PICTURE),
@@ -145,6 +150,7 @@ class SettingsRequest:
             *(net.source for net in settings.control.nets),
             settings.control.video,
             settings.frame.upscale,
+            settings.mask.source,
         ]
         return [file for name in filter(None, names) for file in files_below(os.path.expanduser(name))]
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from streamv2v_cli.diffusion.guided import Guide, GuidedUpsampler
 from streamv2v_cli.diffusion.tensors import from_model_range, pixels_of, resized_pixels
 from streamv2v_cli.models.upscaler import load_upscaler
-from streamv2v_cli.settings.media_options import UPSCALE_METHODS
+from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Model

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from streamv2v_cli.diffusion.tensors import resized_pixels
+
 __all__ = ["Guide", "GuidedUpsampler", "coefficients"]
 
 _COLUMNS = 64
@@ -25,7 +27,7 @@ _SMALL_ROWS, _SMALL_ROWS_ON_A_GPU = 64, 4096
 """The same for the rows that they are made of."""
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 """The upper triangle of a symmetric 3 x 3 matrix."""
-_EDGE = 30.0
+_EDGE = 60.0
 """Difference in levels of 255 between the colours around a pixel from which on it belongs to an edge."""
 
 
@@ -37,8 +39,8 @@ class Guide:
         strength: share of the detail, from 0 (none, which is bicubic) to 1.
         radius: of the windows in pixels of the small picture, 1 or more.
         epsilon: variance of the source, of colours from 0 to 1, that does not count as structure.
-        sharpen: how many times steeper edges become, 1 or more; above 1 no colour leaves the range of those within
-            twice the radius, so that there are no halos, and nothing appears on a flat ground.
+        sharpen: how many times steeper edges become, 1 or more, between the colours around them, so that there are no
+            halos and nothing appears on a flat ground; scaled back, the picture stays what it was.
     """
 
     strength: float = 1.0
@@ -97,14 +99,36 @@ class GuidedUpsampler:
             first, last = max(0, start - reach), min(height, end + reach)
             found = _parts(picture[:, first:last], source[:, first:last], guide)
             by_row[start:end] = found[..., start - first : end - first, :].permute(2, 0, 1, 3)
-        for band in self._across:
-            torch.mm(small[:, band.first : band.last], band.matrix, out=wide[:, band.start : band.end])
+        self._widen(small, wide)
         result, wide = torch.empty_like(full), wide.view(height, -1)
         for band in self._down:
             enlarged = torch.mm(band.matrix.T, wide[band.first : band.last]).view(-1, count, 3, self._width)
-            levels = _applied(enlarged, full[band.start : band.end], guide)
-            torch.stack(levels.unbind(1), -1, out=result[band.start : band.end])
+            _store(_applied(enlarged, full[band.start : band.end], guide), result[band.start : band.end])
+        if guide.sharpen > 1:
+            self._restore(result, picture)
         return result
+
+    def _widen(self, small: torch.Tensor, wide: torch.Tensor) -> None:
+        """Enlarge (rows, width) across."""
+        for band in self._across:
+            torch.mm(small[:, band.first : band.last], band.matrix, out=wide[:, band.start : band.end])
+
+    def _restore(self, result: torch.Tensor, picture: torch.Tensor) -> None:
+        """Add to (height, width, 3) levels what they lack of the small picture when they are scaled back to its size.
+
+        Steep edges would give thin lines more weight than the model did, and more flicker. Iterative back-projection
+        (Irani & Peleg, 1991), of which one step is enough.
+        """
+        height, width = picture.shape[-2:]
+        again = resized_pixels(result, (width, height)).permute(0, 2, 1)
+        small = (picture.permute(1, 0, 2) + 1).mul_(127.5).sub_(again).reshape(-1, width)
+        wide = self._wide[: small.shape[0] * self._width].view(small.shape[0], -1)
+        self._widen(small, wide)
+        wide = wide.view(height, -1)
+        for band in self._down:
+            rows = torch.mm(band.matrix.T, wide[band.first : band.last]).view(-1, 3, self._width)
+            part = result[band.start : band.end]
+            _store(rows.add_(part.permute(0, 2, 1).contiguous()), part)
 
 
 def _parts(picture: torch.Tensor, source: torch.Tensor, guide: Guide) -> torch.Tensor:
@@ -125,7 +149,7 @@ def _parts(picture: torch.Tensor, source: torch.Tensor, guide: Guide) -> torch.T
 
 
 def _applied(parts: torch.Tensor, full: torch.Tensor, guide: Guide) -> torch.Tensor:
-    """Rows of the result, (rows, 3, width) uint8.
+    """Rows of the result, (rows, 3, width) in levels of 255.
 
     Args:
         parts: (rows, 4 or 6, 3, width), what `_parts` gave, enlarged.
@@ -141,7 +165,12 @@ def _applied(parts: torch.Tensor, full: torch.Tensor, guide: Guide) -> torch.Ten
         square = half * half
         gain = (square / (square + (_EDGE / 2) ** 2)).mul_(guide.sharpen - 1).add_(1)
         levels = levels.sub_(middle).mul_(gain).clamp_(-half, half).add_(middle)
-    return levels.round_().clamp_(0, 255).to(torch.uint8)
+    return levels
+
+
+def _store(levels: torch.Tensor, pixels: torch.Tensor) -> None:
+    """Round (rows, 3, width) levels into (rows, width, 3) uint8 pixels."""
+    torch.stack(levels.round_().clamp_(0, 255).to(torch.uint8).unbind(1), -1, out=pixels)
 
 
 def coefficients(source: torch.Tensor, picture: torch.Tensor, radius: int, epsilon: float) -> torch.Tensor:

@@ -101,6 +101,7 @@ class FrameTranslator(FrameProcessor, Protocol):
         strength: float | None = None,
         mix: float | None = None,
         steady: float | None = None,
+        mask: float | None = None,
         blend: PromptBlend | None = None,
     ) -> None:
         """Change the prompt for the frames that are pushed from now on."""
@@ -150,11 +151,18 @@ class TranslatorWrapper:
         strength: float | None = None,
         mix: float | None = None,
         steady: float | None = None,
+        mask: float | None = None,
         blend: PromptBlend | None = None,
     ) -> None:
         """See `FrameTranslator`."""
         self._translator.set_prompt(
-            prompt, negative_prompt, strength=strength, mix=mix, steady=steady, blend=blend
+            prompt,
+            negative_prompt,
+            strength=strength,
+            mix=mix,
+            steady=steady,
+            mask=mask,
+            blend=blend,
         )
 
     def push(self, frame: Frame) -> list[Frame]:

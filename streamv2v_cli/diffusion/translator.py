@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import torch
 
 from streamv2v_cli.accel import TickCounts, choose_accel
@@ -14,24 +12,20 @@ from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import check_block_names
 from streamv2v_cli.diffusion.control_pictures import control_pictures
 from streamv2v_cli.diffusion.engine import Engine
-from streamv2v_cli.diffusion.enlarging import Enlarger
 from streamv2v_cli.diffusion.groups import Group, GroupBuilder, InFlightFrame
 from streamv2v_cli.diffusion.motion import MotionFusion
 from streamv2v_cli.diffusion.prompts import PromptEncoder, between
 from streamv2v_cli.diffusion.protocol import WHOLE_RUN, Stretch
+from streamv2v_cli.diffusion.results import Results
 from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.tensors import picture_of
 from streamv2v_cli.errors import ModelError
-from streamv2v_cli.frame import LateFrame
-from streamv2v_cli.media.picture.resize import resized
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory
-from streamv2v_cli.settings.sizes import model_frame_size, output_frame_size
+from streamv2v_cli.settings.sizes import model_frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import numpy as np
 
     from streamv2v_cli.diffusion.motion import Trace
     from streamv2v_cli.diffusion.protocol import PromptBlend
@@ -68,6 +62,7 @@ class Translator:
         engine: what moves the frames through the denoising steps; None before the first frame.
         frames_skipped: by the similar-frame filter.
         model_size: (width, height) in pixels that the model works at; None before the first frame.
+        results: makes frames of what the model gives.
         ticks: how they ran, since the last reset.
         on_engine: is called with each new engine before its first frame; None for nobody who looks on.
     """
@@ -78,7 +73,7 @@ class Translator:
         _check(model, settings)
         self.ticks = TickCounts(choose_accel(settings.compute.accel, model.device))
         self._transfers = make_transfers(model.device)
-        self._enlarger = Enlarger(settings, model)
+        self.results = Results(settings, model, self._transfers)
         self._encoder = PromptEncoder(model, settings.compute.offload_text_encoder)
         self._similar = SimilarFrameFilter(settings.skip_similar)
         lookahead = settings.lookahead
@@ -118,6 +113,7 @@ class Translator:
         strength: float | None = None,
         mix: float | None = None,
         steady: float | None = None,
+        mask: float | None = None,
         blend: PromptBlend | None = None,
     ) -> None:
         """Change the prompt for the frames that are pushed from now on; frames in flight keep theirs.
@@ -128,6 +124,7 @@ class Translator:
             strength: the new strength, from 0 to 1; None keeps the present one.
             mix: the new share of the restyled picture in the output, from 0 to 1; None keeps the present one.
             steady: the new share of the frame before in motion fusion, from 0 to below 1; None keeps the present one.
+            mask: for those that lay masks over what comes out; nothing here.
             blend: the prompt that is being left, and how much of the way is behind; None for the new one alone.
 
         Raises:
@@ -160,6 +157,7 @@ class Translator:
         """
         self._groups.reset(stretch.first)
         self._similar.reset()
+        self.results.reset()
         self._last = None
         self.frames_skipped = 0
         self.ticks.reset()
@@ -269,7 +267,7 @@ class Translator:
         if last.picture is None:
             last.frames.append((frame, self._mix))
             return []
-        return [self._mixed(frame, self._mix, last)]
+        return [self.results.render(frame, self._mix, last)]
 
     def _run(self, group: Group | None) -> list[Frame]:
         """Send a group in and return the frames that come out."""
@@ -289,8 +287,8 @@ class Translator:
             latents = self._steadied(self._motion, group, latents)
         finished = []
         for member, picture in zip(group.members, self._sound(self.decode(latents)).split(1), strict=True):
-            member.picture = picture
-            finished += [self._mixed(frame, mix, member) for frame, mix in member.frames]
+            self.results.finish(member, picture)
+            finished += [self.results.render(frame, mix, member) for frame, mix in member.frames]
         self._transfers.keep_pace()
         return finished
 
@@ -329,28 +327,6 @@ class Translator:
         pictures = control_pictures([net.preprocessor for net in self.model.controls], frame, self._size)
         return self._transfers.upload(pictures)
 
-    def render(self, frame: Frame, member: InFlightFrame) -> Frame:
-        """A frame of the output size with a result, which may still have to be computed.
-
-        One that repeats the result of another is guided by the source of that one: it is the same picture.
-        """
-        assert member.picture is not None, "the frame has not left"
-        size = output_frame_size((frame.width, frame.height), self._size, self._settings.frame)
-        translated = member.frames[0][0]
-        pixels = self._enlarger(
-            member.picture,
-            size,
-            member.prompt.text,
-            member.source,
-            lambda: self._transfers.upload(translated.pixels),
-        )
-        return LateFrame(frame, self._transfers.download(pixels))
-
-    def _mixed(self, frame: Frame, mix: float, member: InFlightFrame) -> Frame:
-        """A frame with its result, laid over the source once somebody asks for the pixels."""
-        result = self.render(frame, member)
-        return result if mix == 1 else LateFrame(frame, partial(_blend, frame, result, mix))
-
     @torch.no_grad()
     def encode(self, pictures: list[torch.Tensor]) -> torch.Tensor:
         """Clean latents (frames, C, h, w), in float32 at least, of pictures from -1 to 1; a full VAE's mode."""
@@ -377,13 +353,6 @@ class Translator:
     def _shift(self) -> float:
         """Offset of the VAE's latents; 0 for Stable Diffusion 1 and 2."""
         return getattr(self.model.vae.config, "shift_factor", None) or 0.0
-
-
-def _blend(source: Frame, result: Frame, mix: float) -> np.ndarray:
-    """Pixels of the result's size, to the share `mix` from the result."""
-    pixels = resized(source.pixels, (result.width, result.height))
-    blended: np.ndarray = cv2.addWeighted(result.pixels, mix, pixels, 1 - mix, 0)
-    return blended
 
 
 def _check(model: Model, settings: Settings) -> None:

@@ -19,7 +19,7 @@ from streamv2v_cli.models.layout import layout_of, read_header
 from streamv2v_cli.models.soundness import damaged_if_it_fails
 from streamv2v_cli.models.sources import ModelSource, find_source
 from streamv2v_cli.models.weights import check_pickle
-from streamv2v_cli.settings.media_options import UPSCALE_METHODS
+from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Kind

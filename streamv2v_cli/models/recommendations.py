@@ -5,7 +5,8 @@ Imports neither torch nor diffusers, and never touches the network.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -13,28 +14,88 @@ from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.choices import find_model
 from streamv2v_cli.models.soundness import damaged_if_it_fails
 from streamv2v_cli.settings.keys import flatten, keys
-from streamv2v_cli.settings.media_options import UPSCALE_METHODS
+from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
+from streamv2v_cli.settings.schema import Frames, Settings
 from streamv2v_cli.settings.yaml import read_mapping
 
-if TYPE_CHECKING:
-    from streamv2v_cli.settings.schema import Frames
-
-__all__ = ["RECOMMENDATIONS", "recommended_settings", "style_settings", "useful_ranges"]
+__all__ = [
+    "QUALITIES",
+    "RECOMMENDATIONS",
+    "qualities",
+    "recommended_settings",
+    "size_of_quality",
+    "style_settings",
+    "useful_ranges",
+]
 
 RECOMMENDATIONS = "streamv2v.yaml"
-USEFUL, STYLES = "useful", "styles"
+USEFUL, STYLES, QUALITY = "useful", "styles", "quality"
+_NO_SETTINGS = (USEFUL, STYLES, QUALITY)
+QUALITIES = ("fast", "good", "best")
+_SCALE = {"fast": 0.75, "good": 1.0, "best": 1.5}
+"""Of the size that a model works at in general."""
 STYLE_KEYS = ("upscale", "guide", "grid")
 
 
-def recommended_settings(model: str) -> dict[str, Any]:
+def recommended_settings(model: str, quality: str = "auto") -> dict[str, Any]:
     """The settings that a model's maker recommends: `streamv2v.yaml` beside its weights, if that is here.
 
     Every scalar is the text that was written, as in all files of settings.
 
+    Args:
+        model: its name, path or Hub id.
+        quality: `auto` for what it recommends in general; else `fast`, `good` or `best`, which is under `quality` in
+            the file, or where that says nothing follows from the size and steps in general.
+
     Raises:
-        ModelError: the file is there but is no YAML mapping.
+        ModelError: the file is there but is no YAML mapping, or a quality is no mapping of settings.
     """
-    return {key: value for key, value in _advice(model).items() if key not in (USEFUL, STYLES)}
+    advice = _advice(model)
+    general = {key: value for key, value in advice.items() if key not in _NO_SETTINGS}
+    if quality == "auto":
+        return general
+    where = f"recommendations of the model {model}"
+    flat = flatten(general, where)
+    return flat | (qualities(model).get(quality) or _usual(quality, flat))
+
+
+def qualities(model: str) -> dict[str, dict[str, Any]]:
+    """The settings that a model recommends for `fast`, `good` and `best`, by dotted key; empty if it does not.
+
+    Raises:
+        ModelError: the file cannot be read, or these are no mappings of settings.
+    """
+    where = f"`{QUALITY}` in the {RECOMMENDATIONS} of the model {model}"
+    given = _advice(model).get(QUALITY) or {}
+    if not isinstance(given, dict) or not given.keys() <= set(QUALITIES):
+        raise ModelError(f"{where} must give settings for {', '.join(QUALITIES)}.")
+    try:
+        return {name: flatten(row, where) for name, row in given.items()}
+    except ConfigError as error:
+        raise ModelError(error.message, error.remedy) from error
+    except AttributeError:
+        raise ModelError(f"{where} must give a mapping of settings for each.") from None
+
+
+def _usual(quality: str, general: Mapping[str, Any]) -> dict[str, Any]:
+    """What `quality` means for a model that does not say it."""
+    defaults = Settings()
+    size = str(general.get("frame.size", defaults.frame.size))
+    sizes = {} if not size.isdigit() else {"frame.size": round(_SCALE[quality] * int(size) / 64) * 64}
+    if quality != "fast":
+        return sizes
+    steps = int(general.get("diffusion.steps", defaults.diffusion.steps))
+    return {**sizes, "diffusion.steps": max(1, steps // 2), "frame.upscale": "bicubic"}
+
+
+def size_of_quality(model: str, quality: str) -> int | None:
+    """The short side in pixels that a model works at for a quality; None where it is no such number.
+
+    Raises:
+        ModelError: what it recommends cannot be read.
+    """
+    size = str(recommended_settings(model, quality).get("frame.size", ""))
+    return int(size) if size.isdigit() else None
 
 
 def useful_ranges(model: str) -> dict[str, tuple[float, float]]:
@@ -70,8 +131,6 @@ def style_settings(model: str) -> dict[str, Frames]:
     Raises:
         ModelError: the file cannot be read, a style is no mapping of these keys, or a value is wrong.
     """
-    from streamv2v_cli.settings.schema import Frames
-
     where = f"`{STYLES}` in the {RECOMMENDATIONS} of the model {model}"
     given = _advice(model).get(STYLES) or {}
     if not isinstance(given, dict) or not all(isinstance(row, dict) for row in given.values()):

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class PromptedTranslator(TranslatorWrapper):
-    """Gives each frame the prompt, strength, mix and steadiness of its moment, counted from the first frame.
+    """Gives each frame the prompt, strength, mix, steadiness and mask of its moment, counted from the first frame.
 
     Args:
         translator: does the work.
@@ -66,6 +66,7 @@ class PromptedTranslator(TranslatorWrapper):
             strength=state.strength,
             mix=state.mix,
             steady=state.steady,
+            mask=state.mask,
             blend=state.blend,
         )
         return super().push(frame)
@@ -83,13 +84,14 @@ class PromptedTranslator(TranslatorWrapper):
 
     def _announce(self, state: PromptState, frame: Frame) -> None:
         log.info(
-            "From frame %d (%.3f s) on: '%s', strength %g, mix %g, steady %g",
+            "From frame %d (%.3f s) on: '%s', strength %g, mix %g, steady %g, mask %g",
             self._number,
             self._seconds,
             state.prompt,
             state.final_strength,
             state.final_mix,
             state.final_steady,
+            state.final_mask,
         )
         self._tell(
             PromptEvent(
@@ -100,5 +102,6 @@ class PromptedTranslator(TranslatorWrapper):
                 state.final_strength,
                 state.final_mix,
                 state.final_steady,
+                state.final_mask,
             )
         )

@@ -1,4 +1,4 @@
-"""Prompts, strengths and mixes at given times or frames, and what lies between them."""
+"""Prompts, strengths, mixes and masks at given times or frames, and what lies between them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Entry:
 
     Attributes:
         at: when it begins, in seconds after the first frame, or the number of a frame.
-        prompt, negative_prompt, strength, mix: what there is from then on; None for no change.
+        prompt, negative_prompt, strength, mix, mask: what there is from then on; None for no change.
         transition: `hold` for at once, `linear` or `slerp`.
         over: how long it takes, in seconds or frames; 0 for `hold`.
     """
@@ -36,6 +36,7 @@ class Entry:
     negative_prompt: str | None
     strength: float | None
     mix: float | None
+    mask: float | None
     transition: str
     over: Fraction
 
@@ -46,13 +47,13 @@ class Entry:
 
     @property
     def numbers(self) -> dict[str, float]:
-        """Those of strength and mix that change."""
-        given = {"strength": self.strength, "mix": self.mix}
+        """Those of strength, mix and mask that change."""
+        given = {"strength": self.strength, "mix": self.mix, "mask": self.mask}
         return {name: value for name, value in given.items() if value is not None}
 
 
 class PromptScript:
-    """Prompts, strengths and mixes at given times or frames, see `Prompts`.
+    """Prompts, strengths, mixes and masks at given times or frames, see `Prompts`.
 
     Args:
         path: of the file, for messages.
@@ -69,18 +70,23 @@ class PromptScript:
         self._entries = entries
         at_once = bool(entries) and entries[0].at == 0 and entries[0].transition == "hold"
         self._changes = entries[1:] if at_once else entries
-        texts, numbers = (base.prompt, base.negative_prompt), {"strength": base.strength, "mix": base.mix}
+        texts, numbers = (
+            (base.prompt, base.negative_prompt),
+            {"strength": base.strength, "mix": base.mix, "mask": base.mask},
+        )
         if at_once:
             texts, numbers = _texts_after(entries[0], texts), numbers | entries[0].numbers
-        strength, mix = numbers["strength"], numbers["mix"]
+        strength, mix, mask = numbers.values()
         self.first = replace(
             base,
             prompt=texts[0],
             negative_prompt=texts[1],
             strength=strength,
             mix=mix,
+            mask=mask,
             final_strength=strength,
             final_mix=mix,
+            final_mask=mask,
         )
         self._prompt_legs: list[Leg] = []
         self._number_legs: dict[str, list[Leg]] = {name: [] for name in numbers}
@@ -115,6 +121,7 @@ class PromptScript:
         strength, final_strength = self._number("strength", position, slack)
         mix, final_mix = self._number("mix", position, slack)
         steady = self.first.steady
+        mask, final_mask = self._number("mask", position, slack)
         change = bisect_right(self._changes, position + slack, key=lambda entry: entry.at)
         return PromptState(
             *texts,
@@ -126,10 +133,12 @@ class PromptScript:
             final_strength=final_strength,
             final_mix=final_mix,
             final_steady=steady,
+            mask=mask,
+            final_mask=final_mask,
         )
 
     def _number(self, name: str, position: Fraction, slack: Fraction) -> tuple[float, float]:
-        """A strength or mix at a position, and what it becomes when it has changed."""
+        """A strength, mix or mask at a position, and what it becomes when it has changed."""
         leg = _leg_at(self._number_legs[name], position + slack)
         if leg is None:
             first: float = getattr(self.first, name)
@@ -159,7 +168,7 @@ class PromptScript:
         rows: list[Mapping[str, object]] = []
         for entry in self._entries:
             row: dict[str, object] = {self._unit: plain(entry.at)}
-            for key in ("prompt", "negative_prompt", "strength", "mix"):
+            for key in ("prompt", "negative_prompt", "strength", "mix", "mask"):
                 if getattr(entry, key) is not None:
                     row[key] = getattr(entry, key)
             if entry.transition != "hold":

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_script"]
 
-_CHANGES = ("prompt", "negative_prompt", "strength", "mix")
+_CHANGES = ("prompt", "negative_prompt", "strength", "mix", "mask")
 _KEYS = ("time", "frame", *_CHANGES, "transition", "over")
 _TRANSITIONS = ("hold", "linear", "slerp")
 
@@ -89,7 +89,7 @@ def _entry(row: dict[str, Any], unit: Unit, settings: Settings, where: str) -> E
             "`over` says how long a change by linear or slerp takes.",
         )
     if transition == "slerp" and not row.keys() & {"prompt", "negative_prompt"}:
-        kind = "strength" if "strength" in row else "mix"
+        kind = next(name for name in ("strength", "mix", "mask") if name in row)
         raise ConfigError(f"{where}: a {kind} cannot change by slerp.", "Write `transition: linear`.")
     over = _position(row["over"], unit, f"{where}: over") if "over" in row else Fraction(0)
     if "over" in row and not over:
@@ -99,7 +99,8 @@ def _entry(row: dict[str, Any], unit: Unit, settings: Settings, where: str) -> E
         prompt=row["prompt"].strip() if "prompt" in row else None,
         negative_prompt=row["negative_prompt"].strip() if "negative_prompt" in row else None,
         strength=_strength(row["strength"], settings, where) if "strength" in row else None,
-        mix=_mix(row["mix"], where) if "mix" in row else None,
+        mix=_share(row["mix"], f"{where}: mix") if "mix" in row else None,
+        mask=_mask(row["mask"], settings, where) if "mask" in row else None,
         transition=transition,
         over=over,
     )
@@ -131,14 +132,20 @@ def _strength(text: str, settings: Settings, where: str) -> float:
     return strength
 
 
-def _mix(text: str, where: str) -> float:
+def _share(text: str, what: str) -> float:
     try:
-        mix = float(text)
+        share = float(text)
     except ValueError:
-        mix = -1.0
-    if not 0 <= mix <= 1:
-        raise ConfigError(f"{where}: mix {text} must be a number from 0 to 1.")
-    return mix
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ConfigError(f"{what} {text} must be a number from 0 to 1.")
+    return share
+
+
+def _mask(text: str, settings: Settings, where: str) -> float:
+    if settings.mask.source is None:
+        raise ConfigError(f"{where}: there is no mask.", "Give one with --mask.")
+    return _share(text, f"{where}: mask")
 
 
 def _check_order(entries: list[Entry], unit: Unit, places: list[str]) -> None:

@@ -18,7 +18,7 @@ __all__ = ["PromptEvent", "PromptState", "Prompts"]
 
 @dataclass(frozen=True, slots=True)
 class PromptState:
-    """Prompt, strength, mix and steadiness of one frame.
+    """Prompt, strength, mix, steadiness and mask of one frame.
 
     Attributes:
         prompt, negative_prompt: what it goes to, or is at.
@@ -26,7 +26,8 @@ class PromptState:
         blend: where it comes from; None once it is there.
         mix: share of the restyled picture in the output.
         steady: share of the frame before in motion fusion.
-        final_strength, final_mix, final_steady: what they become when they have changed.
+        mask: how far the mask counts.
+        final_strength, final_mix, final_steady, final_mask: what they become when they have changed.
         change: how many changes have begun.
         segment: how often it was asked for that a frame does not look back.
     """
@@ -40,6 +41,8 @@ class PromptState:
     final_strength: float = field(kw_only=True)
     final_mix: float = field(kw_only=True)
     final_steady: float = field(kw_only=True)
+    mask: float = field(kw_only=True, default=1.0)
+    final_mask: float = field(kw_only=True, default=1.0)
     change: int = 0
     segment: int = 0
 
@@ -47,6 +50,7 @@ class PromptState:
     def of(cls, settings: Settings) -> PromptState:
         """What the settings say."""
         strength, mix, steady = settings.diffusion.strength, settings.frame.mix, settings.bank.motion.alpha
+        mask = settings.mask.amount
         return cls(
             settings.prompt,
             settings.negative_prompt,
@@ -56,16 +60,20 @@ class PromptState:
             final_strength=strength,
             final_mix=mix,
             final_steady=steady,
+            mask=mask,
+            final_mask=mask,
         )
 
     def applied_to(self, settings: Settings) -> Settings:
-        """The settings with this prompt, strength, mix and steadiness."""
+        """The settings with this prompt, strength, mix, steadiness and mask."""
         diffusion = settings.diffusion.model_copy(update={"strength": self.strength})
         frame = settings.frame.model_copy(update={"mix": self.mix})
         motion = settings.bank.motion.model_copy(update={"alpha": self.steady})
         bank = settings.bank.model_copy(update={"motion": motion})
+        mask = settings.mask.model_copy(update={"amount": self.mask})
         texts = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
-        return settings.model_copy(update={**texts, "diffusion": diffusion, "frame": frame, "bank": bank})
+        sections = {"diffusion": diffusion, "frame": frame, "bank": bank, "mask": mask}
+        return settings.model_copy(update={**texts, **sections})
 
 
 class Prompts(Protocol):
@@ -101,7 +109,7 @@ class Prompts(Protocol):
 
 @dataclass(frozen=True)
 class PromptEvent:
-    """The prompt, the strength, the mix or the steadiness begins to change."""
+    """The prompt, the strength, the mix, the steadiness or the mask begins to change."""
 
     name: ClassVar[str] = "prompt"
     frame: int
@@ -111,3 +119,4 @@ class PromptEvent:
     strength: float
     mix: float
     steady: float
+    mask: float

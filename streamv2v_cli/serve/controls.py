@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from streamv2v_cli.errors import ConfigError
 from streamv2v_cli.prompting.state import PromptState
 from streamv2v_cli.settings.keys import keys, nest, values_of, wording
-from streamv2v_cli.settings.media_options import UPSCALE_METHODS
+from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
 from streamv2v_cli.settings.schema import Settings
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.transcode.passthrough import PassthroughTranslator
+from streamv2v_cli.transcode.translators import with_mask
 
 if TYPE_CHECKING:
     from streamv2v_cli.diffusion.protocol import FrameTranslator
@@ -28,7 +29,7 @@ class TranslatorMaker:
             StreamV2VError: the model cannot be found, loaded or used with these settings.
         """
         if settings.translator == "passthrough":
-            return PassthroughTranslator(settings)
+            return with_mask(PassthroughTranslator(settings), settings)
         if self._model is None or settings.weights != self._weights:
             from streamv2v_cli.models import load_model
 
@@ -36,4 +37,4 @@ class TranslatorMaker:
             self._model, self._weights = load_model(settings), settings.weights
         from streamv2v_cli.diffusion.translator import Translator
 
-        return Translator(self._model, settings, live=True)
+        return with_mask(Translator(self._model, settings, live=True), settings)

@@ -1,4 +1,4 @@
-"""The options of the input, the output and the size of pictures."""
+"""The options of the input and the output."""
 
 from __future__ import annotations
 
@@ -11,44 +11,10 @@ from streamv2v_cli.settings.section import Section, none_by_name, one_or_more
 from streamv2v_cli.settings.values import colour_value, rate_of
 
 __all__ = [
-    "Frames",
-    "GuideOptions",
     "Input",
     "Output",
     "bits_of",
 ]
-
-
-UPSCALE_METHODS = ("auto", "guided", "bicubic", "nearest")
-UPSCALER_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt")
-SMALLEST_SIDE = 16
-LARGEST_SIDE = 8192
-
-
-def _check_sides(text: str, words: str) -> str:
-    """Accept WIDTHxHEIGHT with sides that a video may have, or one of the words."""
-    expected = f"must be {words} or WIDTHxHEIGHT with sides from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels"
-    if not re.fullmatch(r"\d{1,9}x\d{1,9}", text):
-        raise ValueError(expected)
-    if not all(SMALLEST_SIDE <= int(side) <= LARGEST_SIDE for side in text.split("x")):
-        raise ValueError(expected)
-    return "x".join(str(int(side)) for side in text.split("x"))
-
-
-def _check_size(value: Any) -> int | str:
-    """Accept a short side in pixels, `WIDTHxHEIGHT` or `native`."""
-    text = str(value).strip().lower()
-    if text == "native":
-        return text
-    if re.fullmatch(r"\d{1,9}", text) and SMALLEST_SIDE <= int(text) <= LARGEST_SIDE:
-        return int(text)
-    return _check_sides(text, f"native, a short side from {SMALLEST_SIDE} to {LARGEST_SIDE} pixels")
-
-
-def _check_output_size(value: Any) -> str:
-    """Accept `source`, `model` or `WIDTHxHEIGHT`."""
-    text = str(value).strip().lower()
-    return text if text in ("source", "model") else _check_sides(text, "source, model")
 
 
 def _check_rate(value: Any) -> str | None:
@@ -91,72 +57,6 @@ def _on_or_off(value: Any) -> Any:
     """Let true and yes stand for `on`, false and no for `off`: to YAML and to people they are the same."""
     word = str(value).strip().lower()
     return {"true": "on", "yes": "on", "false": "off", "no": "off"}.get(word, word)
-
-
-def _check_upscale(value: Any) -> str:
-    """Accept the name of a method, or a file with weights."""
-    text = str(value).strip()
-    if text.lower() in UPSCALE_METHODS:
-        return text.lower()
-    if not text.lower().endswith(UPSCALER_SUFFIXES):
-        methods, suffixes = ", ".join(UPSCALE_METHODS), ", ".join(UPSCALER_SUFFIXES)
-        raise ValueError(f"must be one of {methods}, or a file with the weights of an upscaler ({suffixes})")
-    return text
-
-
-class GuideOptions(Section):
-    """Guided upsampling: the source's detail at full size, as far as it explains the result."""
-
-    strength: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = Field(
-        "auto",
-        description="Share of the source's detail in an enlarged result; 0 is bicubic; auto: what the model "
-        "recommends for the style, else 1.",
-    )
-    radius: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = Field(
-        "auto", description="Radius of the windows in pixels of the model's picture; auto: as above, else 2."
-    )
-    epsilon: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = Field(
-        "auto",
-        description="Variance of the source that does not count as structure, of colours from 0 to 1; auto: as "
-        "above, else 0.001.",
-    )
-    sharpen: Literal["auto"] | Annotated[float, Field(ge=1, le=16)] = Field(
-        "auto",
-        description="How many times steeper edges become, between the colours on both sides; 1 leaves them; auto: as "
-        "above, else 1.",
-    )
-
-
-class Frames(Section):
-    """Picture sizes, and how much of the source is seen."""
-
-    size: Annotated[int | str, BeforeValidator(_check_size)] = Field(
-        512, description="Size that the model works at: short side in pixels, WIDTHxHEIGHT or native."
-    )
-    multiple: int = Field(
-        8, ge=1, le=128, description="Sides are rounded to this many pixels; a multiple of the VAE's factor."
-    )
-    output_size: Annotated[str, BeforeValidator(_check_output_size)] = Field(
-        "source", description="Size of the output: source, model or WIDTHxHEIGHT."
-    )
-    upscale: Annotated[str, BeforeValidator(_check_upscale)] = Field(
-        "auto",
-        description="How a result is enlarged to a larger output: guided by the source, bicubic, nearest (blocks), "
-        "or by a network, given as a file with its weights; auto: what the model recommends for the style, else "
-        "guided.",
-    )
-    guide: GuideOptions = Field(GuideOptions(), description="Guided upsampling.")
-    grid: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
-        "auto",
-        description="Side of the blocks that nearest makes of one colour, in pixels of the model's picture; auto: "
-        "what the model recommends for the style, else 1.",
-    )
-    mix: float = Field(
-        1.0,
-        ge=0,
-        le=1,
-        description="Share of the restyled picture in the output, at the output's size; 0 is the source.",
-    )
 
 
 class Input(Section):

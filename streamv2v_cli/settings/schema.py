@@ -22,7 +22,8 @@ from streamv2v_cli.settings.engine_options import (
     SkipSimilar,
     Weights,
 )
-from streamv2v_cli.settings.media_options import Frames, GuideOptions, Input, Output, bits_of
+from streamv2v_cli.settings.media_options import Input, Output, bits_of
+from streamv2v_cli.settings.picture_options import Frames, GuideOptions, Mask
 from streamv2v_cli.settings.section import Section
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "GuideOptions",
     "Input",
     "Lora",
+    "Mask",
     "Output",
     "Section",
     "Settings",
@@ -59,6 +61,11 @@ class Settings(Section):
     negative_prompt: str = Field(
         "", description="What it should not look like; used by guidance full and initialize."
     )
+    quality: Literal["auto", "fast", "good", "best"] = Field(
+        "auto",
+        description="Size, steps and enlargement as the model recommends them for fast, good or best; what is set by "
+        "itself counts more. auto: what it recommends in general.",
+    )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the noises and of the bank's partitions.")
     translator: Literal["diffusion", "passthrough"] = Field(
         "diffusion",
@@ -74,6 +81,7 @@ class Settings(Section):
     bank: Bank = Field(Bank(), description="Feature bank.")
     skip_similar: SkipSimilar = Field(SkipSimilar(), description="Similar-frame filter.")
     frame: Frames = Field(Frames(), description="Picture sizes and mix.")
+    mask: Mask = Field(Mask(), description="Which part of the picture is restyled.")
     weights: Weights = Field(Weights(), description="Weights beside the model's own.")
     compute: Compute = Field(Compute(), description="Device and number format.")
     input: Input = Field(Input(), description="How the input is read.")

@@ -173,6 +173,7 @@ class Job:
                 seconds,
                 loading,
                 skipped=translator.frames_skipped,
+                model_size=translator.model_size,
                 ticks=translator.ticks,
                 verified=sink.verified,
             )
@@ -310,6 +311,10 @@ def open_job(
     ) as opened:
         for remark in opened.info.remarks:
             log.info("%s", remark)
+        if settings.mask.source is not None:
+            from streamv2v_cli.transcode.masked import check_mask
+
+            check_mask(settings, opened.info, trim)
         size = _output_size(settings, opened.info)
         plan = plan_output(
             opened, target, size, settings.output, explicit=explicit, trim=trim, descriptor=descriptor

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.media.open import MediaInput
     from streamv2v_cli.prompting.state import Prompts
     from streamv2v_cli.settings.resolve import Resolved
-    from streamv2v_cli.settings.schema import Settings
+    from streamv2v_cli.settings.schema import Frames, Settings
 
 __all__ = ["model_limits", "unused_prompts", "unused_settings"]
 
@@ -88,6 +88,7 @@ def unused_prompts(resolved: Resolved, prompts: Prompts | None) -> list[str]:
         "negative_prompt": prompts.first.negative_prompt != settings.negative_prompt,
         "diffusion.strength": prompts.first.strength != settings.diffusion.strength,
         "frame.mix": prompts.first.mix != settings.frame.mix,
+        "mask.amount": prompts.first.mask != settings.mask.amount,
     }
     for key, differs in replaced.items():
         if differs and origins[key].startswith("--"):
@@ -118,16 +119,42 @@ def _reading_reasons(settings: Settings, source: MediaInput | None) -> list[tupl
     return reasons
 
 
+_ENLARGING = ("frame.upscale", "frame.guide", "frame.grid")
+
+
+def _enlarging_reasons(frame: Frames) -> list[tuple[str, str]]:
+    """The same for how results are enlarged."""
+    if frame.output_size == "model":
+        return [(key, "frame.output_size is model") for key in _ENLARGING]
+    reasons = []
+    if frame.upscale not in ("auto", "guided"):
+        reasons.append(("frame.guide", f"frame.upscale is {frame.upscale}"))
+    if frame.upscale not in ("auto", "nearest"):
+        reasons.append(("frame.grid", f"frame.upscale is {frame.upscale}"))
+    return reasons
+
+
 def _reasons(settings: Settings) -> list[tuple[str, str]]:
     """Keys or sections without effect under these settings, each with the reason; the first that fits counts."""
     if settings.translator == "passthrough":
         # Scene cuts are found, counted and listed without a model as well.
         bank_keys = [f"bank.{key}" for key in type(settings.bank).model_fields if key != "reset_on_cut"]
         sections = ("prompt", "negative_prompt", "seed", "model", "lookahead", "diffusion", *bank_keys)
-        sections = (*sections, "frame.mix", "skip_similar", "weights", "control", "compute")
+        sections = (
+            *sections,
+            "frame.mix",
+            "frame.match_colours",
+            *_ENLARGING,
+            "mask",
+            "quality",
+            "skip_similar",
+            "weights",
+            "control",
+            "compute",
+        )
         return [(key, "translator is passthrough") for key in sections]
     bank, guidance = settings.bank, settings.diffusion.guidance
-    reasons = []
+    reasons = _enlarging_reasons(settings.frame)
     if bank.kind == "none":
         keys = ["size", "interval", "stratified", "attention", "fuse"]
         reasons += [(f"bank.{key}", "bank.kind is none") for key in keys]
@@ -156,6 +183,8 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
         reasons.append(("negative_prompt", f"diffusion.guidance.kind is {guidance.kind}"))
     if settings.diffusion.steps == 1:
         reasons.append(("diffusion.add_noise", "there is only one denoising step"))
+    if settings.mask.source is None:
+        reasons += [(f"mask.{key}", "there is no mask") for key in ("invert", "feather", "amount")]
     if not settings.skip_similar.enabled:
         keys = ["threshold", "max_skip"]
         reasons += [(f"skip_similar.{key}", "skip_similar.enabled is off") for key in keys]

@@ -60,6 +60,7 @@ class PassthroughTranslator:
         strength: float | None = None,
         mix: float | None = None,
         steady: float | None = None,
+        mask: float | None = None,
         blend: PromptBlend | None = None,
     ) -> None:
         """Prompts change nothing here."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Settings
     from streamv2v_cli.transcode.pipeline import Statistics
 
-__all__ = ["accel_text", "plan_text", "summary_text"]
+__all__ = ["accel_text", "plan_text", "size_text", "summary_text"]
 
 
 def plan_text(
@@ -47,7 +47,8 @@ def plan_text(
             where = str(part.path) if part.path is not None else part.source
             lines.append(f"          {part.role}: {where}" + (f" ({part.remark})" if part.remark else ""))
     if model_size is not None:
-        lines.append(f"          works at {model_size[0]}x{model_size[1]}")
+        picture = plan.encoder.picture
+        lines.append(f"          {size_text(settings, model_size, (picture.width, picture.height))}")
     lines += ["settings", *(f"  {line}" for line in to_yaml(settings).split("\n") if line)]
     return "\n".join(map(shown, lines))
 
@@ -80,6 +81,7 @@ def summary_text(
     *,
     skipped: int = 0,
     ticks: TickCounts | None = None,
+    model_size: tuple[int, int] | None = None,
     verified: str = "",
 ) -> str:
     """What a run did, in a few lines.
@@ -92,6 +94,7 @@ def summary_text(
         loading: seconds of those for loading the model; 0 for a model that was there.
         skipped: frames that were like the one before.
         ticks: how they ran; None without a model.
+        model_size: (width, height) that the model worked at; None where nobody knows.
         verified: what was read back; empty for nothing.
     """
     picture, frames = plan.encoder.picture, statistics.frames_out
@@ -111,6 +114,8 @@ def summary_text(
             bank += f" ({bytes_text(statistics.bank_bytes)})"
         steps = settings.diffusion.steps
         lines.append(f"model {settings.model}, {counted(steps, 'step')}, {bank}, seed {settings.seed}")
+        if model_size is not None:
+            lines.append(size_text(settings, model_size, (picture.width, picture.height)))
     if accel := accel_text(ticks):
         lines.append(accel)
     if skipped:
@@ -133,6 +138,28 @@ def summary_text(
     elif frames and file is not None and file.is_file():
         lines.append(f"{file}: {bytes_text(file.stat().st_size)}")
     return "\n".join(map(shown, lines))
+
+
+def size_text(settings: Settings, model_size: tuple[int, int], output: tuple[int, int]) -> str:
+    """At which size the model works, and what the next larger one that is recommended costs.
+
+    Args:
+        settings: of the run.
+        model_size: (width, height) that the model works at.
+        output: (width, height) of what comes out.
+    """
+    from streamv2v_cli.models.recommendations import QUALITIES, size_of_quality
+
+    width, height = model_size
+    text = f"works at {width}x{height}"
+    if min(output) <= min(model_size):
+        return text
+    for quality in QUALITIES:
+        size = size_of_quality(settings.model, quality)
+        if size is not None and size > min(model_size):
+            cost = (size / min(model_size)) ** 2
+            return f"{text}; --quality {quality}, with a short side of {size}, takes about {cost:.2g} times as long"
+    return text
 
 
 def accel_text(ticks: TickCounts | None) -> str:

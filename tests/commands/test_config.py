@@ -30,7 +30,7 @@ def test_show_can_be_fed_back(console, tmp_path, name):
     file.write_text(shown.stdout, encoding="utf-8")
     again = console("config", "show", "--config", str(file))
     assert again.stdout == shown.stdout
-    assert effective(file) == effective(file, recommend=lambda model: {"seed": 3})
+    assert effective(file) == effective(file, recommend=lambda *_: {"seed": 3})
 
 
 def test_show_prints_every_key_as_yaml(invoke):
@@ -73,7 +73,7 @@ def test_show_takes_name_config_set_and_flags_in_this_order(invoke, tmp_path):
 def test_show_says_what_the_model_recommends(invoke, monkeypatch):
     monkeypatch.setattr(
         "streamv2v_cli.models.recommendations.recommended_settings",
-        lambda model: {"seed": 5} if model == "x" else {},
+        lambda model, quality: {"seed": 5} if model == "x" else {},
     )
     lines = invoke("config", "show", "--model", "x", "--origin").stdout.splitlines()
     assert ["seed", "5", "(model)"] in [line.split() for line in lines]

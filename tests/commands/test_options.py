@@ -19,6 +19,8 @@ SAMPLES = {
     "frame.size": "640x360", "frame.output_size": "model", "bank.kind": "queue", "bank.size": "3",
     "bank.interval": "2", "bank.fuse.alpha": "0.5", "bank.fuse.threshold": "0.9", "bank.motion.alpha": "0.5",
     "frame.mix": "0.5", "control.video": "depth.mp4",
+    "frame.upscale": "bicubic", "frame.guide.strength": "0.5", "frame.match_colours": "0.5",
+    "mask.source": "alpha", "mask.feather": "3", "quality": "good",
     "model": "sd15",
     "weights.vae": "own", "weights.lcm_lora": "none", "weights.config": "folder",
     "compute.device": "cuda:1", "compute.dtype": "float16", "compute.attention": "sdpa",
@@ -63,6 +65,7 @@ def test_the_samples_cover_every_flag_with_a_value():
     assert set(SAMPLES) == set(FLAGS) - others
     assert others == {
         "bank.reset_on_cut",
+        "mask.invert",
         "skip_similar.enabled",
         "weights.loras",
         "weights.allow_pickle",

@@ -63,7 +63,10 @@ def test_the_whole_is_that_of_the_formulas(guide: Guide, monkeypatch: pytest.Mon
         monkeypatch.setattr(module, "_ROWS", rows)
         monkeypatch.setattr(module, "_SMALL_ROWS", small_rows)
         monkeypatch.setattr(module, "_COLUMNS", columns)
-        assert np.abs(_upsampled(pixels, small, result, guide) - wanted).max() < 0.51
+        # What is restored after sharpening has been rounded twice before.
+        difference = np.abs(_upsampled(pixels, small, result, guide) - wanted)
+        assert difference.max() < (0.51 if guide.sharpen == 1 else 2)
+        assert difference.mean() < 0.5
 
 
 def test_without_strength_it_is_bicubic() -> None:
@@ -106,8 +109,18 @@ def test_sharpened_edges_have_no_halos() -> None:
         )
         for sharpen in (1.0, 6.0)
     )
-    # The range itself is enlarged by a bicubic filter.
-    assert 50 <= steep.min() < steep.max() <= 205
-    assert np.diff(steep).min() >= -1
-    assert np.diff(steep).max() > 2 * np.diff(soft).max()
+    # Within a fiftieth of the edge: the range itself is enlarged by a bicubic filter, and so is what is restored.
+    assert 48 <= steep.min() < steep.max() <= 207
+    assert np.diff(steep).min() >= -3
+    assert np.diff(steep).max() > 1.5 * np.diff(soft).max()
     assert abs(int((steep > 127).argmax()) - int((soft > 127).argmax())) <= 1
+
+
+def test_sharpened_and_scaled_back_it_is_what_the_model_drew() -> None:
+    pixels, small, result = _scene()
+    errors = {}
+    for sharpen in (1.0, 5.0):
+        large = _upsampled(pixels, small, result, Guide(sharpen=sharpen))
+        back = cv2.resize(large, SMALL, interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+        errors[sharpen] = np.abs(back - 255 * result).mean()
+    assert errors[5.0] < errors[1.0] < 6

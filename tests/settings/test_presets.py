@@ -28,7 +28,7 @@ def test_default_spells_out_the_defaults():
 
 def test_paper_has_the_settings_of_the_paper():
     settings = resolve(
-        configs=["paper"], recommend=lambda model: {"diffusion": {"steps": 1, "strength": 0.9}}
+        configs=["paper"], recommend=lambda *_: {"diffusion": {"steps": 1, "strength": 0.9}}
     ).settings
     assert settings.model == "sd15"
     assert settings.frame.size == 512
@@ -44,7 +44,7 @@ def test_what_defines_the_others():
     assert resolve(configs=["realtime"]).settings.diffusion.steps == 1
     fidelity = resolve(configs=["fidelity"]).settings.bank
     assert (fidelity.kind, fidelity.size) == ("queue", 4)
-    baseline = resolve(configs=["baseline"], recommend=lambda model: {"bank": {"motion": {"alpha": "0.9"}}})
+    baseline = resolve(configs=["baseline"], recommend=lambda *_: {"bank": {"motion": {"alpha": "0.9"}}})
     assert (baseline.settings.bank.kind, baseline.settings.bank.motion.alpha) == ("none", 0)
 
 
@@ -67,7 +67,7 @@ def test_effective_settings_can_be_fed_back(tmp_path, items):
     settings = resolve(configs=configs, sets=sets).settings
     file = tmp_path / "effective.yaml"
     file.write_text(to_yaml(settings), encoding="utf-8")
-    assert resolve(configs=[str(file)], recommend=lambda model: {"seed": 5}).settings == settings
+    assert resolve(configs=[str(file)], recommend=lambda *_: {"seed": 5}).settings == settings
 
 
 def test_the_yaml_says_every_key():

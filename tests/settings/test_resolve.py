@@ -25,7 +25,7 @@ def test_the_highest_layer_present_wins(tmp_path, present):
         configs=[str(config)] if "config" in present else [],
         sets=[f"diffusion.strength={STRENGTHS['set']}"] if "set" in present else [],
         flags={"diffusion.strength": ("--strength", str(STRENGTHS["flag"]))} if "flag" in present else {},
-        recommend=(lambda model: {"diffusion": {"strength": STRENGTHS["model"]}})
+        recommend=(lambda *_: {"diffusion": {"strength": STRENGTHS["model"]}})
         if "model" in present
         else None,
     )
@@ -47,7 +47,7 @@ def test_layers_merge_leaf_by_leaf(tmp_path):
     resolved = resolve(
         configs=[str(config)],
         sets=["bank={size: 5, fuse: {threshold: 0.9}}"],
-        recommend=lambda model: {"bank": {"interval": 2, "size": 9}},
+        recommend=lambda *_: {"bank": {"interval": 2, "size": 9}},
     )
     bank = resolved.settings.bank
     assert (bank.kind, bank.size, bank.interval) == ("queue", 5, 2)
@@ -81,7 +81,7 @@ def test_later_entries_of_a_layer_win():
 def test_the_recommendations_asked_for_are_those_of_the_effective_model(arguments, model):
     asked = []
 
-    def recommend(name):
+    def recommend(name, quality):
         asked.append(name)
         return {"frame": {"size": 256}, "seed": 7}
 
@@ -94,7 +94,7 @@ def test_the_recommendations_asked_for_are_those_of_the_effective_model(argument
 
 
 def test_a_preset_can_restore_a_default_over_a_recommendation():
-    resolved = resolve(configs=["default"], recommend=lambda model: {"diffusion": {"steps": 2}})
+    resolved = resolve(configs=["default"], recommend=lambda *_: {"diffusion": {"steps": 2}})
     assert resolved.settings.diffusion.steps == Settings().diffusion.steps
     assert resolved.origins["diffusion.steps"] == "preset default"
 
@@ -103,13 +103,13 @@ def test_a_bad_recommendation_is_blamed_on_the_model():
     with pytest.raises(
         ConfigError, match=r"recommendations of the model mini: unknown key 'bank\.intervall'"
     ):
-        resolve(recommend=lambda model: {"bank": {"intervall": 2}})
+        resolve(recommend=lambda *_: {"bank": {"intervall": 2}})
     with pytest.raises(ConfigError, match=r"bank\.interval must be .* \(set by model\)"):
-        resolve(recommend=lambda model: {"bank": {"interval": 0}})
+        resolve(recommend=lambda *_: {"bank": {"interval": 0}})
     with pytest.raises(ConfigError, match="cannot name another model"):
-        resolve(recommend=lambda model: {"model": "other"})
+        resolve(recommend=lambda *_: {"model": "other"})
 
 
 def test_a_wrong_model_setting_is_reported_as_such():
     with pytest.raises(ConfigError, match="model must be a text that is not empty"):
-        resolve(sets=["model="], recommend=lambda model: pytest.fail("no model to ask for"))
+        resolve(sets=["model="], recommend=lambda *_: pytest.fail("no model to ask for"))

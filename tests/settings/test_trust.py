@@ -106,7 +106,7 @@ def test_the_user_may(tmp_path: Path) -> None:
 )
 def test_a_model_recommends_only_how_it_is_used(recommended: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="cannot set"):
-        resolve(recommend=lambda _: recommended)
+        resolve(recommend=lambda *_: recommended)
 
 
 @pytest.mark.parametrize(

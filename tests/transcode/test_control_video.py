@@ -14,7 +14,8 @@ from streamv2v_cli.errors import SourceError
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.settings.schema import Settings
-from streamv2v_cli.transcode.control_video import ControlledTranslator, ControlVideo
+from streamv2v_cli.transcode.beside import VideoBeside
+from streamv2v_cli.transcode.control_video import ControlledTranslator
 
 LEVELS = [10, 60, 110, 160, 210]
 TICK = Fraction(1, 12800)
@@ -50,7 +51,7 @@ def video(tmp_path: Path) -> Path:
     return make_clip(tmp_path / "control.mkv", pts=pts, picture=levels)
 
 
-def pushed(video: ControlVideo, times: list[float], base: int = 1000) -> list[int]:
+def pushed(video: VideoBeside, times: list[float], base: int = 1000) -> list[int]:
     shown: Any = Shown()
     translator = ControlledTranslator(shown, video)
     for time in times:
@@ -73,20 +74,20 @@ def pushed(video: ControlVideo, times: list[float], base: int = 1000) -> list[in
     ids=["same", "another clock", "rounded", "twice as many", "half as many", "longer"],
 )
 def test_by_time_from_the_first_frame_on(video: Path, times: list[float], wanted: list[int]) -> None:
-    control = ControlVideo(str(video), Settings())
+    control = VideoBeside(str(video), Settings())
     assert pushed(control, times) == wanted
     control.close()
 
 
 def test_it_is_trimmed_as_the_input_is(video: Path) -> None:
-    control = ControlVideo(str(video), Settings(), Trim(start=Fraction(8, 100)))
+    control = VideoBeside(str(video), Settings(), Trim(start=Fraction(8, 100)))
     assert pushed(control, [0, 0.04, 0.08]) == LEVELS[2:]
     control.close()
 
 
 def test_it_begins_anew_with_each_input(video: Path) -> None:
     shown: Any = Shown()
-    translator = ControlledTranslator(shown, ControlVideo(str(video), Settings()))
+    translator = ControlledTranslator(shown, VideoBeside(str(video), Settings()))
     for _ in range(2):
         translator.reset()
         for number in range(3):
@@ -97,4 +98,4 @@ def test_it_begins_anew_with_each_input(video: Path) -> None:
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
-        ControlVideo(str(tmp_path / "absent.mp4"), Settings())
+        VideoBeside(str(tmp_path / "absent.mp4"), Settings())

@@ -45,6 +45,13 @@ def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
         (["control.nets='a:video'", "control.video=a.mp4"], []),
         (["control.nets='canny:0-0.3'", "diffusion.steps=2"], ["control.nets"]),
         (["control.nets=['canny:0-0.3', tile]", "diffusion.steps=2"], []),
+        (["frame.guide.radius=3", "frame.grid=8"], []),
+        (
+            ["frame.upscale=bicubic", "frame.guide.radius=3", "frame.grid=8"],
+            ["frame.guide.radius", "frame.grid"],
+        ),
+        (["frame.upscale=nearest", "frame.guide.radius=3", "frame.grid=8"], ["frame.guide.radius"]),
+        (["frame.output_size=model", "frame.upscale=guided"], ["frame.upscale"]),
         ([], []),
     ],
 )

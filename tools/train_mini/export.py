@@ -49,6 +49,22 @@ bank:
     threshold: 0.95
   motion:
     alpha: 0.9
+quality: # what --quality sets
+  fast: {frame: {size: 256, upscale: bicubic}}
+  good: {frame: {size: 384}}
+  best: {frame: {size: 512}}
+styles: # how a result is enlarged, where the default, guided by the source, is not the best
+  pencil sketch: {guide: {sharpen: 4}}
+  charcoal: {guide: {sharpen: 3}}
+  comic: {guide: {sharpen: 9}}
+  pixel art: {upscale: nearest, grid: 8}
+  oil painting: {guide: {sharpen: 5}}
+  watercolour: {guide: {sharpen: 5}}
+  blueprint: {guide: {sharpen: 5}}
+  neon: {guide: {sharpen: 5}}
+  thermal: {guide: {sharpen: 2}}
+  woodcut: {guide: {sharpen: 4}}
+  pop art: {guide: {sharpen: 4}}
 useful: # least and greatest value; outside them a warning says so
   diffusion:
     strength: [0.36, 0.5] # below it the styles fade away, above it the picture breaks

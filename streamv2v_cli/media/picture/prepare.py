@@ -27,6 +27,9 @@ class PictureReader:
 
     What changes and was not known from the first frame is said once.
 
+    Attributes:
+        alpha: (height, width) uint8, upright, of the last frame; None where it was opaque.
+
     Args:
         size: upright (width, height) of all frames.
         orientation: of all frames.
@@ -50,6 +53,7 @@ class PictureReader:
         self._read = RgbReader()
         self._peak = tone.peak if tone is not None else None
         self._tables: dict[tuple[ToneMap, int], ToneTables] = {}
+        self.alpha: np.ndarray | None = None
         self._said = {"transparent": is_transparent, "toned": tone is not None, "scaled": False}
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
@@ -68,6 +72,7 @@ class PictureReader:
                 "toned", f"The input becomes {tone} on the way: from there on it is mapped to SDR BT.709."
             )
             pixels = self._toned(frame, tone)
+        self.alpha = None
         if pixels.shape[-1] == 4:
             pixels = self._opaque(pixels)
         return self._orientation.apply(pixels)
@@ -93,6 +98,7 @@ class PictureReader:
     def _opaque(self, pixels: np.ndarray) -> np.ndarray:
         if not is_transparent(pixels):
             return np.ascontiguousarray(pixels[..., :3])
+        self.alpha = self._orientation.apply(pixels[..., 3])
         self._say(
             "transparent",
             f"The input becomes transparent on the way: it is laid on {self._settings.background}.",

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.masking import masked
-from streamv2v_cli.terminal import lead_nowhere
+from streamv2v_cli.text.masking import masked
+from streamv2v_cli.text.terminal import lead_nowhere
 
 __all__ = ["File", "check_streams", "files_below", "identity", "named"]
 

@@ -24,7 +24,7 @@ from typer.main import get_command, get_group
 from streamv2v_cli import __version__
 from streamv2v_cli.errors import StreamV2VError, first_line
 from streamv2v_cli.logs import say, shown
-from streamv2v_cli.terminal import lead_nowhere
+from streamv2v_cli.text.terminal import lead_nowhere
 from streamv2v_cli.transcode.interruption import noticing_interrupt
 
 __all__ = ["app", "main"]

@@ -6,8 +6,8 @@ import logging
 import sys
 from typing import Any
 
-from streamv2v_cli.masking import masked
-from streamv2v_cli.terminal import lead_nowhere, printable
+from streamv2v_cli.text.masking import masked
+from streamv2v_cli.text.terminal import lead_nowhere, printable
 
 __all__ = ["LEVELS", "log_to_stderr", "say", "shown"]
 

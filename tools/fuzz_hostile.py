@@ -135,9 +135,9 @@ def fuzz_terminal(data: bytes) -> None:
     """Whatever is told: no control characters but our own line ends."""
     from streamv2v_cli.app import _report
     from streamv2v_cli.errors import StreamV2VError
-    from streamv2v_cli.json_text import from_json, to_json
     from streamv2v_cli.settings.resolve import resolve
-    from streamv2v_cli.terminal import printable
+    from streamv2v_cli.text.json_text import from_json, to_json
+    from streamv2v_cli.text.terminal import printable
 
     text = data.decode(errors="surrogateescape")
     written = to_json({text: [text]})

@@ -15,8 +15,8 @@ from typing import Any
 from streamv2v_cli.batch.items import Task
 from streamv2v_cli.errors import SinkError, reason_of
 from streamv2v_cli.files import create_anew, make_folders, remove_folders, whole_file
-from streamv2v_cli.json_text import from_json, to_json
 from streamv2v_cli.reading import read_regular
+from streamv2v_cli.text.json_text import from_json, to_json
 
 __all__ = ["LEDGER", "Ledger"]
 

@@ -21,7 +21,7 @@ from streamv2v_cli.errors import StreamV2VError, UsageError
 from streamv2v_cli.files import check_unrelated
 from streamv2v_cli.logs import say, shown
 from streamv2v_cli.reports.text import duration_text
-from streamv2v_cli.terminal import print_path
+from streamv2v_cli.text.terminal import print_path
 from streamv2v_cli.transcode.no_effect import model_limits, unused_prompts, unused_settings
 from streamv2v_cli.transcode.run import prompts_text
 

@@ -12,7 +12,7 @@ from streamv2v_cli.commands.options import setting_option
 from streamv2v_cli.commands.shared import NoProgress, Overwrite, Quiet, frames_option
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.reports.text import counted
-from streamv2v_cli.terminal import print_path
+from streamv2v_cli.text.terminal import print_path
 
 __all__ = ["compare"]
 

@@ -13,7 +13,7 @@ from streamv2v_cli.commands.options import SettingsRequest, takes_settings
 from streamv2v_cli.logs import shown
 from streamv2v_cli.settings.keys import flatten
 from streamv2v_cli.settings.resolve import preset_description, preset_names, to_yaml
-from streamv2v_cli.terminal import printable
+from streamv2v_cli.text.terminal import printable
 
 __all__ = ["app"]
 

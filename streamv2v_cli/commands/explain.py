@@ -18,7 +18,7 @@ from streamv2v_cli.commands.shared import (
 )
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.prompting import check_prompt
-from streamv2v_cli.terminal import print_path
+from streamv2v_cli.text.terminal import print_path
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Model

@@ -32,7 +32,7 @@ from streamv2v_cli.commands.shared import (
     segment_options,
 )
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.terminal import print_path
+from streamv2v_cli.text.terminal import print_path
 
 if TYPE_CHECKING:
     from streamv2v_cli.settings.resolve import Resolved

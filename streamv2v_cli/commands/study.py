@@ -10,7 +10,7 @@ from streamv2v_cli.commands.shared import check_reports, json_option
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.prompting import no_prompt
 from streamv2v_cli.reports.text import counted
-from streamv2v_cli.terminal import print_path
+from streamv2v_cli.text.terminal import print_path
 
 __all__ = ["app"]
 

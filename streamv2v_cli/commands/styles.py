@@ -11,7 +11,7 @@ import typer
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
 from streamv2v_cli.commands.shared import AsJson, Overwrite
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.terminal import print_path
+from streamv2v_cli.text.terminal import print_path
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.styles import StyleBook

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streamv2v_cli.errors import StreamV2VError, UsageError, reason_of
-from streamv2v_cli.masking import masked
+from streamv2v_cli.text.masking import masked
 
 __all__ = ["LOCAL", "Share", "connected", "import_ray", "share_of"]
 

@@ -12,7 +12,7 @@ from urllib.request import url2pathname
 
 from streamv2v_cli.errors import SourceError, UsageError
 from streamv2v_cli.files import LONGEST_NAME
-from streamv2v_cli.masking import masked, masked_url
+from streamv2v_cli.text.masking import masked, masked_url
 
 __all__ = ["STDIN", "STDOUT", "Address", "Url", "local_path"]
 

@@ -14,7 +14,7 @@ import av
 from av.packet import Packet
 from av.stream import Disposition
 
-from streamv2v_cli.masking import masked
+from streamv2v_cli.text.masking import masked
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.address import Address, Url

@@ -9,11 +9,11 @@ from typing import Any
 import av
 
 from streamv2v_cli.errors import ConfigError
-from streamv2v_cli.json_text import from_json
 from streamv2v_cli.media.ffmpeg import describe
 from streamv2v_cli.media.images.metadata import comment_in
 from streamv2v_cli.media.protocols import restrictions
 from streamv2v_cli.settings.values import IMAGE_EXTENSIONS
+from streamv2v_cli.text.json_text import from_json
 
 __all__ = ["comment_tags", "read_comment"]
 

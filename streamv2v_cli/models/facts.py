@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from streamv2v_cli.errors import ModelError, reason_of
-from streamv2v_cli.json_text import from_json
 from streamv2v_cli.models.model import Kind
 from streamv2v_cli.reading import read_regular
+from streamv2v_cli.text.json_text import from_json
 
 __all__ = ["ModelFacts", "detect_kind", "read_facts"]
 

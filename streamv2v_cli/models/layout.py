@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from streamv2v_cli.errors import ModelError, reason_of
-from streamv2v_cli.json_text import from_json
 from streamv2v_cli.models.catalog import LAYOUTS
+from streamv2v_cli.text.json_text import from_json
 
 __all__ = ["check_checkpoint", "layout_of", "read_header", "recognise"]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
-from streamv2v_cli.json_text import from_json
 from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.layout import damaged, raw_header
 from streamv2v_cli.models.soundness import check_finite
 from streamv2v_cli.models.weights import read_tensors
+from streamv2v_cli.text.json_text import from_json
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from typing import Any, Self, TextIO
 
 from streamv2v_cli.errors import SinkError
 from streamv2v_cli.files import create_anew, part_of, take_name, whole_file
-from streamv2v_cli.json_text import to_json
+from streamv2v_cli.text.json_text import to_json
 
 __all__ = ["JsonRows", "write_json"]
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli import __version__
 from streamv2v_cli.errors import ModelNotFoundError, SinkError, UsageError
-from streamv2v_cli.json_text import to_json
 from streamv2v_cli.logs import say
 from streamv2v_cli.media.info import damage_text, repaired_text
 from streamv2v_cli.settings.sizes import model_frame_size, output_frame_size
 from streamv2v_cli.settings.values import rate_of
+from streamv2v_cli.text.json_text import to_json
 from streamv2v_cli.transcode.event_log import EventLog
 from streamv2v_cli.transcode.events import StartEvent
 from streamv2v_cli.transcode.interruption import Interruption

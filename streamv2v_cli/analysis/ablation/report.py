@@ -12,8 +12,8 @@ from streamv2v_cli import __version__
 from streamv2v_cli.analysis.ablation.tables import Cell, Table
 from streamv2v_cli.errors import SinkError
 from streamv2v_cli.files import whole_file
-from streamv2v_cli.json_text import to_json
 from streamv2v_cli.reports.text import cell, change_text, number_text
+from streamv2v_cli.text.json_text import to_json
 
 __all__ = ["SCHEMA", "AblationResult", "plots", "report_names", "rich_table", "write_reports"]
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamv2v_cli.json_text import from_json, to_json
-from streamv2v_cli.terminal import print_path, printable
+from streamv2v_cli.text.json_text import from_json, to_json
+from streamv2v_cli.text.terminal import print_path, printable
 
 EVERYTHING = st.text(st.characters(), max_size=40)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamv2v_cli.masking import masked, masked_url
 from streamv2v_cli.media.address import Url
+from streamv2v_cli.text.masking import masked, masked_url
 
 SECRET = "hUsh4b1d"
 KEYS = (

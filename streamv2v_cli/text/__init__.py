@@ -1,0 +1,1 @@
+"""Text from and for others: URLs without secrets, what steers no terminal, JSON of any names."""

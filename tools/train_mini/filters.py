@@ -13,6 +13,7 @@ __all__ = [
     "blur",
     "contrast",
     "edges",
+    "gradients",
     "kuwahara",
     "line_drawing",
     "luminance",
@@ -164,8 +165,8 @@ def line_drawing(
 def strokes(rgb: np.ndarray, radius: float, sigma: float = 2.0) -> np.ndarray:
     """Anisotropic Kuwahara filter (Kyprianidis, Kang & Doellner, 2009): dabs of colour along the contours.
 
-    Each pixel takes the means of the least varied of eight sectors of an ellipse, which the structure tensor turns and
-    stretches up to three to one. Sectors are sampled at seven points each.
+    Each pixel takes the means of the least varied of eight sectors of an ellipse, which the structure tensor turns
+    and stretches up to three to one. Sectors are sampled at seven points each.
 
     Args:
         rgb: the picture.
@@ -184,7 +185,9 @@ def strokes(rgb: np.ndarray, radius: float, sigma: float = 2.0) -> np.ndarray:
         mean, square = smooth.copy(), smooth * smooth
         for distance, turn in spots:
             angle = sector * np.pi / 4 + turn
-            turned = np.float32(distance * np.cos(angle)) * major + np.float32(distance * np.sin(angle)) * minor
+            turned = (
+                np.float32(distance * np.cos(angle)) * major + np.float32(distance * np.sin(angle)) * minor
+            )
             there = _sample(smooth, here + turned)
             mean += there
             square += there * there
@@ -202,7 +205,12 @@ def skin(rgb: np.ndarray) -> np.ndarray:
     tone = luminance(rgb)
     cr, cb = 0.713 * (r - tone), 0.564 * (b - tone)
     share = smoothstep(0.015, 0.05, cr) * smoothstep(0.20, 0.15, cr)
-    return share * smoothstep(0.01, -0.02, cb) * smoothstep(-0.23, -0.17, cb) * smoothstep(0.0, 0.04, g - b + 0.02)
+    return (
+        share
+        * smoothstep(0.01, -0.02, cb)
+        * smoothstep(-0.23, -0.17, cb)
+        * smoothstep(0.0, 0.04, g - b + 0.02)
+    )
 
 
 def posterise(x: np.ndarray, levels: int, softness: float = 0.25) -> np.ndarray:

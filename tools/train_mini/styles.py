@@ -127,7 +127,9 @@ def oil_painting(rgb: np.ndarray) -> np.ndarray:
     bristles = along(luminance(rgb) - blur(luminance(rgb), 2.0), direction, 3.0)
     paint = saturate(contrast(paint, 1.12, 0.45), 1.5 - 0.35 * skin(paint))
     ridges = relief(blur(luminance(paint), 0.7)) + 0.9 * relief(bristles)
-    return np.clip(paint + 1.3 * np.clip(ridges, -0.12, 0.12)[..., None] + 0.5 * bristles[..., None], 0.0, 1.0)
+    return np.clip(
+        paint + 1.3 * np.clip(ridges, -0.12, 0.12)[..., None] + 0.5 * bristles[..., None], 0.0, 1.0
+    )
 
 
 @style("watercolour")
@@ -135,7 +137,7 @@ def watercolour(rgb: np.ndarray) -> np.ndarray:
     """Transparent washes on warm paper: pigment gathers at the edges and in the folds, lights are left white."""
     wash = blur(strokes(rgb, 6.0, 3.0), 0.8)
     tone = luminance(wash)
-    colour = saturate(0.16 + 0.84 * wash ** 0.85, 1.7 - 0.3 * skin(wash))
+    colour = saturate(0.16 + 0.84 * wash**0.85, 1.7 - 0.3 * skin(wash))
     rim = edges(wash, 1.3, 0.01, 0.06)
     pooled = np.clip(3.0 * (blur(tone, 5.0) - tone), -0.5, 0.6)
     density = 0.7 + 0.75 * rim + pooled

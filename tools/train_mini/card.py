@@ -36,11 +36,10 @@ One step at strength 0.4: timestep 399 of a latent grid of 50 steps, v-predictio
 timesteps 399 and 199, four 399, 299, 199 and 99; they draw nothing better and take longer. No
 classifier-free guidance. Trained on pictures with a short side of 224 to 430 px for the most part; best at a
 short side from 256 to 384 px, in multiples of 16. Latents have 24 channels at a quarter of the resolution.
-The scheduler has betas of its own, far less noise than Stable Diffusion's: the contours of the picture outlast it, so the
-prompt decides what is drawn and the picture where. It was trained with four times the noise that it
-is run with, since noise that stands still while the picture moves makes the result shimmer.
-Strength
-says how far the model may go: 0.4 draws the style in full, 0.38 about half of it, 0.36 a quarter;
+The scheduler has betas of its own, far less noise than Stable Diffusion's: the contours of the picture
+outlast it, so the prompt decides what is drawn and the picture where. It was trained with four times the
+noise that it is run with, since noise that stands still while the picture moves makes the result shimmer.
+Strength says how far the model may go: 0.4 draws the style in full, 0.38 about half of it, 0.36 a quarter;
 below 0.3 hardly anything changes, and above 0.4 little is added.
 
 Self-attention works where a token covers 16 px, in the middle. The decoder does most of its work at a quarter of

@@ -24,7 +24,7 @@ from tools.train_mini.model import PATCH, QUIET, SCALING_FACTOR, build_scheduler
 from tools.train_mini.muon import Muon, split_parameters
 from tools.train_mini.rollout import PromptBank, Rollout
 from tools.train_mini.sampling import GRID, grid_timesteps, x0_from_v
-from tools.train_mini.styles import LINES, ON_GRID, STYLES
+from tools.train_mini.styles import ON_GRID, STYLES
 from tools.train_mini.targets import Encoder
 from tools.train_mini.unet import load_restyler, restyling_loss, unsteadiness
 
@@ -32,10 +32,11 @@ __all__ = ["Finisher", "train_together"]
 
 WINDOW = 96  #: px
 STEADY = 2.0  #: weight of the change from frame to frame in the loss
-SHIMMERING = ("neon", "black and white")  #: styles that change the most while the picture moves
-DRAWN = (  #: styles that take the longest to learn
-    *("pencil sketch", "charcoal", "comic", "pixel art", "oil painting", "watercolour", "woodcut", "pop art"),
-)
+SHARES = {  #: styles that are hard to learn, or that change the most while the picture moves, are drawn more often
+    **dict.fromkeys(("pencil sketch", "charcoal", "comic", "pixel art", "oil painting", "watercolour"), 1.5),
+    **dict.fromkeys(("woodcut", "pop art", "blueprint", "neon", "black and white", "sunset", "winter"), 1.5),
+    **dict.fromkeys(("autumn", "thermal"), 2.0),
+}
 LATENTS = 0.02  #: weight of the loss of the latents, which later steps begin with
 
 
@@ -45,8 +46,7 @@ class Pairs(Rollout):
     def __init__(self, work: Path, prompts: PromptBank, pairs: int, seed: int) -> None:
         super().__init__(work, SIZES[0], WINDOW, prompts, pairs, seed)
         self.weights = [
-            weight * (3 if name in SHIMMERING + DRAWN else 2 if name in LINES else 1)
-            for name, weight in zip(STYLES, self.weights, strict=True)
+            weight * SHARES.get(name, 1.0) for name, weight in zip(STYLES, self.weights, strict=True)
         ]
 
     def _windows(self) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -25,6 +25,7 @@ from streamv2v_cli.models.fetch import (
     obtain_model,
     obtain_vae,
 )
+from streamv2v_cli.models.folding import fold
 from streamv2v_cli.models.lora import LoraRequest, fuse_loras
 from streamv2v_cli.models.model import ControlNet, Kind, Model
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_to_load
@@ -214,7 +215,7 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
 
 
 def _load_vae(parts: _Parts, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
-    """The VAE, of which the latents are those of the UNet."""
+    """The VAE, folded, of which the latents are those of the UNet."""
     facts = parts.checkpoint.facts
     with damaged_if_it_fails(f"The VAE ({parts.vae_name})"):
         if parts.vae is None:
@@ -222,6 +223,7 @@ def _load_vae(parts: _Parts, dtype: torch.dtype) -> AutoencoderKL | AutoencoderT
         else:
             vae = load_vae(parts.vae, dtype, facts.family, allow_pickle=parts.allow_pickle)
     _check_vae(vae, facts, parts.vae_name)
+    fold(vae)
     return vae
 
 

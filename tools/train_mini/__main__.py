@@ -1,4 +1,8 @@
-"""Command line: `python -m tools.train_mini all`, or one stage at a time."""
+"""Command line: `python -m tools.train_mini all`, or one stage at a time.
+
+`unpack` is no part of `all`: with it in place of `tokenizer`, `autoencoder` and `unet` the weights in the repository
+are trained further.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 import torch
 
 STAGES = (
+    "unpack",
     "data",
     "tokenizer",
     "targets",
@@ -46,7 +51,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     for stage in STAGES:
-        if stage in options.stages or "all" in options.stages:
+        if stage in options.stages or ("all" in options.stages and stage != "unpack"):
             print(f"== {stage}", flush=True)
             run_stage(stage, options)
 
@@ -54,7 +59,12 @@ def main() -> None:
 def run_stage(stage: str, options: argparse.Namespace) -> None:
     """Run one stage; what a stage needs is imported here, so that `--help` is quick."""
     work: Path = options.work
-    if stage == "data":
+    if stage == "unpack":
+        from tools.train_mini.unpack import unpack_model
+
+        work.mkdir(parents=True, exist_ok=True)
+        unpack_model(work)
+    elif stage == "data":
         from tools.train_mini.data import make_crops
 
         make_crops(work)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Progress", "put_back"]
+__all__ = ["Progress", "put_back", "write"]
 
 
 class Progress:

@@ -89,8 +89,8 @@ def _resize_short(picture: np.ndarray, short: int) -> np.ndarray:
 
 
 def random_crop(picture: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """A square crop of `size` px at a random scale: half of the time near a short side of 256 px."""
-    short = rng.uniform(224, 300) if rng.random() < 0.5 else np.exp(rng.uniform(np.log(150), np.log(520)))
+    """A square crop of `size` px at a random scale: half of the time with a short side from 224 to 430 px."""
+    short = rng.uniform(224, 430) if rng.random() < 0.5 else np.exp(rng.uniform(np.log(150), np.log(520)))
     smallest = min(picture.shape[:2])
     scale = max(min(max(short, size) / smallest, 1.25), (size + 0.5) / smallest)
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC

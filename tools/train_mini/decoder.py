@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 from transformers import CLIPTokenizer
 
+from streamv2v_cli.models.folding import fold, subpixel_kernel
 from tools.train_mini.autoencoder import load_vae, mixed_windows, psnr, reconstruct, to_tensor
 from tools.train_mini.checkpoint import Progress
 from tools.train_mini.data import SIZES, held_out
@@ -21,7 +23,7 @@ from tools.train_mini.styles import LINES, ON_GRID, STYLES, stylise
 from tools.train_mini.targets import Encoder
 from tools.train_mini.unet import load_restyler
 
-__all__ = ["collect_outputs", "train_decoder"]
+__all__ = ["collect_outputs", "draw", "train_decoder"]
 
 WINDOW = 96  #: px of a window that a training step sees
 OUTPUT = 128  #: px of the restyled windows
@@ -97,6 +99,18 @@ class Batches:
         return latents / SCALING_FACTOR, to_tensor(pictures)
 
 
+def draw(decoder: nn.Module, latents: torch.Tensor) -> torch.Tensor:
+    """Raw latents (B, C, h, w) to pictures (B, 3, 4 h, 4 w) as the program runs the decoder: with its end folded."""
+    *body, _, first, last = decoder.layers  # type: ignore[misc]
+    x = torch.tanh(latents / 3) * 3
+    for layer in body:
+        x = layer(x)
+    with torch.autocast(x.device.type, enabled=False):
+        kernel = subpixel_kernel(first.weight, last.weight)
+    x = F.conv2d(x, kernel, last.bias.repeat_interleave(4), padding=1)
+    return F.pixel_shuffle(x, 2) * 2 - 1
+
+
 def detail(pictures: torch.Tensor) -> torch.Tensor:
     """Root mean square of the Laplacian of the grey picture in windows of 8 px, of (B, 3, H, W)."""
     grey = pictures.mean(1, keepdim=True)
@@ -123,7 +137,7 @@ def train_decoder(
         progress.set_rate(peak * min(1.0, (progress.step + 1) / 100) * (0.02 + 0.98 * (1 - progress.done)))
         latents, pictures = (tensor.to(device) for tensor in batches.draw())
         with torch.autocast(device, torch.bfloat16):
-            decoded = decoder(latents + 0.005 * torch.randn_like(latents)).float()
+            decoded = draw(decoder, latents + 0.005 * torch.randn_like(latents)).float()
         square = (decoded - pictures).square()
         loss = square.mean() + 0.1 * (square + 1e-4).sqrt().mean()
         loss = loss + DETAIL * (detail(decoded) - detail(pictures)).abs().mean()
@@ -132,7 +146,9 @@ def train_decoder(
         progress.tick()
         if progress.step % 200 == 0 or progress.done >= 1:
             progress.save()
-            quality = psnr(reconstruct(load_vae(work), test), test)
+            vae = load_vae(work)
+            fold(vae)
+            quality = psnr(reconstruct(vae, test), test)
             print(
                 f"decoder step {progress.step} {progress.minutes:.1f} min, held out {quality:.2f} dB",
                 flush=True,

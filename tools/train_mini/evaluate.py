@@ -12,6 +12,7 @@ from diffusers import AutoencoderTiny, LCMScheduler, UNet2DConditionModel
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from streamv2v_cli.models.folding import fold
 from tools.train_mini.autoencoder import psnr, reconstruct, to_tensor
 from tools.train_mini.data import held_out
 from tools.train_mini.export import MODEL_DIR
@@ -38,6 +39,7 @@ class Sampler:
                 (AutoencoderTiny, "vae"),
             )
         )
+        fold(self.vae)
         self.tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer")
         self.scheduler = LCMScheduler.from_pretrained(folder, subfolder="scheduler")
 

@@ -36,40 +36,6 @@ _INDEX = {
     "vae": ["diffusers", "AutoencoderTiny"],
 }
 
-_SETTINGS = """\
-# What suits this model; anything given on the command line or in a configuration wins.
-diffusion:
-  steps: 1 # more take longer and draw nothing better
-  strength: 0.4
-frame:
-  size: 256
-  multiple: 16
-bank:
-  fuse:
-    threshold: 0.95
-  motion:
-    alpha: 0.9
-quality: # what --quality sets
-  fast: {frame: {size: 256, upscale: bicubic}}
-  good: {frame: {size: 384}}
-  best: {frame: {size: 512}}
-styles: # how a result is enlarged, where the default, guided by the source, is not the best
-  pencil sketch: {guide: {sharpen: 4}}
-  charcoal: {guide: {sharpen: 3}}
-  comic: {guide: {sharpen: 9}}
-  pixel art: {upscale: nearest, grid: 8}
-  oil painting: {guide: {sharpen: 5}}
-  watercolour: {guide: {sharpen: 5}}
-  blueprint: {guide: {sharpen: 5}}
-  neon: {guide: {sharpen: 5}}
-  thermal: {guide: {sharpen: 2}}
-  woodcut: {guide: {sharpen: 4}}
-  pop art: {guide: {sharpen: 4}}
-useful: # least and greatest value; outside them a warning says so
-  diffusion:
-    strength: [0.36, 0.5] # below it the styles fade away, above it the picture breaks
-"""
-
 
 def style_list() -> str:
     """The vocabulary as YAML, for `streamv2v styles` and for the check of prompts."""
@@ -107,7 +73,7 @@ def export_model(work: Path, target: Path = MODEL_DIR) -> None:
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(work / "tokenizer" / name, partial / "tokenizer" / name)
     (partial / "model_index.json").write_text(json.dumps(_INDEX, indent=2) + "\n")
-    (partial / "streamv2v.yaml").write_text(_SETTINGS)
+    shutil.copy(MODEL_DIR / "streamv2v.yaml", partial)
     (partial / "styles.yaml").write_text(style_list(), encoding="utf-8")
     size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file()) / 1e6
     for file in sorted(partial.rglob("*")):

@@ -19,12 +19,12 @@ from transformers import CLIPTokenizer
 from tools.train_mini.autoencoder import load_vae, mixed_windows, to_tensor
 from tools.train_mini.checkpoint import Progress, put_back
 from tools.train_mini.data import SIZES
-from tools.train_mini.decoder import DETAIL, detail
+from tools.train_mini.decoder import DETAIL, detail, draw
 from tools.train_mini.model import PATCH, QUIET, SCALING_FACTOR, build_scheduler
 from tools.train_mini.muon import Muon, split_parameters
 from tools.train_mini.rollout import PromptBank, Rollout
 from tools.train_mini.sampling import GRID, grid_timesteps, x0_from_v
-from tools.train_mini.styles import LINES, ON_GRID, STYLES
+from tools.train_mini.styles import ON_GRID, STYLES
 from tools.train_mini.targets import Encoder
 from tools.train_mini.unet import load_restyler, restyling_loss, unsteadiness
 
@@ -32,7 +32,11 @@ __all__ = ["Finisher", "train_together"]
 
 WINDOW = 96  #: px
 STEADY = 2.0  #: weight of the change from frame to frame in the loss
-SHIMMERING = ("neon", "black and white")  #: styles that change the most while the picture moves
+SHARES = {  #: styles that are hard to learn, or that change the most while the picture moves, are drawn more often
+    **dict.fromkeys(("pencil sketch", "charcoal", "comic", "pixel art", "oil painting", "watercolour"), 1.5),
+    **dict.fromkeys(("woodcut", "pop art", "blueprint", "neon", "black and white", "sunset", "winter"), 1.5),
+    **dict.fromkeys(("autumn", "thermal"), 2.0),
+}
 LATENTS = 0.02  #: weight of the loss of the latents, which later steps begin with
 
 
@@ -42,8 +46,7 @@ class Pairs(Rollout):
     def __init__(self, work: Path, prompts: PromptBank, pairs: int, seed: int) -> None:
         super().__init__(work, SIZES[0], WINDOW, prompts, pairs, seed)
         self.weights = [
-            weight * (3 if name in SHIMMERING else 2 if name in LINES else 1)
-            for name, weight in zip(STYLES, self.weights, strict=True)
+            weight * SHARES.get(name, 1.0) for name, weight in zip(STYLES, self.weights, strict=True)
         ]
 
     def _windows(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -127,7 +130,7 @@ def train_together(
         x0 = x0_from_v(v.float(), noised.flatten(0, 1), alpha_bar.flatten().repeat(2)).unflatten(0, (2, -1))
         drawn = torch.cat([x0.flatten(0, 1), encode(torch.from_numpy(windows)).to(device)])
         with torch.autocast(device, torch.bfloat16):
-            pictures = model.decoder(drawn / SCALING_FACTOR).float()
+            pictures = draw(model.decoder, drawn / SCALING_FACTOR).float()
         parts = (
             picture_loss(pictures, truth),
             STEADY * unsteadiness(pictures[: 2 * pairs].unflatten(0, (2, -1)), shifts),

@@ -16,23 +16,28 @@ import cv2
 import numpy as np
 
 from tools.train_mini.filters import (
+    along,
     blur,
     contrast,
     edges,
-    kuwahara,
+    line_drawing,
     luminance,
     mix,
     palette_ramp,
     posterise,
     relief,
     saturate,
+    skin,
     smoothstep,
+    strokes,
+    tangents,
 )
 
 __all__ = ["LINES", "ON_GRID", "STYLES", "stylise"]
 
 Styliser = Callable[[np.ndarray], np.ndarray]
 STYLES: dict[str, Styliser] = {}
+BLOCK = 4  #: px of a block of pixel art: one latent cell
 #: Styles whose strokes sit on a grid that begins in the corner of the picture: a window has one of its own.
 ON_GRID = ("pixel art",)
 
@@ -64,65 +69,82 @@ def photo(rgb: np.ndarray) -> np.ndarray:
 
 @style("pencil sketch")
 def pencil_sketch(rgb: np.ndarray) -> np.ndarray:
-    """Graphite on off-white paper: contours by colour dodge, grey shading in two soft tones."""
-    grey = blur(luminance(rgb), 1.1)
-    contour = np.clip(grey / (blur(grey, 5.0) + 0.02), 0.0, 1.0) ** 3.0
-    line = np.maximum(1.0 - contour, 0.9 * edges(rgb, 1.4, 0.025, 0.10))
-    tone = blur(grey, 1.6)
-    shade = 0.26 * smoothstep(0.52, 0.38, tone) + 0.26 * smoothstep(0.29, 0.15, tone)
-    ink = 1.0 - (1.0 - 0.95 * blur(line, 0.6)) * (1.0 - shade)
-    return mix((0.97, 0.96, 0.93), (0.16, 0.16, 0.18), ink)
+    """Graphite on off-white paper: drawn contours, soft shading in three tones, clean paper in the lights."""
+    line = line_drawing(luminance(rgb), 0.9, 9.0, 0.40, 0.45)
+    contour = edges(rgb, 1.3, 0.03, 0.11)
+    grey = blur(luminance(strokes(rgb, 4.0)), 1.0)
+    shade = 0.16 * sum(smoothstep(at + 0.06, at - 0.06, grey) for at in (0.20, 0.36, 0.54))
+    ink = 1.0 - (1.0 - 0.80 * np.maximum(line, contour)) * (1.0 - shade)
+    return mix((0.975, 0.965, 0.94), (0.15, 0.15, 0.17), blur(ink, 0.5))
 
 
 @style("charcoal")
 def charcoal(rgb: np.ndarray) -> np.ndarray:
-    """Charcoal: soft black masses in three tones and broad smudged contours on grey-beige paper."""
-    grey = contrast(blur(luminance(rgb), 2.0), 1.9, 0.40)
-    mass = 1.0 - posterise(grey, 3, 0.8)
-    line = edges(rgb, 2.2, 0.02, 0.09)
-    ink = 1.0 - (1.0 - 0.92 * mass) * (1.0 - 0.85 * line)
-    return mix((0.90, 0.87, 0.80), (0.05, 0.05, 0.05), ink)
+    """Charcoal: soft black masses and broad smudged contours on grey-beige paper."""
+    grey = blur(luminance(strokes(rgb, 6.0)), 1.2)
+    local = grey + 0.45 * (grey - blur(grey, 12.0))
+    mass = 0.78 * smoothstep(0.56, 0.08, local)
+    line = line_drawing(luminance(rgb), 1.6, 5.0, 0.32, 0.45, 3.0)
+    broad = edges(rgb, 2.0, 0.025, 0.10)
+    ink = 1.0 - (1.0 - mass) * (1.0 - 0.8 * np.maximum(line, broad))
+    return mix((0.90, 0.87, 0.80), (0.05, 0.05, 0.05), blur(ink, 0.8))
 
 
 @style("comic")
 def comic(rgb: np.ndarray) -> np.ndarray:
-    """A comic book: flat saturated colours in four tones, heavy black outlines."""
-    flat = kuwahara(blur(rgb, 0.8), 4)
-    tone = luminance(flat)
-    target = posterise(contrast(tone, 1.35, 0.42), 4, 0.3) * 0.92 + 0.08
-    flat = saturate(np.clip(flat * (target / (tone + 0.05))[..., None], 0, 1), 1.9)
-    return mix(flat, (0.02, 0.02, 0.04), blur(edges(rgb, 1.6, 0.03, 0.08), 0.7))
+    """A comic book: flat clear colours in five tones, black outlines, skin kept as skin."""
+    flat = strokes(rgb, 5.5)
+    tone = blur(luminance(flat), 0.8)
+    target = 0.10 + 0.90 * posterise(contrast(tone, 1.15, 0.45) ** 0.8, 5, 0.4)
+    gain = np.clip((target + 0.06) / (tone + 0.06), 0.5, 2.2)
+    flat = saturate(np.clip(flat * gain[..., None], 0, 1), 1.75 - 0.55 * skin(flat))
+    line = np.maximum(line_drawing(luminance(rgb), 1.0, 13.0, 0.21, 0.30), edges(rgb, 1.4, 0.055, 0.13))
+    return mix(flat, (0.03, 0.03, 0.05), blur(line, 0.6))
 
 
 @style("pixel art")
 def pixel_art(rgb: np.ndarray) -> np.ndarray:
-    """8 px blocks in a limited, saturated palette, darkened along block-level contours."""
+    """Blocks of 4 px in a small bright palette, darkened along contours."""
     height, width = rgb.shape[:2]
-    small = cv2.resize(rgb, (width // 8, height // 8), interpolation=cv2.INTER_AREA)
-    small = saturate(contrast(small, 1.15, 0.45), 1.4)
-    grid = cv2.morphologyEx(luminance(small), cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8))
-    small = posterise(small, 6, 0.35) * (1.0 - 0.35 * smoothstep(0.22, 0.6, grid))[..., None]
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_NEAREST)
+    flat = strokes(rgb, 3.0)
+    small = cv2.resize(flat, (width // BLOCK, height // BLOCK), interpolation=cv2.INTER_AREA)
+    tone = luminance(small)
+    crisp = np.clip(small + 0.3 * (small - blur(small, 1.0)), 0.0, 1.0)
+    crisp = saturate(contrast(crisp, 1.12, 0.45), 1.55 - 0.35 * skin(small))
+    outline = smoothstep(0.05, 0.14, blur(tone, 1.0) - tone)
+    level = luminance(crisp)
+    hue = crisp - level[..., None]
+    hue = np.sign(hue) * posterise(1.6 * np.abs(hue), 6, 0.6) / 1.6
+    crisp = np.clip(posterise(level, 7, 0.6)[..., None] + hue, 0.0, 1.0) * (1.0 - 0.3 * outline)[..., None]
+    return cv2.resize(crisp, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 @style("oil painting")
 def oil_painting(rgb: np.ndarray) -> np.ndarray:
-    """Thick paint: patches of rich colour (Kuwahara, 7 px) with impasto relief along their borders."""
-    patches = saturate(contrast(kuwahara(blur(rgb, 0.8), 7), 1.2, 0.45), 1.6)
-    ridges = relief(blur(luminance(patches), 0.8))
-    paint = patches * np.array([1.05, 0.98, 0.86], np.float32) + 1.6 * ridges[..., None]
-    return np.clip(paint, 0.0, 1.0)
+    """Thick paint: brush strokes of rich colour along the contours, in relief, skin kept as skin."""
+    paint = strokes(rgb, 7.5, 3.0)
+    direction, _ = tangents(rgb, 3.0)
+    bristles = along(luminance(rgb) - blur(luminance(rgb), 2.0), direction, 3.0)
+    paint = saturate(contrast(paint, 1.12, 0.45), 1.5 - 0.35 * skin(paint))
+    ridges = relief(blur(luminance(paint), 0.7)) + 0.9 * relief(bristles)
+    return np.clip(
+        paint + 1.3 * np.clip(ridges, -0.12, 0.12)[..., None] + 0.5 * bristles[..., None], 0.0, 1.0
+    )
 
 
 @style("watercolour")
 def watercolour(rgb: np.ndarray) -> np.ndarray:
-    """Pale transparent washes, white paper in the lights, pigment gathered at the edges."""
-    wash = saturate(blur(kuwahara(rgb, 5), 1.2), 1.5)
+    """Transparent washes on warm paper: pigment gathers at the edges and in the folds, lights are left white."""
+    wash = blur(strokes(rgb, 6.0, 3.0), 0.8)
     tone = luminance(wash)
-    pale = 1.0 - (1.0 - wash) * 0.62
-    pale = mix(pale, (1.0, 0.995, 0.97), 0.85 * smoothstep(0.5, 0.85, tone))
-    rim = edges(wash, 1.2, 0.012, 0.07)
-    return np.clip(pale * (1.0 - 0.42 * rim[..., None] * (1.0 - 0.35 * wash)), 0.0, 1.0)
+    colour = saturate(0.16 + 0.84 * wash**0.85, 1.7 - 0.3 * skin(wash))
+    rim = edges(wash, 1.3, 0.01, 0.06)
+    pooled = np.clip(3.0 * (blur(tone, 5.0) - tone), -0.5, 0.6)
+    density = 0.7 + 0.75 * rim + pooled
+    # Pigment over pigment (Bousseau et al., 2006).
+    painted = np.clip(colour - (colour - colour * colour) * (density[..., None] - 1.0), 0.0, 1.0)
+    paper = np.array([1.0, 0.985, 0.95], np.float32)
+    return mix(painted * paper, paper, 0.9 * smoothstep(0.72, 0.95, tone) * (1.0 - 0.8 * rim))
 
 
 @style("sepia")
@@ -226,22 +248,23 @@ def thermal(rgb: np.ndarray) -> np.ndarray:
 
 @style("woodcut")
 def woodcut(rgb: np.ndarray) -> np.ndarray:
-    """Black and cream only: masses by tone against the surroundings, and thick contours."""
-    grey = luminance(rgb)
-    tone = blur(grey, 2.0)
-    limit = 0.18 + 0.6 * blur(grey, 12.0)
-    ink = np.maximum(smoothstep(0.05, -0.05, tone - limit), edges(rgb, 1.7, 0.025, 0.08))
-    return mix((0.96, 0.92, 0.82), (0.07, 0.06, 0.06), blur(ink, 0.7))
+    """Black and cream only: masses by tone against the surroundings, and cut lines that follow the forms."""
+    grey = luminance(strokes(rgb, 5.0))
+    local = np.clip(0.5 + 1.5 * (grey - 0.11 - 0.6 * blur(grey, 12.0)), -0.5, 1.5)
+    ink = line_drawing(local, 1.4, 4.0, 0.63, 0.27, 3.0)
+    return mix((0.96, 0.92, 0.82), (0.07, 0.06, 0.06), blur(ink, 0.6))
 
 
 @style("pop art")
 def pop_art(rgb: np.ndarray) -> np.ndarray:
-    """Screen print: navy, hot pink, yellow and pale blue by tone."""
-    tone = contrast(blur(luminance(kuwahara(rgb, 4)), 0.8), 1.3, 0.47)
+    """Screen print: hot pink, yellow and pale blue by tone, drawn in navy."""
+    grey = blur(luminance(strokes(rgb, 6.0)), 1.0)
+    tone = contrast(grey + 0.25 * (grey - blur(grey, 14.0)), 1.3, 0.47)
     stops = [
         (0.0, (0.10, 0.08, 0.36)),
         (1 / 3, (0.95, 0.13, 0.45)),
         (2 / 3, (1.0, 0.83, 0.10)),
         (1.0, (0.80, 0.95, 1.0)),
     ]
-    return blur(palette_ramp(posterise(tone, 4, 0.3), stops), 0.7)
+    line = line_drawing(luminance(rgb), 1.2, 12.0, 0.16, 0.30)
+    return mix(blur(palette_ramp(posterise(tone, 4, 0.4), stops), 0.7), stops[0][1], blur(line, 0.6))

@@ -167,7 +167,10 @@ def test_damage_is_told_and_makes_exit_code_3(here, tmp_path: Path) -> None:
     damaged.write_bytes(data)
     done = here("eval", damaged, damaged)
     assert done.code == 3
-    assert f"warning: {damaged}: The input is damaged: 1 damaged packet was skipped and 1 frame is missing." in done.err
+    assert (
+        f"warning: {damaged}: The input is damaged: 1 damaged packet was skipped and 1 frame is missing."
+        in done.err
+    )
     assert "9 frames" in done.out
 
 

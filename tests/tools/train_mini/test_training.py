@@ -13,11 +13,14 @@ import torch
 from diffusers.models.attention_processor import Attention
 from transformers import CLIPTokenizer
 
+from streamv2v_cli.models.folding import fold
 from tools.train_mini import finish, unet, words
 from tools.train_mini.attention import PairAttention
 from tools.train_mini.autoencoder import fit_pca, load_vae, to_tensor
 from tools.train_mini.checkpoint import Progress
 from tools.train_mini.data import degrade
+from tools.train_mini.decoder import draw
+from tools.train_mini.export import export_model
 from tools.train_mini.model import SCALING_FACTOR, build_scheduler, build_unet, hush
 from tools.train_mini.prompts import sample_sentence
 from tools.train_mini.rollout import PromptBank, Rollout
@@ -27,6 +30,7 @@ from tools.train_mini.styles import STYLES, stylise
 from tools.train_mini.targets import Encoder
 from tools.train_mini.tokenizer import train_tokenizer
 from tools.train_mini.unet import drift, restyling_loss, unsteadiness
+from tools.train_mini.unpack import unpack_model
 
 SIZE = 176
 
@@ -56,6 +60,32 @@ def test_the_encoder_is_the_one_of_the_vae(work: Path) -> None:
     pictures = np.load(work / f"styled{SIZE}.npy")[0, :3]
     latents = load_vae(work).encode(to_tensor(pictures)).latents * SCALING_FACTOR
     torch.testing.assert_close(Encoder(work)(torch.from_numpy(pictures)), latents, atol=2e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_the_decoder_is_trained_as_it_runs(work: Path) -> None:
+    vae, latents = load_vae(work), torch.randn(2, 24, 6, 8)
+    drawn = draw(vae.decoder, latents)
+    fold(vae)
+    torch.testing.assert_close(drawn, vae.decode(latents).sample, atol=1e-5, rtol=1e-4)
+
+
+def test_what_was_exported_can_be_trained_further(work: Path, tmp_path: Path) -> None:
+    export_model(work, tmp_path / "mini")
+    (tmp_path / "work").mkdir()
+    unpack_model(tmp_path / "work", tmp_path / "mini")
+    there, back = unet.load_restyler(work).state_dict(), unet.load_restyler(tmp_path / "work").state_dict()
+    assert there.keys() == back.keys()
+    for name, value in there.items():
+        torch.testing.assert_close(back[name], value, atol=1e-6, rtol=1e-3)  # float16 between them
+    pictures = torch.from_numpy(np.load(work / f"styled{SIZE}.npy")[0, :3])
+    torch.testing.assert_close(
+        Encoder(tmp_path / "work")(pictures), Encoder(work)(pictures), atol=0.02, rtol=0.01
+    )
+    decoders = [load_vae(folder).decoder.state_dict() for folder in (work, tmp_path / "work")]
+    for name, value in decoders[0].items():
+        torch.testing.assert_close(decoders[1][name], value, atol=1e-6, rtol=1e-3)
+    assert not torch.equal(back["unet.conv_out.weight"], unet.Restyler(2048).unet.conv_out.weight)
 
 
 def test_targets_are_the_clean_styled_windows(rollout: Rollout, work: Path) -> None:

@@ -53,7 +53,7 @@ class Frame:
 
     def with_pixels(self, pixels: np.ndarray) -> Frame:
         """The same moment with another picture."""
-        return Frame(pixels, self.pts, self.time_base, self.duration, self.captions, self.alpha)
+        return Frame(pixels, self.pts, self.time_base, self.duration, self.captions, alpha=self.alpha)
 
 
 class LateFrame(Frame):

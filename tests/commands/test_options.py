@@ -65,6 +65,7 @@ def test_the_samples_cover_every_flag_with_a_value():
     assert set(SAMPLES) == set(FLAGS) - others
     assert others == {
         "bank.reset_on_cut",
+        "control.nets",
         "mask.invert",
         "skip_similar.enabled",
         "weights.loras",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers.clips import make_clip
 
+from streamv2v_cli.diffusion.protocol import Stretch
 from streamv2v_cli.errors import SourceError
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.trim import Trim
@@ -37,7 +38,7 @@ class Shown:
         self.seen.append(min(LEVELS, key=lambda level: abs(level - int(frame.control[24, 32, 0]))))
         return []
 
-    def reset(self) -> None:
+    def reset(self, stretch: Stretch) -> None:
         self.seen = []
 
     def close(self) -> None:

@@ -86,7 +86,7 @@ class Timeline:
             pts = max(pts, self._last_pts + 1)
         duration = max(1, round((frame.duration or 1) * frame.time_base / self._tick))
         self._last_pts, self._due, self._arrival = pts, pts + duration, time.monotonic()
-        return Frame(self._scaled(frame.pixels), pts, self._tick, duration, frame.captions, frame.alpha)
+        return Frame(self._scaled(frame.pixels), pts, self._tick, duration, frame.captions, alpha=frame.alpha)
 
     def _scaled(self, pixels: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]

@@ -267,7 +267,9 @@ class FileSource:
                 picture = item.picture
                 pixels = pixels_of(picture)
             assert pixels is not None
-            yield Frame(pixels, item.pts, info.time_base, item.duration, captions.take(), pixels_of.alpha)
+            yield Frame(
+                pixels, item.pts, info.time_base, item.duration, captions.take(), alpha=pixels_of.alpha
+            )
             count += 1
             if count == self._trim.frames:
                 yield from self._sound_up_to((item.pts + item.duration) * info.time_base + self._offset)

@@ -67,13 +67,16 @@ def ray_start() -> tuple[float, float]:
     """Seconds until a local Ray is there, and of one question to a worker that has nothing to do."""
     from streamv2v_cli.fleet.cluster import LOCAL, connected
     from streamv2v_cli.fleet.worker import SegmentWorker
+    from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.settings.schema import Settings
 
     before = time.monotonic()
     with connected(LOCAL) as ray:
         started = time.monotonic() - before
         settings = Settings(translator="passthrough")
-        worker = ray.remote(SegmentWorker).options(max_concurrency=8).remote("bench", settings, "/", 30)
+        worker = (
+            ray.remote(SegmentWorker).options(max_concurrency=8).remote("bench", settings, Trim(), "/", 30)
+        )
         ray.get(worker.state.remote())
         before, count = time.monotonic(), 500
         ray.get([worker.state.remote() for _ in range(count)])

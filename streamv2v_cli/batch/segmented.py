@@ -18,6 +18,7 @@ from streamv2v_cli.fleet.local import LocalWorker
 from streamv2v_cli.fleet.output import IndivisibleError, OutputOptions, SegmentedOutput
 from streamv2v_cli.fleet.run import SegmentOptions, model_files
 from streamv2v_cli.fleet.scheduler import Fleet, FleetOptions
+from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.reports.waiting import Waiting
 from streamv2v_cli.transcode.interruption import Interruption
 
@@ -47,8 +48,9 @@ def perform_in_segments(
     waiting = [task for task in tasks if task not in finished]
     if not waiting:
         return
+    trim = Trim(frames=options.frames)
     settings, shows = options.resolved.settings, options.progress and not options.quiet
-    with closing(LocalWorker(settings, progress=shows)) as worker:
+    with closing(LocalWorker(settings, trim, progress=shows)) as worker:
         models = model_files(settings, worker.load)
         quiet = options.quiet or how.needs_ray
         batch = _Batch(options, ledger, begin, OutputOptions(how.seconds, options.verify, quiet, models))
@@ -57,7 +59,7 @@ def perform_in_segments(
                 with Waiting("starting Ray", enabled=shows):
                     ray = stack.enter_context(connected(how.cluster or LOCAL))
                 share = share_of(ray, how.workers, settings.compute.device)
-                fleet = Fleet(ray, share, FleetOptions(settings, models, how.ship))
+                fleet = Fleet(ray, share, FleetOptions(settings, trim, models, how.ship))
                 yield from batch.by_fleet(stack.enter_context(closing(fleet)), waiting)
             waiting = [] if batch.interrupted else batch.indivisible
         for task in waiting:

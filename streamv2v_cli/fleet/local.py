@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.diffusion.protocol import FrameTranslator
     from streamv2v_cli.fleet.output import SegmentedOutput
     from streamv2v_cli.fleet.plan import Segment
+    from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.settings.schema import Settings
     from streamv2v_cli.transcode.interruption import Interruption
     from streamv2v_cli.transcode.job import Outcome
@@ -28,14 +29,15 @@ class LocalWorker:
 
     Args:
         settings: the whole configuration.
+        trim: the part of the inputs that is taken.
         progress: show the progress.
 
     Attributes:
         loading: seconds that the model took to load.
     """
 
-    def __init__(self, settings: Settings, *, progress: bool) -> None:
-        self._settings, self._progress = settings, progress
+    def __init__(self, settings: Settings, trim: Trim, *, progress: bool) -> None:
+        self._settings, self._trim, self._progress = settings, trim, progress
         self._translator: FrameTranslator | None = None
         self.loading = 0.0
 
@@ -48,7 +50,7 @@ class LocalWorker:
         if self._translator is None:
             before = time.monotonic()
             with Waiting(f"loading the model {self._settings.model}", enabled=self._progress):
-                self._translator = make_translator(self._settings)
+                self._translator = make_translator(self._settings, trim=self._trim)
             if self._settings.translator == "diffusion":
                 self.loading = time.monotonic() - before
         return self._translator

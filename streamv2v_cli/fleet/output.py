@@ -21,6 +21,7 @@ from streamv2v_cli.fleet.task import FileTask, quiet_media
 from streamv2v_cli.frame import Cut
 from streamv2v_cli.logs import say
 from streamv2v_cli.media.address import STDOUT, Address, Url
+from streamv2v_cli.media.open import MediaInput
 from streamv2v_cli.reports.text import counted
 from streamv2v_cli.settings.keys import flatten
 from streamv2v_cli.transcode.event_log import EventLog
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.fleet.plan import Segment
     from streamv2v_cli.fleet.segment import SegmentResult
     from streamv2v_cli.prompting.script import PromptScript
+    from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["IndivisibleError", "OutputOptions", "SegmentedOutput", "check_divisible", "why_whole"]
 
@@ -144,6 +146,7 @@ class SegmentedOutput:
                 for key in ("format", "size", "rate", "pix_fmt")
             },
             **{f"--{key}": _text(getattr(trim, key)) for key in ("start", "end", "frames")},
+            **_beside(job.settings),
             "--segment-seconds": str(options.seconds),
             "--prompts": self._prompts,
             "container": job.plan.container.name,
@@ -325,3 +328,14 @@ class SegmentedOutput:
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def _beside(settings: Settings) -> dict[str, Any]:
+    """What is read beside the input is recognised by, as far as it consists of files."""
+    named = {"the mask": settings.mask.source, "the control video": settings.control.video}
+    return {
+        f"{what}: {key}": value
+        for what, name in named.items()
+        if name is not None and os.path.exists(name)
+        for key, value in input_identity(MediaInput.of(name)).items()
+    }

@@ -44,7 +44,8 @@ class Division:
         bank, lookahead = settings.bank, settings.lookahead
         if settings.translator == "passthrough":
             return Division(seconds, 0, 1, 0)
-        warm_up = _WARM_UP if bank.kind != "none" or settings.skip_similar.enabled else 0
+        looks_back = bank.kind != "none" or settings.skip_similar.enabled or settings.frame.match_colours
+        warm_up = _WARM_UP if looks_back else 0
         if bank.motion.alpha:
             warm_up = max(warm_up, math.ceil(math.log(_FADED) / math.log(bank.motion.alpha)))
         if bank.kind == "none":

@@ -111,7 +111,7 @@ def run_in_segments(run: Run, how: SegmentOptions, started: float) -> Outcome:
     shows = options.progress and not options.quiet
     with ExitStack() as stack:
         job, events = run.open(stack)
-        worker = stack.enter_context(closing(LocalWorker(job.settings, progress=shows)))
+        worker = stack.enter_context(closing(LocalWorker(job.settings, job.trim, progress=shows)))
         models = model_files(job.settings, worker.load)
         said = OutputOptions(how.seconds, options.verify, options.quiet, models)
 
@@ -131,7 +131,9 @@ def run_in_segments(run: Run, how: SegmentOptions, started: float) -> Outcome:
         # Ray has put a handler of its own in its place.
         interruption = stack.enter_context(Interruption())
         share = share_of(ray, how.workers, job.settings.compute.device)
-        fleet = stack.enter_context(closing(Fleet(ray, share, FleetOptions(job.settings, models, how.ship))))
+        fleet = stack.enter_context(
+            closing(Fleet(ray, share, FleetOptions(job.settings, job.trim, models, how.ship)))
+        )
         display = stack.enter_context(Progress(job.source.info.frame_count, enabled=shows))
 
         def watch() -> None:

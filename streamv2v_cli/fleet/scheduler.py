@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamv2v_cli.errors import StreamV2VError, reason_of
+from streamv2v_cli.errors import StreamV2VError, UsageError, reason_of
 from streamv2v_cli.fleet.parcels import fetch_file, send_files
 from streamv2v_cli.fleet.work import OpenOutput, Work, Worker
 from streamv2v_cli.fleet.worker import SegmentWorker, WorkerState, versions
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.fleet.cluster import Share
     from streamv2v_cli.fleet.output import SegmentedOutput
     from streamv2v_cli.fleet.plan import Survey
+    from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["Fleet", "FleetOptions"]
@@ -48,13 +49,27 @@ class FleetOptions:
 
     Attributes:
         settings: the whole configuration.
+        trim: the part of the inputs that is taken.
         models: digests of the model's files.
         ship: inputs and segments are sent; otherwise they are at the same path everywhere.
+
+    Raises:
+        UsageError: what is read beside the inputs would not be sent.
     """
 
     settings: Settings
+    trim: Trim
     models: Mapping[str, str]
     ship: bool = False
+
+    def __post_init__(self) -> None:
+        beside = (("--mask", self.settings.mask.source), ("--control-video", self.settings.control.video))
+        for option, name in beside:
+            if self.ship and name is not None and os.path.exists(name):
+                raise UsageError(
+                    f"--ship sends inputs alone, and not what {option} names.",
+                    "Use a folder that all machines share, without --ship.",
+                )
 
 
 class Fleet:
@@ -180,7 +195,13 @@ class Fleet:
                     max_concurrency=8,
                     scheduling_strategy="SPREAD",
                 )
-                .remote(self._run, self._options.settings, os.getcwd(), log.getEffectiveLevel())
+                .remote(
+                    self._run,
+                    self._options.settings,
+                    self._options.trim,
+                    os.getcwd(),
+                    log.getEffectiveLevel(),
+                )
             )
             ready = actor.prepare.remote(versions(), dict(self._options.models))
             self._workers.append(Worker(actor, ready))

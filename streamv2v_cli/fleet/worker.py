@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.fleet.plan import Segment, Survey
     from streamv2v_cli.fleet.segment import SegmentResult
     from streamv2v_cli.fleet.task import FileTask
+    from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.settings.schema import Settings
     from streamv2v_cli.transcode.pipeline import Statistics
 
@@ -55,17 +56,18 @@ class SegmentWorker(Parcels):
     Args:
         run: tells the run from others.
         settings: the whole configuration.
+        trim: the part of the inputs that is taken.
         folder: the current folder of the program that began it, on which relative names depend.
         level: least level of messages that are wanted.
     """
 
-    def __init__(self, run: str, settings: Settings, folder: str, level: int) -> None:
+    def __init__(self, run: str, settings: Settings, trim: Trim, folder: str, level: int) -> None:
         super().__init__(run)
         # What is not here is not downloaded: a thousand workers would do it at once.
         os.environ["HF_HUB_OFFLINE"] = "1"
         if os.path.isdir(folder):
             os.chdir(folder)
-        self._settings = settings
+        self._settings, self._trim = settings, trim
         self._translator: FrameTranslator | None = None
         self._messages = _Messages()
         self._segment: tuple[str, int] | None = None
@@ -106,7 +108,7 @@ class SegmentWorker(Parcels):
         for part, digest in models.items():
             if own.get(part) != digest:
                 raise StreamV2VError(f"The files of the {part} differ on {host}.", "Copy them from here.")
-        self._translator = make_translator(self._settings)
+        self._translator = make_translator(self._settings, trim=self._trim)
         node = ray.get_runtime_context().get_node_id()
         return {"host": host, "node": node, "seconds": time.monotonic() - began}
 

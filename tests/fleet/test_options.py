@@ -14,6 +14,7 @@ from helpers.clips import make_clip
 
 from streamv2v_cli.errors import StreamV2VError
 from streamv2v_cli.fleet.worker import SegmentWorker, versions
+from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.models.digest import model_digests
 from streamv2v_cli.settings.schema import Settings
 
@@ -69,7 +70,7 @@ def test_a_worker_with_other_files_of_the_model_is_refused(
 ) -> None:
     models = model_digests(settings)
     assert [name.split()[0] for name in models][:2] == ["model", "VAE"]
-    worker = SegmentWorker("test", settings, str(tmp_path), 30)
+    worker = SegmentWorker("test", settings, Trim(), str(tmp_path), 30)
     wrong = {name: digest[::-1] for name, digest in models.items()}
     with pytest.raises(StreamV2VError, match=r"The files of the model .* differ on "):
         worker.prepare(versions(), wrong)

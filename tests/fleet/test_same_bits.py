@@ -54,7 +54,18 @@ MODEL = ("-p", "ink", "--lcm-lora", "none", "--size", "64", "--steps", "4", "--s
     "options",
     [
         ("--prompts", "script.yaml", "--steady", "0.8"),
-        ("--bank", "queue", "--bank-size", "3", "--bank-interval", "3", "--side-by-side"),
+        (
+            "--bank",
+            "queue",
+            "--bank-size",
+            "3",
+            "--bank-interval",
+            "3",
+            "--mask",
+            "mask.mkv",
+            "--start",
+            "0.3",
+        ),
         ("--bank", "none", "--set", "diffusion.fresh_noise=true", "--guidance", "initialize"),
         ("--skip-similar", "--set", "skip_similar={threshold: 0.2, max_skip: 1}", "--steps", "2"),
     ],
@@ -66,13 +77,15 @@ def test_segments_at_cuts(
     (tmp_path / "script.yaml").write_text(
         "- {time: 0, prompt: ink}\n- {time: 2.5, prompt: oil, strength: 0.7, transition: linear, over: 1}\n"
     )
+    pts = [index * 1000 for index in range(54)]
+    make_clip(tmp_path / "mask.mkv", pts=pts, rate=12, picture=lambda index: mosaic(100 + index // 3))
     events = tmp_path / "events"
     arguments = ("run", scenes, "--model", tiny_folder(), *MODEL, *LOSSLESS, *options, "-q", "--json", events)
     assert here(*arguments, "-o", "one.mkv").code == 0
     told = told_in(events)
     assert here(*arguments, "-o", "parts.mkv", "--resume", "--segment-seconds", "1.4").code == 0
     one, parts = (frame_hashes(tmp_path / name, "0") for name in ("one.mkv", "parts.mkv"))
-    assert len([line for line in one if line.startswith("0")]) == 54
+    assert len([line for line in one if line.startswith("0")]) == (50 if "--start" in options else 54)
     assert parts == one
     assert told_in(events) == told
     assert bool(told[-1]["frames_skipped"]) == ("--skip-similar" in options)

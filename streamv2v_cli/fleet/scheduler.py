@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from streamv2v_cli.errors import StreamV2VError, UsageError, reason_of
 from streamv2v_cli.fleet.parcels import fetch_file, send_files
 from streamv2v_cli.fleet.work import OpenOutput, Work, Worker
-from streamv2v_cli.fleet.worker import SegmentWorker, WorkerState, versions
+from streamv2v_cli.fleet.worker import SegmentWorker, versions
 
 if TYPE_CHECKING:
     import threading
@@ -142,7 +142,8 @@ class Fleet:
         for worker in self._workers:
             worker.actor.stop.remote()
             if worker.ready is None:
-                self._tell(self._quietly(worker.actor.state.remote()))
+                state = self._quietly(worker.actor.state.remote())
+                self._tell(state.messages if state else ())
             if self._options.ship and worker.ready is None:
                 self._quietly(worker.actor.clear.remote())
             self._ray.kill(worker.actor)
@@ -299,16 +300,16 @@ class Fleet:
             state = self._ray.get(reference)
         except self._ray.exceptions.RayError:
             return  # what it does fails as well
-        self._tell(state)
+        self._tell(state.messages)
         work = worker.work
         if work is not None and work.segment is not None:
             output = work.of.output
             if state.segment == (output.task.key, work.segment.index):
                 output.follow(work.segment, state.frames)
 
-    def _tell(self, state: WorkerState | None) -> None:
+    def _tell(self, messages: Sequence[tuple[int, str, str]]) -> None:
         """Say what a worker has logged, for the output that it belongs to."""
-        for level, name, message in state.messages if state else ():
+        for level, name, message in messages:
             outputs = [one.output for one in self._open if one.output.task.input.address.name == name]
             if level >= logging.WARNING and outputs:
                 outputs[0].warn(message)
@@ -345,6 +346,7 @@ class Fleet:
             work.of.output.note_survey(result)
             self._begin(work.of, result)
         else:
+            self._tell(result.messages)
             work.of.output.settle(work.segment, result)
 
     def _forget_input(self, worker: Worker, work: Work) -> None:

@@ -42,6 +42,7 @@ class SegmentResult:
         bank_bytes: memory of the feature bank.
         ticks: how they ran; None without a model.
         prompts: changes that began in it.
+        messages: level, name of the input and text of what a worker has logged and not told yet.
     """
 
     frames: int
@@ -49,6 +50,7 @@ class SegmentResult:
     bank_bytes: int = 0
     ticks: TickCounts | None = None
     prompts: list[PromptEvent] = field(default_factory=list)
+    messages: list[tuple[int, str, str]] = field(default_factory=list)
 
 
 class _OtherFramesError(Exception):

@@ -150,9 +150,10 @@ class SegmentWorker(Parcels):
         def watch(statistics: Statistics) -> None:
             self._frames = statistics.frames_out
 
-        return translate_segment(
+        result = translate_segment(
             self._here(task), survey, segment, self._translator, target, stop=self._stop, watch=watch
         )
+        return None if result is None else replace(result, messages=self._messages.taken())
 
     def state(self) -> WorkerState:
         """How far it is."""

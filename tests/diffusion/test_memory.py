@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.tiny_clip import make_tiny_clip
 from safetensors.torch import save_file
 
 from streamv2v_cli.diffusion.translator import Translator
@@ -201,6 +202,7 @@ def test_a_metric_that_does_not_fit_into_memory(tmp_path: Path, monkeypatch: pyt
     def refuse(*_: Any, **__: Any) -> None:
         raise MemoryError
 
+    make_tiny_clip(tmp_path)
     monkeypatch.setattr("transformers.CLIPModel.from_pretrained", refuse)
     with pytest.raises(DeviceError, match="too little memory to load the CLIP model"):
         ClipScore(tmp_path)

@@ -23,7 +23,7 @@ from helpers.waiting import until, until_written
 
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.media.picture.prepare import PictureReader
-from streamv2v_cli.media.sink.file import FileSink
+from streamv2v_cli.media.sink.video import VideoEncoder
 from streamv2v_cli.transcode.passthrough import PassthroughTranslator
 
 Restyle = Callable[..., Ran]
@@ -156,22 +156,16 @@ def test_a_decoder_thread_that_dies(clip: Path, restyle: Restyle, monkeypatch: p
 def test_an_encoder_that_refuses_a_frame(
     clip: Path, restyle: Restyle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encode = FileSink._encode
+    encode = VideoEncoder.encode
+    taken: list[Frame] = []
 
-    class Refusing:
-        def encode(self, _: Any) -> None:
+    def refuse(self: VideoEncoder, frame: Frame) -> Any:
+        if len(taken) == 11:
             raise av.error.ArgumentError(22, "Invalid argument")
+        taken.append(frame)
+        return encode(self, frame)
 
-    def refuse(self: FileSink, picture: Any) -> None:
-        if picture is not None and self.frames_written == 11:
-            video, self._video = self._video, Refusing()
-            try:
-                encode(self, picture)
-            finally:
-                self._video = video
-        encode(self, picture)
-
-    monkeypatch.setattr(FileSink, "_encode", refuse)
+    monkeypatch.setattr(VideoEncoder, "encode", refuse)
     ran = restyle(clip)
     one_line(ran, "Writing", "failed")
     assert saved(ran) == list(range(11))
@@ -258,32 +252,3 @@ def _noise(index: int) -> Any:
     import numpy as np
 
     return np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
-
-
-@pytest.mark.timing
-def test_workers_do_not_outlive_a_killed_batch(background: Callable[..., Any], tmp_path: Path) -> None:
-    """They end with the pipe to the process that started them, however that ends."""
-    if not Path("/proc/self/cwd").exists():
-        pytest.skip("no /proc")
-    source = make_clip(tmp_path / "0.mp4", pts=range(0, 512 * 3000, 512))
-    for number in range(1, 4):
-        shutil.copy(source, tmp_path / f"{number}.mp4")
-    arguments = ["--translator", "passthrough", "-j", "2", "-o", "out", "-q", *(f"{n}.mp4" for n in range(4))]
-    process = background("batch", *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until(lambda: len(list(tmp_path.glob("out/*.part"))) == 2)
-    assert len(_working_in(tmp_path)) >= 3
-    process.kill()
-    process.wait(10)
-    until(lambda: not _working_in(tmp_path))
-
-
-def _working_in(folder: Path) -> list[str]:
-    """The processes whose current folder it is."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "cwd").resolve() == folder:
-                found.append((process / "cmdline").read_text())
-        except OSError:
-            continue
-    return found

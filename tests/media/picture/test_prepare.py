@@ -208,7 +208,6 @@ def test_another_size_keeps_the_display_aspect(tmp_path: Path, rewrite: Callable
         ({"pix_fmt": "rgb24"}, ("libx264", "rgb24", "yuv420p")),
         ({"preset": "quick"}, ("quick", "veryfast")),
         ({"codec": "ffv1", "crf": 18}, ("ffv1", "crf", "--crf none")),
-        ({"codec": "libsvtav1", "preset": "medium"}, ("libsvtav1", "medium", "13")),
     ],
 )
 def test_wrong_encoder_options_are_refused(

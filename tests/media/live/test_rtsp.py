@@ -126,7 +126,7 @@ def test_a_server_that_accepts_and_never_sends(start: Start, tmp_path: Path) -> 
         code, out, err = start(
             address, "--timeout", 1, "--reconnect", 3, "--no-progress", "-o", "out.mp4"
         ).end()
-    shown = address.replace("hush", "***")
+    shown = address.replace("joe:hush", "***")
     assert (code, out) == (1, "")
     assert err == f"error: The input '{shown}' cannot be opened: no video came within 1 s.\n"
     assert not list(tmp_path.glob("out*"))
@@ -138,7 +138,7 @@ def test_a_wrong_password(guarded_port: int, start: Start, tmp_path: Path) -> No
         run = start(address.format(login), "-o", "out.mkv", "--debug")
         out, err = run.process.communicate(timeout=60)
         assert (run.process.returncode, out) == (1, "")
-        shown = address.format(login.replace("loose", "***"))
+        shown = address.format(login.replace("joe:loose", "***"))
         assert err.splitlines()[-1] == (
             f"error: The input '{shown}' cannot be opened: the server asks for another user name and password (401)."
         )

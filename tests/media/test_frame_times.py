@@ -95,7 +95,7 @@ def test_rounding_is_mentioned_where_it_matters(
         make_clip(tmp_path / "even.mp4"),
         make_clip(tmp_path / "uneven.mp4", **TIMELINES["variable"]),
     )
-    with caplog.at_level(logging.INFO, "streamv2v_cli.media.sink.file"):
+    with caplog.at_level(logging.INFO, "streamv2v_cli.media.sink"):
         rewrite(even, tmp_path / "even.mkv")
         rewrite(uneven, tmp_path / "uneven.nut")
         assert "rounds" not in caplog.text

@@ -12,9 +12,9 @@ import pytest
 import torch
 import yaml
 from helpers.clips import make_clip
+from helpers.steering import steers
 from helpers.tiny import make_tiny_pipeline
 from safetensors.torch import save_file
-from test_terminal import steers
 
 Run = Callable[..., Any]
 EVIL = "a\x1b]0;owned\x07\x9b2J\u202eb\nerror: forged"

@@ -6,9 +6,9 @@ import io
 import json
 import os
 import re
-import unicodedata
 
 import pytest
+from helpers.steering import steers
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,17 +16,6 @@ from streamv2v_cli.text.json_text import from_json, to_json
 from streamv2v_cli.text.terminal import print_path, printable
 
 EVERYTHING = st.text(st.characters(), max_size=40)
-
-
-def steers(character: str) -> bool:
-    """By the tables of Unicode: a control, the end of a line or paragraph, half a character, a turn of direction."""
-    if unicodedata.category(character) in ("Cc", "Zl", "Zp", "Cs"):
-        return True
-    return (
-        unicodedata.bidirectional(character)
-        in (*("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"),)
-        or character in "\u200e\u200f\u061c"
-    )
 
 
 @given(EVERYTHING)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from streamv2v_cli.errors import SinkError, UsageError, reason_of
 from streamv2v_cli.files import create_anew, make_folders, part_of, remove_folders, whole_file
 from streamv2v_cli.fleet.plan import Survey
+from streamv2v_cli.reading import read_regular
+from streamv2v_cli.text.json_text import from_json
 
 if TYPE_CHECKING:
     from streamv2v_cli.fleet.plan import Segment
@@ -135,7 +137,7 @@ class SegmentFolder:
 
     def _read(self) -> None:
         try:
-            content = json.loads((self.path / _LEDGER).read_text(encoding="utf-8"))
+            content = from_json(read_regular(self.path / _LEDGER))
             before = content["made_of"]
             self.survey = Survey.from_json(content["survey"])
             self.finished = {int(index): skipped for index, skipped in content["finished"].items()}

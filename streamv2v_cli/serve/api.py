@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiohttp import web
 
 from streamv2v_cli.errors import StreamV2VError, UsageError
+from streamv2v_cli.text.json_text import from_json
 
 if TYPE_CHECKING:
     from streamv2v_cli.serve.guard import Guard
@@ -132,7 +132,7 @@ async def body_of(request: web.Request) -> object:
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(reason="Content-Type must be application/json.")
     try:
-        content: object = json.loads(await request.read())
-    except (ValueError, RecursionError):
+        content: object = from_json(await request.read())
+    except ValueError:
         raise web.HTTPBadRequest(reason="The body is no JSON.") from None
     return content

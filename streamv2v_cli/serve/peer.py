@@ -23,6 +23,7 @@ from streamv2v_cli.errors import StreamV2VError, UsageError
 from streamv2v_cli.serve.meter import Meter
 from streamv2v_cli.serve.session import Arrival, Session
 from streamv2v_cli.serve.track import ResultTrack
+from streamv2v_cli.text.json_text import from_json
 
 __all__ = ["LONGEST_MESSAGE", "Peer", "check_offer"]
 
@@ -184,11 +185,11 @@ class Peer:
         try:
             if not isinstance(text, str) or len(text) > LONGEST_MESSAGE:
                 raise UsageError(f"A message is a JSON text of at most {LONGEST_MESSAGE} characters.")
-            message = json.loads(text)
+            message = from_json(text)
             self._listener(self, message if isinstance(message, dict) else {})
         except StreamV2VError as error:
             self.tell({"type": "error", "message": str(error)})
-        except (ValueError, RecursionError):
+        except ValueError:
             self.tell({"type": "error", "message": "A message is a JSON object."})
 
     def _look_at_state(self) -> None:

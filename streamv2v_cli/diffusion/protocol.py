@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, Unpack
 
 from streamv2v_cli.frame import Frame
 
@@ -17,6 +17,7 @@ __all__ = [
     "FrameProcessor",
     "FrameTranslator",
     "PromptBlend",
+    "PromptChanges",
     "Stretch",
     "TranslatorWrapper",
 ]
@@ -39,6 +40,24 @@ class PromptBlend:
     negative_prompt: str
     share: float
     curve: Curve
+
+
+class PromptChanges(TypedDict, total=False):
+    """What `FrameTranslator.set_prompt` changes beside the texts; what is not there, or None, stays as it is.
+
+    Attributes:
+        strength: from 0 to 1.
+        mix: share of the restyled picture in the output, from 0 to 1.
+        steady: share of the frame before in motion fusion, from 0 to below 1.
+        mask: how far the mask counts, from 0 to 1.
+        blend: the prompt that is being left, and how much of the way is behind; without it the new one alone counts.
+    """
+
+    strength: float | None
+    mix: float | None
+    steady: float | None
+    mask: float | None
+    blend: PromptBlend | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +116,7 @@ class FrameTranslator(FrameProcessor, Protocol):
         self,
         prompt: str,
         negative_prompt: str | None = None,
-        *,
-        strength: float | None = None,
-        mix: float | None = None,
-        steady: float | None = None,
-        mask: float | None = None,
-        blend: PromptBlend | None = None,
+        **changes: Unpack[PromptChanges],
     ) -> None:
         """Change the prompt for the frames that are pushed from now on."""
 
@@ -147,23 +161,10 @@ class TranslatorWrapper:
         self,
         prompt: str,
         negative_prompt: str | None = None,
-        *,
-        strength: float | None = None,
-        mix: float | None = None,
-        steady: float | None = None,
-        mask: float | None = None,
-        blend: PromptBlend | None = None,
+        **changes: Unpack[PromptChanges],
     ) -> None:
         """See `FrameTranslator`."""
-        self._translator.set_prompt(
-            prompt,
-            negative_prompt,
-            strength=strength,
-            mix=mix,
-            steady=steady,
-            mask=mask,
-            blend=blend,
-        )
+        self._translator.set_prompt(prompt, negative_prompt, **changes)
 
     def push(self, frame: Frame) -> list[Frame]:
         """See `FrameProcessor`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from streamv2v_cli.diffusion.motion import Trace
-    from streamv2v_cli.diffusion.protocol import PromptBlend
+    from streamv2v_cli.diffusion.protocol import PromptChanges
     from streamv2v_cli.errors import DeviceError
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.models.model import Model
@@ -109,29 +109,21 @@ class Translator:
         self,
         prompt: str,
         negative_prompt: str | None = None,
-        *,
-        strength: float | None = None,
-        mix: float | None = None,
-        steady: float | None = None,
-        mask: float | None = None,
-        blend: PromptBlend | None = None,
+        **changes: Unpack[PromptChanges],
     ) -> None:
         """Change the prompt for the frames that are pushed from now on; frames in flight keep theirs.
 
         Args:
             prompt: the new prompt.
             negative_prompt: the new negative prompt; None keeps the present one.
-            strength: the new strength, from 0 to 1; None keeps the present one.
-            mix: the new share of the restyled picture in the output, from 0 to 1; None keeps the present one.
-            steady: the new share of the frame before in motion fusion, from 0 to below 1; None keeps the present one.
-            mask: for those that lay masks over what comes out; nothing here.
-            blend: the prompt that is being left, and how much of the way is behind; None for the new one alone.
+            changes: what else changes; `mask` is for those that lay masks over what comes out, and nothing here.
 
         Raises:
             ConfigError: the strength leaves fewer timesteps than there are steps; nothing has changed then.
         """
         if negative_prompt is None:
             negative_prompt = self._prompt.negative_text
+        strength, blend = changes.get("strength"), changes.get("blend")
         schedule = self._schedule if strength is None else self._schedules.at(strength)
         encoded, before = self._encoder.encode(prompt, negative_prompt), self._prompt
         if blend is not None:
@@ -141,6 +133,7 @@ class Translator:
         if not same or schedule is not self._schedule:
             self._similar.reset()
         self._prompt, self._schedule = encoded, schedule
+        mix, steady = changes.get("mix"), changes.get("steady")
         self._mix = self._mix if mix is None else mix
         self._steady = self._steady if steady is None else steady
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from streamv2v_cli.media.picture.resize import resized
 from streamv2v_cli.transcode.beside import VideoBeside
 
 if TYPE_CHECKING:
-    from streamv2v_cli.diffusion.protocol import FrameTranslator, PromptBlend
+    from streamv2v_cli.diffusion.protocol import FrameTranslator, PromptChanges
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.media.info import SourceInfo
     from streamv2v_cli.media.trim import Trim
@@ -61,18 +61,12 @@ class MaskedTranslator(TranslatorWrapper):
         self,
         prompt: str,
         negative_prompt: str | None = None,
-        *,
-        strength: float | None = None,
-        mix: float | None = None,
-        steady: float | None = None,
-        mask: float | None = None,
-        blend: PromptBlend | None = None,
+        **changes: Unpack[PromptChanges],
     ) -> None:
         """See `FrameTranslator`."""
+        mask = changes.get("mask")
         self._amount = self._amount if mask is None else mask
-        super().set_prompt(
-            prompt, negative_prompt, strength=strength, mix=mix, steady=steady, mask=mask, blend=blend
-        )
+        super().set_prompt(prompt, negative_prompt, **changes)
 
     def push(self, frame: Frame) -> list[Frame]:
         """Take in a frame; those that are finished.

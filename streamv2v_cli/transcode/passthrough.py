@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from streamv2v_cli.diffusion.protocol import WHOLE_RUN, Stretch
 from streamv2v_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from streamv2v_cli.accel import TickCounts
-    from streamv2v_cli.diffusion.protocol import PromptBlend
+    from streamv2v_cli.diffusion.protocol import PromptChanges
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.settings.schema import Settings
 
@@ -56,12 +56,7 @@ class PassthroughTranslator:
         self,
         prompt: str,
         negative_prompt: str | None = None,
-        *,
-        strength: float | None = None,
-        mix: float | None = None,
-        steady: float | None = None,
-        mask: float | None = None,
-        blend: PromptBlend | None = None,
+        **changes: Unpack[PromptChanges],
     ) -> None:
         """Prompts change nothing here."""
 

@@ -6,7 +6,12 @@ SECONDS ?= 60
 FRAMES ?= 16
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# What `make demo` needs; what the checks and tests need besides.
+RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
+# A build of PyTorch by its name at download.pytorch.org, such as cpu or cu126; without it the one of PyPI.
+TORCH ?=
 
 DEMO_INPUT := assets/bigbuckbunny.mp4
 DEMO_PROMPT ?= pencil sketch
@@ -20,14 +25,23 @@ help: ## list the targets
 
 setup: $(READY) ## create .venv and install streamv2v with its development tools into it
 
-$(READY): pyproject.toml constraints.txt
+$(RUNTIME): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=...")'
 	@echo "installing into $(VENV); the first time takes a few minutes"
+	@test -n "$(TORCH)" || test -x $(BIN)/python || test "$$(uname)" != Linux || command -v nvidia-smi >/dev/null || \
+	  echo "PyTorch from PyPI brings CUDA; without an NVIDIA GPU 'make demo TORCH=cpu' downloads less"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@test -z "$(TORCH)" || $(PIP) install --quiet --no-deps -c constraints.txt torch \
+	  --index-url https://download.pytorch.org/whl/$(TORCH)
+	@$(PIP) install --quiet -c constraints.txt -e '.[serve]'
 	@touch $@
 
-demo: setup ## restyle the clip in assets/ with the embedded model
+$(READY): $(RUNTIME)
+	@echo "installing the development tools into $(VENV)"
+	@$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(RUNTIME) ## restyle the clip in assets/ with the embedded model
 	@$(BIN)/streamv2v run $(DEMO_INPUT) --prompt "$(DEMO_PROMPT)" -o "$(DEMO_OUTPUT)" -y
 	@echo "The restyled clip is $(DEMO_OUTPUT)"
 
@@ -50,18 +64,19 @@ test-isa: setup ## run the numerical tests under other instruction sets and thre
 	  env $$way $(BIN)/python -m pytest -q -n $$workers -p no:cacheprovider -m numerical $(NUMERICAL); \
 	done
 
-check: setup ## lint, formatting, types, and known weaknesses of what is pinned
+check: setup ## lint, formatting, types, the Dockerfile, and known weaknesses of what is pinned
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/python -m tools.audit
 
 format: setup ## fix formatting and what lint can fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: setup ## write docs/cli.md from the program's own help
+docs: setup ## write docs/cli.md and docs/streamv2v.1 from the program's own help
 	@$(BIN)/python -m tools.make_cli_docs
 
 bench: setup ## measure speed (below 10 minutes); the table goes to benchmarks/results and docs/performance.md

@@ -35,7 +35,7 @@ With 1 nothing is fetched.
 
 def text() -> str:
     """The page in roff."""
-    root = get_command(app)
+    root: Any = get_command(app)
     lines = [
         f'.TH STREAMV2V 1 "" "streamv2v {__version__}" "User Commands"',
         ".SH NAME",
@@ -65,12 +65,8 @@ def _command(command: Any, name: str) -> Iterator[str]:
     yield f".SH {name.upper()}"
     arguments = [param for param in command.params if param.param_type_name == "argument"]
     yield f".B streamv2v {name}"
-    yield " ".join(
-        [
-            *(_label(param) if param.required else f"[{_label(param)}]" for param in arguments),
-            "[\\fIOPTIONS\\fR]",
-        ]
-    )
+    labels = (_label(param) if param.required else f"[{_label(param)}]" for param in arguments)
+    yield " ".join([*labels, "[\\fIOPTIONS\\fR]"])
     for paragraph in command.help.split("\n\n"):
         yield ".PP"
         yield _plain(paragraph)
@@ -79,15 +75,18 @@ def _command(command: Any, name: str) -> Iterator[str]:
 
 def _options(command: Any) -> Iterator[str]:
     """Arguments and options under the headings of the help."""
-    heading = None
-    for param in sorted(command.params, key=lambda param: getattr(param, "rich_help_panel", None) or ""):
-        panel = getattr(param, "rich_help_panel", None)
-        if panel != heading:
-            yield f".SS {_plain(panel)}"
-            heading = panel
+    heading = ""
+    for param in sorted(command.params, key=_heading):
+        if _heading(param) != heading:
+            heading = _heading(param)
+            yield f".SS {_plain(heading)}"
         yield ".TP"
         yield _label(param)
         yield _plain(param.help or "")
+
+
+def _heading(param: Any) -> str:
+    return getattr(param, "rich_help_panel", None) or ""
 
 
 def _label(param: Any) -> str:

@@ -7,6 +7,7 @@ import sys
 import tarfile
 import venv
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def site(wheel, tmp_path_factory):
     ]
     subprocess.run(install, check=True, capture_output=True, timeout=240)
     (packages,) = folder.glob("lib/python*/site-packages")
-    others = {str(Path(module.__file__).parents[1]) for module in (pytest, __import__("torch"))}
+    others = {str(Path(find_spec(name).origin).parents[1]) for name in ("pytest", "torch")}
     (packages / "needed.pth").write_text("\n".join(others))
     return folder
 

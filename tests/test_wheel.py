@@ -1,11 +1,13 @@
-"""What a wheel built from this checkout holds, and that the command works from it."""
+"""What is built from this checkout, and that it works where nothing else of the checkout is."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+import tarfile
+import venv
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,30 +18,34 @@ PACKAGE = ROOT / "streamv2v_cli"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "build",
-            "--wheel",
-            "--no-isolation",
-            "--outdir",
-            str(folder),
-            str(ROOT),
-        ],
-        check=True,
-        capture_output=True,
-        timeout=240,
-    )
-    (path,) = folder.glob("*.whl")
+def built(tmp_path_factory):
+    """A folder with the source distribution, and the wheel that was built from it and not from the checkout."""
+    folder = tmp_path_factory.mktemp("built")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, timeout=240)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    (path,) = built.glob("*.whl")
     return path
+
+
+def test_the_source_distribution_holds_what_git_tracks(built):
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("this is no checkout of git")
+    tracked = {name for name in listed.stdout.splitlines() if not name.startswith(".ci/")}
+    assert {name for name in tracked - names if (ROOT / name).exists()} == set()
 
 
 def test_it_holds_the_whole_package_and_the_presets(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = {name for name in archive.namelist() if ".dist-info/" not in name and ".data/" not in name}
     package = {
         path.relative_to(ROOT).as_posix()
         for path in PACKAGE.rglob("*")
@@ -64,30 +70,53 @@ def test_its_metadata(wheel):
     assert licences == {"LICENSE", "NOTICE"}
 
 
+@pytest.fixture(scope="module")
+def site(wheel, tmp_path_factory):
+    """An environment of its own with nothing but the wheel; packages that it needs come from the one of the tests."""
+    folder = tmp_path_factory.mktemp("site")
+    venv.create(folder, symlinks=True)
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(folder / "bin/python"),
+        "install",
+        "--no-deps",
+        str(wheel),
+    ]
+    subprocess.run(install, check=True, capture_output=True, timeout=240)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    others = {str(Path(find_spec(name).origin).parents[1]) for name in ("pytest", "torch")}
+    (packages / "needed.pth").write_text("\n".join(others))
+    return folder
+
+
 @pytest.fixture
-def from_wheel(wheel, tmp_path):
-    """Run a command of the unpacked wheel in `tmp_path`; the lines that it prints."""
-    site = tmp_path / "site"
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(site)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(site), os.environ["PYTHONPATH"]])}
-    program = "import streamv2v_cli.app as app; print(app.__file__); app.main()"
+def from_wheel(site, tmp_path):
+    """Run the installed command in `tmp_path`; the lines that it prints."""
 
     def from_wheel(*arguments):
         done = subprocess.run(
-            [sys.executable, "-c", program, *map(str, arguments)],
+            [site / "bin/streamv2v", *map(str, arguments)],
             cwd=tmp_path,
-            env=environment,
             capture_output=True,
             encoding="utf-8",
             check=True,
             timeout=120,
         )
-        path, *lines = done.stdout.splitlines()
-        assert Path(path).is_relative_to(site)
-        return lines
+        return done.stdout.splitlines()
 
     return from_wheel
+
+
+def test_the_installed_package_is_that_of_the_wheel(site, tmp_path):
+    program = "import streamv2v_cli; print(streamv2v_cli.__file__)"
+    done = subprocess.run(
+        [site / "bin/python", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert Path(done.stdout.strip()).is_relative_to(site)
+    assert (site / "share/man/man1/streamv2v.1").read_bytes() == (ROOT / "docs/streamv2v.1").read_bytes()
 
 
 def test_the_command_works_from_it(from_wheel):

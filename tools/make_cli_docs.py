@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the command line itself: `python -m tools.make_cli_docs`."""
+"""Write docs/cli.md and docs/streamv2v.1 from the command line itself: `python -m tools.make_cli_docs`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from typing import Any
 from typer.main import get_command
 
 from streamv2v_cli.app import EXIT_CODES, app
+from tools import man_page
 
-__all__ = ["DOCUMENT", "main", "text"]
+__all__ = ["DOCUMENT", "MAN_PAGE", "main", "text"]
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "cli.md"
+MAN_PAGE = DOCUMENT.with_name("streamv2v.1")
 BAR = "\\|"
 """A bar that does not end a cell of a table."""
 _HEAD = """# Commands
 
-`make docs` writes this page from the program's own help; `streamv2v COMMAND --help` shows the same. Completion for
-the shell in use is installed by `streamv2v --install-completion`.
+`make docs` writes this page from the program's own help. `streamv2v COMMAND --help` shows the same; `-h` of `run`,
+`batch` and `serve` shows the most used options only. `man streamv2v` has all of it, where `man` looks into the
+environment ([install.md](install.md)). `streamv2v --install-completion` installs completion for the shell in use.
 """
 
 
@@ -76,12 +79,13 @@ def _plain(help_text: str) -> str:
 
 
 def main() -> None:
-    """Write the page; with --check only say whether it is up to date."""
-    if sys.argv[1:] == ["--check"]:
-        sys.exit(
-            0 if DOCUMENT.read_text(encoding="utf-8") == text() else f"{DOCUMENT} is stale: run make docs"
-        )
-    DOCUMENT.write_text(text(), encoding="utf-8")
+    """Write both pages; with --check only say whether they are up to date."""
+    pages = {DOCUMENT: text(), MAN_PAGE: man_page.text()}
+    for path, content in pages.items():
+        if sys.argv[1:] != ["--check"]:
+            path.write_text(content, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != content:
+            sys.exit(f"{path} is stale: run make docs")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +33,9 @@ PACKAGES = (
     "av",
     "numpy",
 )
+TORCH_BUILDS = "https://download.pytorch.org/whl"
+CUDA_BUILD = "cu130"
+"""The build that PyPI has for Linux; https://pytorch.org/get-started/locally/ lists those for older drivers."""
 LITTLE_ROOM = 8 << 30
 """Bytes; a Stable Diffusion 1.5 model with its text encoder takes about four GiB."""
 
@@ -58,6 +62,7 @@ def examine() -> Iterator[Finding]:
     checks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
         ("python", _python),
         ("packages", _packages),
+        ("torch", _torch),
         ("device", _devices),
         ("attention", _attention),
         ("serve", _serve),
@@ -92,6 +97,23 @@ def _packages() -> Iterator[Finding]:
     yield Finding("packages", "ok", ", ".join(found))
 
 
+def _torch() -> Iterator[Finding]:
+    """Which build of PyTorch is installed, and how to get another."""
+    import torch
+
+    built_for = {"CUDA": torch.version.cuda, "ROCm": torch.version.hip, "XPU": torch.version.xpu}
+    build = next((f"{name} {number}" for name, number in built_for.items() if number), "the CPU")
+    text = f"PyTorch {torch.__version__.partition('+')[0]}, built for {build}"
+    if sys.platform == "darwin":  # there is one build for Macs
+        yield Finding("torch", "ok", text)
+        return
+    other, name = ("NVIDIA GPUs", CUDA_BUILD) if build == "the CPU" else ("CPUs, which is smaller", "cpu")
+    remedy = (
+        f"For the build for {other}: pip install --force-reinstall torch --index-url {TORCH_BUILDS}/{name}"
+    )
+    yield Finding("torch", "ok", text, remedy)
+
+
 def _devices() -> Iterator[Finding]:
     import torch
 
@@ -102,7 +124,7 @@ def _devices() -> Iterator[Finding]:
         yield _try_gpu(index)
     if not torch.cuda.is_available() and (Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi")):
         if torch.version.cuda is None:
-            remedy = "Install a CUDA build of PyTorch, see https://pytorch.org/get-started/locally/."
+            remedy = "Install a build of PyTorch for NVIDIA GPUs, see `torch` above."
         else:
             remedy = f"This PyTorch needs a driver for CUDA {torch.version.cuda}; see what nvidia-smi says."
         text = f"there seems to be an NVIDIA GPU, but PyTorch {torch.__version__} cannot use it"

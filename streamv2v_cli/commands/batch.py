@@ -22,9 +22,31 @@ from streamv2v_cli.commands.shared import (
     message_level,
     segment_options,
 )
+from streamv2v_cli.commands.short_help import ANY_SETTING, PICTURE, ShortHelp
 from streamv2v_cli.files import check_output_folder
 
 __all__ = ["batch"]
+
+_SHORT_HELP = ShortHelp(
+    "INPUTS... -o DIR [OPTIONS]",
+    "Restyle many files with one model. A file that fails does not stop the others.",
+    {
+        "--output": "where the results go",
+        "--recursive": "folders in folders too",
+        "--manifest": "a list of files with prompts of their own",
+        **PICTURE,
+        "--workers": "processes that work at once",
+        "--resume": "skip what an earlier batch finished",
+        "--dry-run": "list what would be done",
+        "--overwrite": "replace existing outputs",
+        **ANY_SETTING,
+    },
+    (
+        'streamv2v batch clips -r -p "oil painting" -o styled --resume',
+        "streamv2v batch --manifest jobs.yaml -o styled",
+        "streamv2v batch a.mp4 b.mp4 -p comic -o styled --workers auto",
+    ),
+)
 
 
 @takes_settings
@@ -91,6 +113,7 @@ def batch(
     no_progress: NoProgress = False,
     log_level: LogLevelOption = None,
     json_events: JsonEvents = None,
+    short_help: Annotated[bool, _SHORT_HELP.option()] = False,
 ) -> None:
     """Restyle many files with one model, which is loaded once; one that fails does not stop the others.
 

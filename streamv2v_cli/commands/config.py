@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from streamv2v_cli.commands.completion import complete_preset
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
 from streamv2v_cli.logs import shown
 from streamv2v_cli.settings.keys import flatten
@@ -37,7 +38,13 @@ def list_presets() -> None:
 def show(
     request: SettingsRequest,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME|FILE]", help="A preset or a YAML file.", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[NAME|FILE]",
+            help="A preset or a YAML file.",
+            show_default=False,
+            autocompletion=complete_preset,
+        ),
     ] = None,
     origin: Annotated[
         bool, typer.Option("--origin", help="Print each key, its value and where that came from.")

@@ -14,21 +14,21 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import cache, wraps
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from streamv2v_cli.apart import files_below
-from streamv2v_cli.settings.keys import Key, keys
-from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
+from streamv2v_cli.commands.completion import complete_override, complete_preset, completer_of
+from streamv2v_cli.settings.keys import Key, flatten, keys
 from streamv2v_cli.settings.resolve import Resolved, preset_names
 from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.transcode.configure import resolve
 
-__all__ = ["FLAGS", "Flag", "SettingsRequest", "setting_option", "takes_settings"]
+__all__ = ["FLAGS", "Flag", "SettingsRequest", "default_of", "setting_option", "takes_settings"]
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def _settings_parameters() -> dict[str, inspect.Parameter]:
         metavar="NAME|FILE",
         help=f"A preset ({', '.join(preset_names())}), a YAML file, or a video made by streamv2v; repeatable, "
         "later ones win.",
-        autocompletion=lambda incomplete: [n for n in preset_names() if n.startswith(incomplete)],
+        autocompletion=complete_preset,
         rich_help_panel="Settings",
     )
     override = typer.Option(
@@ -218,7 +218,7 @@ def _settings_parameters() -> dict[str, inspect.Parameter]:
         metavar="KEY=VALUE",
         help="Set any option by its dotted key, such as bank.fuse.alpha=0.5; repeatable. "
         "`streamv2v config show` lists the keys.",
-        autocompletion=_complete_override,
+        autocompletion=complete_override,
         rich_help_panel="Settings",
     )
     parameters = [
@@ -243,7 +243,7 @@ def setting_option(name: str) -> Any:
         metavar=None if key.is_switch else flag.metavar or ("NAME" if key.choices else "NUMBER"),
         help=_help(key, flag),
         show_default=False,
-        autocompletion=_completer_of(key),
+        autocompletion=completer_of(key),
         rich_help_panel=flag.panel,
     )
 
@@ -254,64 +254,32 @@ def _parameter(name: str, kind: Any, option: Any) -> inspect.Parameter:
     )
 
 
-def _completer_of(key: Key) -> Callable[[str], list[str]] | None:
-    """What completes the value of a flag; None if any text may stand there."""
-    if key.choices:
-        return lambda incomplete: _beginning(key.choices, incomplete)
-    found = _VALUES.get(key.name)
-    return None if found is None else lambda incomplete: _beginning(found(), incomplete)
-
-
-def _beginning(words: Iterable[str], incomplete: str) -> list[str]:
-    return [word for word in words if word.startswith(incomplete)]
-
-
-def _style_names() -> list[str]:
-    from streamv2v_cli.models.styles import read_styles
-
-    book = read_styles(keys()["model"].default)
-    return [style.name for style in book.styles] if book else []
-
-
-def _model_names() -> list[str]:
-    from streamv2v_cli.models.catalog import CATALOG
-
-    return list(CATALOG)
-
-
-def _video_encoders() -> list[str]:
-    from streamv2v_cli.bench.doctor import ENCODERS
-
-    return ["auto", *ENCODERS]
-
-
-_VALUES: Mapping[str, Callable[[], Iterable[str]]] = {
-    "prompt": _style_names,
-    "model": _model_names,
-    "frame.upscale": lambda: UPSCALE_METHODS,
-    "output.codec": _video_encoders,
-}
-"""What is proposed where any text may stand; looked up when somebody asks, and without torch."""
-
-
-def _complete_override(incomplete: str) -> list[str]:
-    """Keys with an equals sign, or the choices of a key that is written out."""
-    name, equals, value = incomplete.partition("=")
-    if not equals:
-        return _beginning((f"{key}=" for key in keys()), incomplete)
-    complete = _completer_of(keys()[name]) if name in keys() else None
-    return [f"{name}={found}" for found in (complete(value) if complete else ())]
-
-
 def _help(key: Key, flag: Flag) -> str:
     """Description, choices or range, and default, with brackets escaped for rich."""
     limits = f"one of {', '.join(key.choices)}" if key.choices else key.range
-    if flag.repeatable:
-        default = "repeatable"
-    else:
-        default = f"default {_plain(key.default)}" if key.default not in ("", None) else ""
-    notes = "; ".join(filter(None, (limits, default)))
+    notes = "; ".join(filter(None, (limits, "repeatable" if flag.repeatable else default_of(key))))
     return (key.description.rstrip(".") + (f" [{notes}]" if notes else "")).replace("[", r"\[")
+
+
+def default_of(key: Key) -> str:
+    """What a setting is if nothing is said, such as `default 512`; empty where that is nothing.
+
+    Where models recommend something else, it says what the embedded one does.
+    """
+    default = _plain(key.default)
+    recommended = _recommended().get(key.name)
+    if recommended is None:
+        return f"default {default}" if key.default not in ("", None) else ""
+    otherwise = "" if recommended == default else f", else {default}"
+    return f"model decides; {keys()['model'].default}: {recommended}{otherwise}"
+
+
+@cache
+def _recommended() -> Mapping[str, str]:
+    """What the embedded model recommends, by dotted key."""
+    from streamv2v_cli.models.recommendations import recommended_settings
+
+    return flatten(recommended_settings(keys()["model"].default), "the embedded model")
 
 
 def _plain(value: Any) -> str:

@@ -31,6 +31,7 @@ from streamv2v_cli.commands.shared import (
     rate_of_input,
     segment_options,
 )
+from streamv2v_cli.commands.short_help import ANY_SETTING, PICTURE, ShortHelp
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.text.terminal import print_path
 
@@ -41,6 +42,27 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _PICTURE = "What it looks like"
+
+_SHORT_HELP = ShortHelp(
+    "INPUT [OPTIONS]",
+    "Restyle a video, an image or a live source by a prompt. Sound and times stay.",
+    {
+        "--output": "the result; - for stdout; without it the name is made",
+        **PICTURE,
+        "--mask": "restyle only where this is white, or opaque",
+        "--duration": "so much of the input; --start tells from where",
+        "--output-size": "source, model or WIDTHxHEIGHT (*)",
+        "--resume": "keep finished parts; the same command goes on",
+        "--dry-run": "show what would be read, loaded and written",
+        "--overwrite": "replace an existing output",
+        **ANY_SETTING,
+    },
+    (
+        'streamv2v run clip.mp4 -p "pencil sketch" -o sketch.mp4',
+        "streamv2v run camera:0 -p comic --config realtime -o rtsp://localhost/comic",
+        'ffmpeg -i in.mkv -f nut - | streamv2v run - -p "pixel art" -o - | ffplay -',
+    ),
+)
 
 
 @takes_settings
@@ -155,6 +177,7 @@ def run(
     no_progress: NoProgress = False,
     log_level: LogLevelOption = None,
     json_events: JsonEvents = None,
+    short_help: Annotated[bool, _SHORT_HELP.option()] = False,
 ) -> None:
     """Restyle a video by a prompt: as many frames as before, each at its own time, with the sound.
 

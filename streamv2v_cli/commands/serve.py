@@ -9,10 +9,31 @@ import typer
 
 from streamv2v_cli.commands.options import SettingsRequest, takes_settings
 from streamv2v_cli.commands.shared import JsonEvents, LogLevelOption, Quiet, Verbose, message_level
+from streamv2v_cli.commands.short_help import ANY_SETTING, PICTURE, ShortHelp
 
 __all__ = ["serve"]
 
 _SERVER = "Server"
+
+_SHORT_HELP = ShortHelp(
+    "[OPTIONS]",
+    "Restyle camera, screen, files and drawings live in the browser.",
+    {
+        "--open": "open the page in the browser",
+        "--port": "port of the page (default 7860)",
+        "--host": "address to listen at; 0.0.0.0 lets other machines in",
+        "--token": "what other machines must give",
+        "--sessions": "visitors at a time",
+        "--record-to": "folder for recordings",
+        **PICTURE,
+        **ANY_SETTING,
+    },
+    (
+        "streamv2v serve --open",
+        "streamv2v serve --model sd-turbo --steps 1 --sessions 2",
+        "streamv2v serve --host 0.0.0.0 --record-to recordings",
+    ),
+)
 
 
 @takes_settings
@@ -87,6 +108,7 @@ def serve(
     verbose: Verbose = False,
     log_level: LogLevelOption = None,
     json_events: JsonEvents = None,
+    short_help: Annotated[bool, _SHORT_HELP.option()] = False,
 ) -> None:
     r"""Serve a page that restyles the camera, the screen, a file or a drawing live in the browser.
 

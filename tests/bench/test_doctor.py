@@ -47,6 +47,7 @@ def test_everything_is_looked_at(findings, healthy):
         *(
             "python",
             "packages",
+            "torch",
             "device",
             "attention",
             "serve",
@@ -85,9 +86,33 @@ def test_a_gpu_that_pytorch_cannot_use(findings, healthy, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr("torch.version.cuda", None)
-    assert "Install a CUDA build" in only_problem(findings)["remedy"]
+    assert "a build of PyTorch for NVIDIA GPUs" in only_problem(findings)["remedy"]
     monkeypatch.setattr("torch.version.cuda", "13.0")
     assert "driver for CUDA 13.0" in only_problem(findings)["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("cuda", "hip", "text", "remedy"),
+    [
+        (None, None, "PyTorch 2.13.0, built for the CPU", "/whl/cu130"),
+        ("12.6", None, "PyTorch 2.13.0, built for CUDA 12.6", "/whl/cpu"),
+        (None, "7.1", "PyTorch 2.13.0, built for ROCm 7.1", "/whl/cpu"),
+    ],
+)
+def test_the_build_of_pytorch(monkeypatch, cuda, hip, text, remedy):
+    monkeypatch.setattr("torch.__version__", "2.13.0+abc")
+    monkeypatch.setattr("torch.version.cuda", cuda)
+    monkeypatch.setattr("torch.version.hip", hip)
+    monkeypatch.setattr("torch.version.xpu", None)
+    monkeypatch.setattr(doctor.sys, "platform", "linux")
+    (found,) = (finding for finding in doctor.examine() if finding.topic == "torch")
+    assert (found.state, found.text) == ("ok", text)
+    assert found.remedy.endswith(
+        f"pip install --force-reinstall torch --index-url https://download.pytorch.org{remedy}"
+    )
+    monkeypatch.setattr(doctor.sys, "platform", "darwin")
+    (found,) = (finding for finding in doctor.examine() if finding.topic == "torch")
+    assert (found.text, found.remedy) == (text, "")
 
 
 def test_an_encoder_that_does_not_open(findings, healthy, monkeypatch):

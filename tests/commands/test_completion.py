@@ -46,6 +46,9 @@ def _proposed(line: str) -> list[str]:
         ("streamv2v run a.mp4 --set model=mi", ["model=mini"]),
         ("streamv2v run a.mp4 --set nothing=", []),
         ("streamv2v run a.mp4 --bank d", ["dyme"]),
+        ("streamv2v run a.mp4 --config re", ["realtime"]),
+        ("streamv2v config show fi", ["fidelity"]),
+        ("streamv2v batch a.mp4 --vae o", ["own"]),
     ],
 )
 def test_values_are_proposed(line: str, wanted: list[str]) -> None:

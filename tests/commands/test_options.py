@@ -139,9 +139,13 @@ def test_help_shows_description_choices_range_and_default(given, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 200)
     text = " ".join(given("--help")[0].stdout.replace("│", " ").split())
-    assert "Denoising steps a frame; each is one row of the batch [from 1 to 8; default 4]" in text
+    assert (
+        "Denoising steps a frame; each is one row of the batch [from 1 to 8; model decides; mini: 1, else 4]"
+        in text
+    )
     assert "[from 1 to 64; default auto]" in text
-    assert "[above 0 and at most 1; default 0.4]" in text
+    assert "[above 0 and at most 1; model decides; mini: 0.4]" in text
+    assert "[from 1 to 16; default 1]" in text
     assert "[one of none, queue, dyme; default dyme]" in text
     assert "PATH_OR_ID[:WEIGHT] [repeatable]" in text
     assert "A preset (baseline, default, fidelity, lossless, paper, realtime), a YAML file, or a" in text

@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from streamv2v_cli.app import COMMANDS, app
-from tools import make_cli_docs
+from tools import make_cli_docs, man_page
 
 
 def leaves(command, name):
@@ -20,6 +20,27 @@ def leaves(command, name):
 
 def test_it_is_up_to_date():
     assert make_cli_docs.DOCUMENT.read_text(encoding="utf-8") == make_cli_docs.text(), "run make docs"
+    assert make_cli_docs.MAN_PAGE.read_text(encoding="utf-8") == man_page.text(), "run make docs"
+
+
+def test_the_manual_page_describes_every_option_of_every_command():
+    sections = dict(
+        re.findall(r"^\.SH ([^\n]+)\n(.*?)(?=^\.SH |\Z)", man_page.text(), re.MULTILINE | re.DOTALL)
+    )
+    for name, command in leaves(get_command(app), ""):
+        if getattr(command, "commands", None):
+            continue
+        labels = re.findall(r"^\.TP\n(.+)\n(?=[^.])", sections[name.strip().upper()], re.MULTILINE)
+        flags = {flag.replace("\\-", "-") for label in labels for flag in re.findall(r"\\fB(.+?)\\fR", label)}
+        options = [param for param in command.params if param.param_type_name == "option"]
+        assert flags == {flag for param in options for flag in (*param.opts, *param.secondary_opts)}
+
+
+def test_text_of_the_manual_page_is_no_request_to_roff():
+    requests = {line.split()[0] for line in man_page.text().splitlines() if line.startswith((".", "'"))}
+    assert requests == {".TH", ".SH", ".SS", ".TP", ".PP", ".B", ".I", ".BR"}
+    escapes = set(re.findall(r"\\(?:f[BIR]|\(..|.)", man_page.text()))
+    assert escapes <= {"\\fB", "\\fI", "\\fR", "\\-", "\\(aq", "\\(ga", "\\&", "\\e"}
 
 
 def test_it_lists_every_command_and_option():

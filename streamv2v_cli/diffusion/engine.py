@@ -189,7 +189,7 @@ class Engine:
         Args:
             stages: the group at each denoising step; None where there is none.
         """
-        self.bank.prepare([_event(stages[step]) for step, _ in self._stages])
+        self.bank.prepare([_event(stages[step], step) for step, _ in self._stages])
         new_prompts = self._prompts.assign(self._embeddings(stages))
         new_schedules = self.batch.schedule.assign(self._schedules(stages))
         if new_schedules or (new_prompts and self._conditioning.depends_on_prompts):
@@ -266,8 +266,9 @@ def _control_of(group: Group | None) -> torch.Tensor | None:
     return torch.stack(pictures)
 
 
-def _event(group: Group | None) -> bank.RowEvent | None:
-    """What a bank row meets in a group."""
+def _event(group: Group | None, step: int) -> bank.RowEvent | None:
+    """What a bank row of a denoising step meets in a group."""
     if group is None:
         return None
-    return bank.RowEvent(start=group.last.starts, update=group.last.updates, frame=group.last.number)
+    last = group.last
+    return bank.RowEvent(start=last.starts, update=last.updates[step], frame=last.number)

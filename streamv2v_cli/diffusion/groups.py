@@ -12,8 +12,26 @@ if TYPE_CHECKING:
     from streamv2v_cli.diffusion.prompts import Prompt
     from streamv2v_cli.diffusion.schedule import Schedule
     from streamv2v_cli.frame import Frame
+    from streamv2v_cli.settings.schema import Bank
 
-__all__ = ["Group", "GroupBuilder", "InFlightFrame"]
+__all__ = ["Group", "GroupBuilder", "InFlightFrame", "bank_updates", "largest_group"]
+
+
+def bank_updates(bank: Bank, steps: int, index: int) -> tuple[bool, ...]:
+    """At which denoising steps a frame enters the bank.
+
+    Args:
+        bank: every interval-th frame enters at all steps, or every interval-th tick what each step then works on.
+        steps: denoising steps; the frame is at step s in tick `index + s` of its segment.
+        index: the frame's place in its segment.
+    """
+    ticks = range(index, index + steps) if bank.update == "tick" else (index,) * steps
+    return tuple(tick % bank.interval == 0 for tick in ticks)
+
+
+def largest_group(bank: Bank, steps: int) -> int:
+    """Frames between two that enter a bank, the latter included: those that do not depend on each other."""
+    return max(1, bank.interval - steps + 1) if bank.update == "tick" else bank.interval
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +45,7 @@ class InFlightFrame:
         number: that of the first frame of its segment among all frames of the source, and its place in the segment,
             in one sum: what was skipped before the segment does not matter.
         starts: it is the first of a segment.
-        updates: it enters the bank.
+        updates: for each denoising step, whether it enters the bank there.
         control: (nets, 3, height, width) uint8 control pictures, until it has entered; None without ControlNets.
         trace: where its content comes from, if motion fusion wants to know.
         picture: (1, 3, height, width) result from -1 to 1, once it has left.
@@ -39,7 +57,7 @@ class InFlightFrame:
     schedule: Schedule
     number: int
     starts: bool
-    updates: bool
+    updates: tuple[bool, ...]
     control: torch.Tensor | None = None
     trace: Trace | None = None
     picture: torch.Tensor | None = None
@@ -62,18 +80,19 @@ class GroupBuilder:
 
     Between two updates of the bank frames do not depend on each other, so a group may hold all frames up to and
     including the next one that enters the bank: {0}, {1 ... I}, {I+1 ... 2I}, ... for an interval I. Any other cut
-    would show a frame another bank than it meets on its own.
+    would show a frame another bank than it meets on its own. Where all rows take in what they hold at one tick, a
+    frame that enters at any step ends its group: as many steps as the interval has frames leave groups of one.
 
     Args:
-        interval: the bank takes in every interval-th frame of a segment.
+        bank: which frames enter; without a bank (`none`) only the group's size counts.
+        steps: denoising steps.
         group: frames in a group at most.
-        looks_back: whether there is a bank; without one only the group's size counts.
     """
 
-    def __init__(self, interval: int, group: int, *, looks_back: bool) -> None:
-        self._interval = interval
-        self._group = min(group, interval) if looks_back else group
-        self._looks_back = looks_back
+    def __init__(self, bank: Bank, steps: int, group: int) -> None:
+        self._bank, self._steps = bank, steps
+        self._looks_back = bank.kind != "none"
+        self._group = min(group, largest_group(bank, steps)) if self._looks_back else group
         self.reset()
 
     @property
@@ -118,7 +137,7 @@ class GroupBuilder:
             schedule=schedule,
             number=self._start + self._index,
             starts=self._index == 0,
-            updates=self._index % self._interval == 0,
+            updates=bank_updates(self._bank, self._steps, self._index),
         )
         self._given += 1
         self._index += 1
@@ -130,7 +149,7 @@ class GroupBuilder:
         if not self._open.members:
             return None
         complete = len(self._open.members) == self._group
-        if complete or (self._looks_back and self._open.last.updates):
+        if complete or (self._looks_back and any(self._open.last.updates)):
             return self.close_group()
         return None
 

@@ -79,9 +79,7 @@ class Translator:
         lookahead = settings.lookahead
         if lookahead == "auto":
             lookahead = 1 if live else settings.bank.interval
-        self._groups = GroupBuilder(
-            settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none"
-        )
+        self._groups = GroupBuilder(settings.bank, settings.diffusion.steps, lookahead)
         self.engine: Engine | None = None
         self._motion: MotionFusion | None = None
         self.on_engine: Callable[[Engine], None] | None = None

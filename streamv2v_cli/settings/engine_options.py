@@ -143,6 +143,12 @@ class Bank(Section):
         1, ge=1, le=16, description="Frames that a queue holds; dyme always holds one frame's worth."
     )
     interval: int = Field(4, ge=1, le=64, description="The bank takes in every interval-th frame.")
+    update: Literal["frame", "tick"] = Field(
+        "frame",
+        description="frame: every interval-th frame enters, at each of its denoising steps; tick: every interval-th "
+        "tick all frames in flight enter at their present step, as in the program of the paper's authors, and "
+        "lookahead is shorter.",
+    )
     stratified: bool = Field(
         False, description="dyme: split neighbouring pairs of tokens instead of any at random."
     )

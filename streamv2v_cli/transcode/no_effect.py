@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from streamv2v_cli.diffusion.groups import largest_group
+
 if TYPE_CHECKING:
     from streamv2v_cli.media.open import MediaInput
     from streamv2v_cli.prompting.state import Prompts
@@ -156,7 +158,7 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
     bank, guidance = settings.bank, settings.diffusion.guidance
     reasons = _enlarging_reasons(settings.frame)
     if bank.kind == "none":
-        keys = ["size", "interval", "stratified", "attention", "fuse"]
+        keys = ["size", "interval", "update", "stratified", "attention", "fuse"]
         reasons += [(f"bank.{key}", "bank.kind is none") for key in keys]
     if bank.kind != "queue":
         reasons.append(("bank.size", f"it is the length of a queue, and bank.kind is {bank.kind}"))
@@ -171,10 +173,10 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
         reasons += [(f"bank.fuse.{key}", "bank.fuse.layers is none") for key in ("threshold", "alpha")]
     if bank.motion.alpha == 0:
         reasons += [(f"bank.motion.{key}", "bank.motion.alpha is 0") for key in ("tolerance", "detail")]
-    if bank.kind != "none" and settings.lookahead != "auto" and settings.lookahead > bank.interval:
-        reasons.append(
-            ("lookahead", f"frames wait for the bank; {bank.interval} (bank.interval) is the most")
-        )
+    most = largest_group(bank, settings.diffusion.steps)
+    if bank.kind != "none" and settings.lookahead != "auto" and settings.lookahead > most:
+        why = "bank.interval" if bank.update == "frame" else "bank.interval, bank.update is tick"
+        reasons.append(("lookahead", f"frames wait for the bank; {most} ({why}) is the most"))
     if guidance.kind == "none":
         reasons.append(("diffusion.guidance.scale", "diffusion.guidance.kind is none"))
     if guidance.kind not in ("self", "initialize"):
@@ -182,7 +184,8 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
     if guidance.kind not in ("full", "initialize"):
         reasons.append(("negative_prompt", f"diffusion.guidance.kind is {guidance.kind}"))
     if settings.diffusion.steps == 1:
-        reasons.append(("diffusion.add_noise", "there is only one denoising step"))
+        only = "there is only one denoising step"
+        reasons += [("diffusion.add_noise", only), ("bank.update", only)]
     if settings.mask.source is None:
         reasons += [(f"mask.{key}", "there is no mask") for key in ("invert", "feather", "amount")]
     if not settings.skip_similar.enabled:

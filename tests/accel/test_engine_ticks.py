@@ -17,7 +17,12 @@ from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.settings.schema import Settings
 
-BANKS: list[dict[str, Any]] = [{"kind": "none"}, {"kind": "queue", "size": 2}, {"kind": "dyme"}]
+BANKS: list[dict[str, Any]] = [
+    {"kind": "none"},
+    {"kind": "queue", "size": 2},
+    {"kind": "dyme"},
+    {"kind": "dyme", "update": "tick"},
+]
 FRAMES, CUT = 22, 13
 
 
@@ -37,7 +42,7 @@ def translate(
 ) -> list[torch.Tensor]:
     """Latents through an engine whose ticks `make(work)` runs, with a cut and new prompts and strengths."""
     encoder, schedules = PromptEncoder(model, "never"), Schedules(model.scheduler, settings.diffusion)
-    groups = GroupBuilder(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
+    groups = GroupBuilder(settings.bank, settings.diffusion.steps, lookahead)
     prompt, schedule = encoder.encode("a cat", "red"), schedules.at(0.4)
     engine = Engine(
         model,
@@ -83,7 +88,7 @@ def translate(
 
 
 @pytest.mark.parametrize(("guidance", "lookahead"), [("none", 1), ("initialize", 1), ("none", 2)])
-@pytest.mark.parametrize("bank", BANKS, ids=lambda bank: bank["kind"])
+@pytest.mark.parametrize("bank", BANKS, ids=lambda bank: "-".join(map(str, bank.values())))
 def test_replayed_ticks_give_the_same_frames(
     small_model: Any, bank: dict[str, Any], guidance: str, lookahead: int
 ) -> None:
@@ -104,7 +109,7 @@ def test_replayed_ticks_give_the_same_frames(
     assert all(recording.calls for recording in recorder.recordings)
 
 
-@pytest.mark.parametrize("bank", BANKS, ids=lambda bank: bank["kind"])
+@pytest.mark.parametrize("bank", BANKS, ids=lambda bank: "-".join(map(str, bank.values())))
 def test_traced_ticks_give_the_same_frames(small_model: Any, bank: dict[str, Any]) -> None:
     """As `compile` runs them, but for the code of the kernels: as one graph, functional, without what is unused."""
     settings = settings_for(bank)

@@ -87,7 +87,7 @@ def run_engine() -> Callable[..., list[torch.Tensor]]:
     ) -> list[torch.Tensor]:
         encoder = PromptEncoder(model, "never")
         prompt = encoder.encode(settings.prompt, settings.negative_prompt)
-        groups = GroupBuilder(settings.bank.interval, lookahead, looks_back=settings.bank.kind != "none")
+        groups = GroupBuilder(settings.bank, settings.diffusion.steps, lookahead)
         shape = tuple(latents[0].shape)
         schedules = Schedules(model.scheduler, settings.diffusion)
         schedule = schedules.at(settings.diffusion.strength)

@@ -9,6 +9,7 @@ import torch
 from helpers import reference
 
 from streamv2v_cli.accel.seeding import noise
+from streamv2v_cli.bank.feature_bank import FeatureBank
 from streamv2v_cli.bank.merging import draw_partition
 from streamv2v_cli.diffusion.prompts import PromptEncoder
 
@@ -117,6 +118,44 @@ def test_layers_of_attention_and_fusion(
     assert_equal(run_engine(model, chosen, latents), expected(model, chosen, latents))
 
 
+@pytest.mark.parametrize(
+    ("steps", "guidance", "lookahead", "bank"),
+    [
+        (4, "none", 1, {"kind": "dyme"}),
+        (2, "full", 4, {"kind": "dyme"}),
+        (3, "initialize", 4, {"kind": "queue", "size": 2}),
+    ],
+)
+def test_all_rows_enter_the_bank_at_one_tick(
+    model: Any, settings: Any, run_engine: Any, steps: int, guidance: str, lookahead: int, bank: dict[str, Any]
+) -> None:
+    """A second segment begins at frame 5, between two such ticks; the frames before it keep their clock."""
+    chosen = settings(
+        bank={"update": "tick", "interval": 4, **bank},
+        diffusion={"steps": steps, "guidance": {"kind": guidance, "scale": 1.7}},
+    )
+    latents = moving_latents(10)
+    got = run_engine(model, chosen, latents, lookahead=lookahead, starts=(5,))
+    assert_equal(got, expected(model, chosen, latents, starts=(0, 5)))
+    by_frame = settings(bank={"interval": 4, **bank}, diffusion=chosen.diffusion.model_dump())
+    assert not torch.allclose(got[-1], run_engine(model, by_frame, latents, starts=(5,))[-1], rtol=1e-6)
+
+
+def test_the_tick_of_all_rows(model: Any, settings: Any, run_engine: Any, monkeypatch: Any) -> None:
+    updates: list[list[bool]] = []
+    prepare = FeatureBank.prepare
+
+    def watched(self: FeatureBank, events: Any) -> None:
+        updates.append([bool(event and event.update) for event in events])
+        prepare(self, events)
+
+    monkeypatch.setattr(FeatureBank, "prepare", watched)
+    chosen = settings(bank={"update": "tick", "interval": 3}, diffusion={"steps": 2})
+    run_engine(model, chosen, moving_latents(8))
+    whole, no = [True, True], [False, False]
+    assert updates == [[True, False], no, no, whole, no, no, whole, no, no]
+
+
 @pytest.mark.parametrize("lookahead", [1, 3])
 def test_segments_and_prompts_travel_with_their_frames(
     model: Any, settings: Any, run_engine: Any, lookahead: int
@@ -128,10 +167,21 @@ def test_segments_and_prompts_travel_with_their_frames(
     assert_equal(got, expected(model, chosen, latents, starts=(0, 5), prompts={4: "pixel art"}))
 
 
-@pytest.mark.parametrize("kind", ["none", "queue", "dyme"])
+@pytest.mark.parametrize(
+    ("bank", "steps"),
+    [
+        ({"kind": "none"}, 4),
+        ({"kind": "queue", "size": 2}, 4),
+        ({"kind": "dyme"}, 4),
+        ({"kind": "dyme", "update": "tick"}, 2),
+    ],
+    ids=str,
+)
 @pytest.mark.numerical
-def test_lookahead_gives_the_same_frames(model: Any, settings: Any, run_engine: Any, kind: str) -> None:
-    chosen = settings(bank={"kind": kind, "size": 2, "interval": 4}, diffusion={"steps": 4})
+def test_lookahead_gives_the_same_frames(
+    model: Any, settings: Any, run_engine: Any, bank: dict[str, Any], steps: int
+) -> None:
+    chosen = settings(bank={"interval": 4, **bank}, diffusion={"steps": steps})
     latents = moving_latents(26)
     one = run_engine(model, chosen, latents, lookahead=1)
     for lookahead in (2, 4):

@@ -87,7 +87,8 @@ class ReferenceBank:
 class ReferenceProcessor:
     """Self-attention of one layer for a single frame (batch of one), with banks chosen by the denoising step.
 
-    `state` is shared by all layers: `row`, `index` (frame of the segment), `number` (frame of the run).
+    `state` is shared by all layers: `row`, `step` (denoising step), `index` (frame of the segment), `number` (frame of
+    the run).
     """
 
     def __init__(
@@ -118,7 +119,8 @@ class ReferenceProcessor:
         result = out
         if looks and self.fuses:
             result = fuse(out, bank.banked("o"), self.settings.fuse.alpha, self.settings.fuse.threshold)
-        if uses and self.state["index"] % self.settings.interval == 0:
+        late = self.state["step"] if self.settings.update == "tick" else 0
+        if uses and (first or (self.state["index"] + late) % self.settings.interval == 0):
             partition = self.draw(self.name, len(k), self.state["row"], self.state["number"])
             bank.take({"k": k, "v": v, "o": out}, first=first, partition=partition)
         return result[None].to(dtype)
@@ -208,6 +210,7 @@ def translate(
         source = latent.double()
         clean, virtual = source, noises[0].double()
         for step, n in enumerate(numbers):
+            state["step"] = step
             noise = noises[step].double()
             x = n["alpha"] * clean + n["sigma"] * noise if step == 0 or d.add_noise else n["alpha"] * clean
 

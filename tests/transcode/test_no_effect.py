@@ -28,6 +28,10 @@ def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
         (["lookahead=16"], ["lookahead"]),
         (["lookahead=16", "bank.interval=16"], []),
         (["lookahead=16", "bank.kind=none"], []),
+        (["lookahead=3", "bank.update=tick", "diffusion.steps=2"], []),
+        (["lookahead=4", "bank.update=tick", "diffusion.steps=2"], ["lookahead"]),
+        (["bank.update=tick", "diffusion.steps=1"], ["bank.update"]),
+        (["bank.update=tick", "bank.kind=none"], ["bank.update"]),
         (
             ["diffusion.guidance.scale=2", "negative_prompt=x"],
             ["negative_prompt", "diffusion.guidance.scale"],

@@ -155,7 +155,7 @@ def heat_of(model: Model, settings: Settings, video: str, question: Question) ->
                     pictures.clear()
                 if index == question.frame:
                     time = frame.time or 0.0
-                if index == question.frame or player.enters_bank:
+                if index == question.frame or player.enters_bank(row):
                     pictures.append((index, frame.pixels.copy()))
                 if index == question.frame:
                     break

@@ -106,10 +106,11 @@ class Player:
             self.count = index + 1
             yield index, frame, begins
 
-    @property
-    def enters_bank(self) -> bool:
-        """Whether the frame that was sent last does."""
-        return self._place % self._settings.bank.interval == 0
+    def enters_bank(self, row: int) -> bool:
+        """Whether the frame that was sent last enters that row of the bank, one for each denoising step."""
+        from streamv2v_cli.diffusion.groups import bank_updates
+
+        return bank_updates(self._settings.bank, self._settings.diffusion.steps, self._place)[row]
 
     def finish(self) -> int:
         """Bring out the frames in flight; how many there were."""

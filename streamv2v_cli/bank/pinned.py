@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,23 +15,45 @@ from streamv2v_cli.bank.layers import AttentionLayer, attention_layers
 __all__ = ["LayerPins", "PinStep", "PinnedBank"]
 
 
-@dataclass(slots=True, eq=False)
 class PinStep:
     """What the pinned features do in the current pass, shared by all layers.
 
-    Attributes:
+    Args:
         group: frames that a row serves in one tick; entries are ordered as in `BankStep`.
-        weights: (entries, slots) buffer, float32 at least: how many of the frame's own keys one of a slot counts for. The
-            logarithm is added to its logits, so 0 leaves the slot out.
+        entries: size of the UNet batch.
+        slots: pictures that can be pinned.
+        device, dtype: of the UNet.
+
+    Attributes:
+        weights: (entries, slots) buffer, float32 at least: how many of the frame's own keys one of a slot counts for.
+            The logarithm is added to its logits, so 0 leaves the slot out.
         use: what the weights of the frames in this tick need: `none` (all are 0), `even` (all are 1, so there is no
             bias) or `weighted`.
         writing: slot that this pass fills instead of attending to anything but its own tokens; None in a tick.
     """
 
-    group: int
-    weights: torch.Tensor
-    use: PinnedUse = "none"
-    writing: int | None = None
+    def __init__(
+        self, group: int, entries: int, slots: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.group = group
+        precise = torch.promote_types(dtype, torch.float32)
+        self.weights = torch.zeros(entries, slots, device=device, dtype=precise)
+        self.use: PinnedUse = "none"
+        self.writing: int | None = None
+        self._current = [(0.0,) * slots] * entries
+
+    def weigh(self, weights: Sequence[tuple[float, ...] | None]) -> None:
+        """Set what the slots count for in the next tick, outside of what may be captured.
+
+        Args:
+            weights: for each entry of the UNet batch those of the slots; None for one that holds no frame.
+        """
+        used = {weight for one in weights if one is not None for weight in one}
+        self.use = "none" if used <= {0} else "even" if used == {1} else "weighted"
+        current = [old if new is None else new for old, new in zip(self._current, weights, strict=True)]
+        if current != self._current:
+            self._current = current
+            send(torch.tensor(current, dtype=self.weights.dtype), self.weights)
 
 
 class LayerPins:
@@ -138,10 +159,7 @@ class PinnedBank:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        entries = rows * group
-        self._current: list[tuple[float, ...]] = [(0.0,) * slots] * entries
-        precise = torch.promote_types(dtype, torch.float32)
-        self.step = PinStep(group, torch.zeros(entries, slots, device=device, dtype=precise))
+        self.step = PinStep(group, rows * group, slots, device, dtype)
         self.layers = {
             layer.name: LayerPins(
                 self.step,
@@ -164,16 +182,3 @@ class PinnedBank:
     def for_layer(self, layer: AttentionLayer) -> LayerPins | None:
         """What an attention processor needs for its layer; None for cross-attention."""
         return self.layers.get(layer.name)
-
-    def weigh(self, weights: Sequence[tuple[float, ...] | None]) -> None:
-        """Set what the slots count for in the next tick, outside of what may be captured.
-
-        Args:
-            weights: for each entry of the UNet batch those of the slots; None for one that holds no frame.
-        """
-        used = {weight for one in weights if one is not None for weight in one}
-        self.step.use = "none" if used <= {0} else "even" if used == {1} else "weighted"
-        current = [old if new is None else new for old, new in zip(self._current, weights, strict=True)]
-        if current != self._current:
-            self._current = current
-            send(torch.tensor(current, dtype=self.step.weights.dtype), self.step.weights)

@@ -30,13 +30,9 @@ def features(*shape: int, seed: int = 0) -> torch.Tensor:
 def test_a_key_counts_for_as_many_as_its_weight(weights: tuple[float, ...], held: int | None) -> None:
     """Two frames of one row, two pictures, and a bank of two frames of which `held` are there."""
     tokens, width, heads = 5, 8, 2
-    step = PinStep(
-        2,
-        torch.tensor([weights, (0.7, 0.7)], dtype=torch.float64),
-        "even" if set(weights) == {1} else "weighted",
-    )
-    if step.use == "even":
-        step.weights.fill_(1)
+    step = PinStep(2, 2, 2, CPU, torch.float64)
+    step.weigh([weights, (1.0, 1.0)])
+    assert step.use == ("even" if set(weights) == {1} else "weighted")
     pins = LayerPins(step, slots=2, rows=1, tokens=tokens, width=width, device=CPU, dtype=torch.float64)
     for slot in range(2):
         pins.write(
@@ -63,7 +59,7 @@ def test_a_key_counts_for_as_many_as_its_weight(weights: tuple[float, ...], held
 
 
 def test_some_rows_are_written_alone() -> None:
-    step = PinStep(1, torch.ones(3, 1))
+    step = PinStep(1, 3, 1, CPU, torch.float64)
     pins = LayerPins(step, slots=1, rows=3, tokens=2, width=4, device=CPU, dtype=torch.float64)
     new = features(3, 2, 4)
     pins.write(0, new, -new, torch.tensor([2]))
@@ -108,7 +104,7 @@ class Pair:
 
     def frames(self, weight: float, *seeds: int) -> list[torch.Tensor]:
         self.bank.reset()
-        self.pins.weigh([(weight,)])
+        self.pins.step.weigh([(weight,)])
         results = []
         for number, seed in enumerate(seeds):
             # The third one is the first of another segment.

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 
@@ -21,6 +21,7 @@ from streamv2v_cli.errors import DeviceError
 __all__ = [
     "CapturableRunner",
     "CompiledRunner",
+    "PinnedUse",
     "PlainRunner",
     "TickRunner",
     "TickVariant",
@@ -28,6 +29,10 @@ __all__ = [
 ]
 
 _log = logging.getLogger(__name__)
+
+
+PinnedUse = Literal["none", "even", "weighted"]
+"""Whether frames attend to pinned features, and whether with a bias; see `PinStep` of the bank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +44,14 @@ class TickVariant:
         updating: bank rows that take a frame in.
         partial: slots of the bank are empty and masked.
         full: every row holds frames: the batch is neither filling nor draining.
+        pinned: how frames attend to pinned features.
     """
 
     starting: int
     updating: int
     partial: bool
     full: bool = True
+    pinned: PinnedUse = "none"
 
     @property
     def steady(self) -> bool:

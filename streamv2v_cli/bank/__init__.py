@@ -2,6 +2,7 @@
 
 from streamv2v_cli.bank.feature_bank import FeatureBank, RowEvent
 from streamv2v_cli.bank.layer_bank import BankStep, LayerBank
+from streamv2v_cli.bank.pinned import LayerPins, PinnedBank, PinStep
 from streamv2v_cli.bank.processor import (
     PromptFeatures,
     StreamAttnProcessor,
@@ -14,6 +15,9 @@ __all__ = [
     "BankStep",
     "FeatureBank",
     "LayerBank",
+    "LayerPins",
+    "PinStep",
+    "PinnedBank",
     "PromptFeatures",
     "RowEvent",
     "StreamAttnProcessor",

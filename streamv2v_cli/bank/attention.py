@@ -13,7 +13,7 @@ from streamv2v_cli.errors import DeviceError
 
 __all__ = ["AttentionBackend", "choose_backend", "extended_attention"]
 
-# (rows, heads, n, d_head) queries, (rows, heads, m, d_head) keys and values, (rows, m) bool mask or None.
+# (rows, heads, n, d_head) queries, (rows, heads, m, d_head) keys and values, (rows, m) mask or None.
 AttentionBackend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 
@@ -33,7 +33,8 @@ def extended_attention(
         key, value: (rows, m, d): the current tokens followed by those of the bank.
         heads: number of heads that d is split into.
         backend: one of `choose_backend`.
-        mask: (rows, m) bool, True where a key takes part; None if all do.
+        mask: (rows, m) bool, True where a key takes part, or floats that are added to the logits of each key; None
+            if all keys take part alike.
 
     Returns:
         (rows, n, d).
@@ -75,7 +76,10 @@ def _xformers(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Ten
         # xFormers reads biases in groups of eight, so the storage is padded to a multiple of eight.
         rows, length = mask.shape
         padded = q.new_zeros(rows, 1, 1, -(-length // 8) * 8)
-        padded[..., :length].masked_fill_(~mask[:, None, None, :], float("-inf"))
+        if mask.is_floating_point():
+            padded[..., :length] = mask[:, None, None, :]
+        else:
+            padded[..., :length].masked_fill_(~mask[:, None, None, :], float("-inf"))
         bias = padded.expand(-1, q.shape[1], q.shape[2], -1)[..., :length]
     out: torch.Tensor = ops.memory_efficient_attention(
         q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_bias=bias

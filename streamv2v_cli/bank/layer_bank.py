@@ -10,7 +10,7 @@ from streamv2v_cli.accel.runners import TickVariant
 from streamv2v_cli.bank.fusion import fuse_features
 from streamv2v_cli.bank.merging import match_tokens, merge_tokens
 
-__all__ = ["BankStep", "LayerBank"]
+__all__ = ["BankStep", "LayerBank", "append_tokens"]
 
 
 @dataclass(slots=True, eq=False)
@@ -129,7 +129,11 @@ class LayerBank:
         mask = self._mask(step)
         if mask is not None:
             mask = torch.cat([mask.new_ones(keys.shape[:2]), mask], dim=1)
-        return _append(keys, self.keys, step), _append(values, self.values, step), mask
+        return (
+            append_tokens(keys, self.keys, step.group),
+            append_tokens(values, self.values, step.group),
+            mask,
+        )
 
     def fuse(self, outputs: torch.Tensor, step: BankStep) -> torch.Tensor:
         """Feature fusion of (entries, n, d_out) outputs with the banked ones."""
@@ -191,11 +195,11 @@ class LayerBank:
         return mask.flatten(0, 1).flatten(1)
 
 
-def _append(features: torch.Tensor, buffer: torch.Tensor, step: BankStep) -> torch.Tensor:
+def append_tokens(features: torch.Tensor, buffer: torch.Tensor, group: int) -> torch.Tensor:
     """(entries, n, d) features, each followed by the (rows, slots, n, d) of its row: (entries, n + slots * n, d)."""
     rows, _, _, width = buffer.shape
-    banked = buffer.view(rows, 1, -1, width).expand(-1, step.group, -1, -1)
-    return torch.cat([features.unflatten(0, (rows, step.group)), banked], dim=2).flatten(0, 1)
+    banked = buffer.view(rows, 1, -1, width).expand(-1, group, -1, -1)
+    return torch.cat([features.unflatten(0, (rows, group)), banked], dim=2).flatten(0, 1)
 
 
 def _per_entry(buffer: torch.Tensor, group: int) -> torch.Tensor:

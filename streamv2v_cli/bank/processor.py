@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from streamv2v_cli.bank.attention import AttentionBackend, extended_attention
 from streamv2v_cli.bank.layer_bank import BankStep, LayerBank
 from streamv2v_cli.bank.layers import AttentionLayer, attention_layers
+from streamv2v_cli.bank.pinned import LayerPins
 from streamv2v_cli.errors import ModelError
 
 __all__ = [
@@ -65,6 +66,7 @@ class StreamAttnProcessor:
         bank: features of past frames, and what they do in this tick, for a self-attention layer with a bank.
         prompts: keys and values to use instead of projecting the prompt, for a cross-attention layer.
         projection: of queries, keys and values in one, for a self-attention layer; see `join_projections`.
+        pins: features that stay, for a self-attention layer.
     """
 
     original: Any = None  # the processor that `restore` puts back
@@ -75,11 +77,13 @@ class StreamAttnProcessor:
         bank: tuple[LayerBank, BankStep] | None = None,
         prompts: PromptFeatures | None = None,
         projection: Projection | None = None,
+        pins: LayerPins | None = None,
     ) -> None:
         self.backend = backend
         self.bank = bank
         self.prompts = prompts
         self.projection = projection
+        self.pins = pins
 
     def __call__(
         self,
@@ -97,8 +101,12 @@ class StreamAttnProcessor:
         else:
             context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
             query, key, value = attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)
-        if self.bank is None:
+        if self.pins is not None and self.pins.step.writing is not None:
+            group = self.pins.step.group
+            self.pins.write(self.pins.step.writing, _last(key, group), _last(value, group))
             return self._attend(attn, query, key, value)
+        if self.bank is None:
+            return self._attend(attn, query, *self._with_pins(key, value))
         return self._look_back(attn, query, key, value, *self.bank)
 
     def _look_back(
@@ -111,14 +119,20 @@ class StreamAttnProcessor:
         step: BankStep,
     ) -> torch.Tensor:
         """Extended attention, then fusion, then the update of the bank (sections 4.1 to 4.3 of the paper)."""
-        current = {"keys": _last(key, step), "values": _last(value, step)}
+        current = {"keys": _last(key, step.group), "values": _last(value, step.group)}
         bank.start(current, step)
-        output = self._attend(attn, query, *bank.extend(key, value, step))
-        last_output = {"outputs": _last(output, step)}
+        output = self._attend(attn, query, *self._with_pins(*bank.extend(key, value, step)))
+        last_output = {"outputs": _last(output, step.group)}
         bank.start(last_output, step)
         result = bank.fuse(output, step)
         bank.update(current | last_output, step)
         return result
+
+    def _with_pins(
+        self, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """Keys, values and mask with those of the pinned features."""
+        return (key, value, mask) if self.pins is None else self.pins.extend(key, value, mask)
 
     def _attend(
         self,
@@ -183,9 +197,9 @@ def restore(unet: nn.Module) -> None:
             layer.module.set_processor(layer.module.processor.original)
 
 
-def _last(features: torch.Tensor, step: BankStep) -> torch.Tensor:
+def _last(features: torch.Tensor, group: int) -> torch.Tensor:
     """(rows, n, d) features of the last frame of each group, from (entries, n, d)."""
-    last: torch.Tensor = features.unflatten(0, (-1, step.group))[:, -1]
+    last: torch.Tensor = features.unflatten(0, (-1, group))[:, -1]
     return last
 
 

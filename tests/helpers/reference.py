@@ -25,15 +25,20 @@ def nearest(query: torch.Tensor, candidates: torch.Tensor) -> tuple[float, int]:
     return best, where
 
 
-def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int) -> torch.Tensor:
-    """softmax(q k^T / sqrt(d_head)) v for q (n, d), k and v (m, d), head by head and token by token."""
+def attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, heads: int, counts: torch.Tensor | None = None
+) -> torch.Tensor:
+    """softmax(q k^T / sqrt(d_head)) v for q (n, d), k and v (m, d), head by head and token by token.
+
+    With `counts` (m,), as if there were that many of each key.
+    """
     size = q.shape[1] // heads
     out = torch.zeros_like(q)
     for head in range(heads):
         part = slice(head * size, (head + 1) * size)
         for token in range(len(q)):
             scores = (k[:, part] @ q[token, part]) / math.sqrt(size)
-            weights = torch.exp(scores - scores.max())
+            weights = torch.exp(scores - scores.max()) * (1 if counts is None else counts)
             out[token, part] = (weights / weights.sum()) @ v[:, part]
     return out
 

@@ -241,7 +241,7 @@ class Engine:
             group = stages[step]
             members = group.members if group else []
             weights += [None] * (self._group - len(members))
-            weights += [member.styles for member in members]
+            weights += [member.style for member in members]
         return weights
 
     def _schedules(self, stages: Sequence[Group | None]) -> list[Schedule | None]:

@@ -92,7 +92,7 @@ class Translator:
         self._schedules = Schedules(model.scheduler, settings.diffusion)
         self._first_prompt = self._prompt = self._encoder.encode(settings.prompt, settings.negative_prompt)
         self._mix, self._steady = settings.frame.mix, settings.bank.motion.alpha
-        self._styles = self._first_styles = tuple(image.options.weight for image in model.styles)
+        self._style = self._first_style = tuple(image.options.weight for image in model.styles)
         self._first_schedule = self._schedule = self._schedules.at(settings.diffusion.strength)
 
     @property
@@ -130,10 +130,11 @@ class Translator:
             start = self._encoder.encode(blend.prompt, blend.negative_prompt)
             encoded = between(start, encoded, blend.share, blend.curve)
         same = encoded.embedding is before.embedding and encoded.negative is before.negative
-        styles = self._styles if changes.get("styles") is None else changes["styles"]
-        if not same or schedule is not self._schedule or styles != self._styles:
+        style = changes.get("style")
+        style = self._style if style is None else style
+        if not same or schedule is not self._schedule or style != self._style:
             self._similar.reset()
-        self._prompt, self._schedule, self._styles = encoded, schedule, styles or ()
+        self._prompt, self._schedule, self._style = encoded, schedule, style
         mix, steady = changes.get("mix"), changes.get("steady")
         self._mix = self._mix if mix is None else mix
         self._steady = self._steady if steady is None else steady
@@ -160,7 +161,7 @@ class Translator:
         if self._motion is not None:
             self._motion.reset()
         self._prompt, self._schedule = self._first_prompt, self._first_schedule
-        self._styles = self._first_styles
+        self._style = self._first_style
         self._mix, self._steady = self._settings.frame.mix, self._settings.bank.motion.alpha
 
     def close(self) -> None:
@@ -205,7 +206,7 @@ class Translator:
             finished += self._run(self._groups.close_group())
         self._similar.translated(picture)
         self._last = self._groups.enter(frame, picture, self._prompt, self._schedule, self._mix)
-        self._last.styles = self._styles
+        self._last.style = self._style
         if self.model.controls:
             self._last.control = self._control_pictures(frame)
         self._last.trace = self._trace(frame, starts=self._last.starts)

@@ -94,7 +94,7 @@ def expected(
         change = (changes or {}).get(number, {})
         if "prompt" in change:
             prompt = encoder.encode(change["prompt"], settings.negative_prompt)
-        strength, weights = change.get("strength", strength), change.get("styles", weights)
+        strength, weights = change.get("strength", strength), change.get("style", weights)
         prompts.append(prompt)
         strengths.append(strength)
         all_weights.append(weights)
@@ -154,8 +154,8 @@ def test_changes_meet_the_frames_that_enter_after_them(
     """Prompt, strength and weights, in the middle of groups."""
     chosen = settings(bank={"kind": "dyme", "interval": 3}, diffusion={"steps": 2}, lookahead=lookahead)
     changes = {
-        2: {"styles": (0.0, 0.0)},
-        3: {"styles": (0.2, 3.0)},
+        2: {"style": (0.0, 0.0)},
+        3: {"style": (0.2, 3.0)},
         5: {"prompt": "pixel art"},
         6: {"strength": 0.8},
     }
@@ -200,7 +200,7 @@ def test_compiled_and_captured_are_plain(
     """Weights and pinned features lie in buffers; only whether there are any at all is a variant of the tick."""
     model = styled(small_model, 1.0, 0.5)
     chosen = settings(lookahead=lookahead, diffusion={"steps": 2}, bank={"kind": "queue"})
-    changes = {10: {"styles": (2.0, 0.1)}, 16: {"prompt": "pixel art"}, 22: {"styles": (0.0, 0.0)}}
+    changes = {10: {"style": (2.0, 0.1)}, 16: {"prompt": "pixel art"}, 22: {"style": (0.0, 0.0)}}
     plain = translated(model, chosen, frames(30), changes)
     ticks, recorder = TickCounts("none"), FakeRecorder()
 
@@ -227,7 +227,7 @@ def test_a_second_run_gives_the_same_bits_in_the_same_memory(
         results = []
         for number, frame in enumerate(clip):
             if number == 3:
-                translator.set_prompt("pixel art", styles=(2.0,))
+                translator.set_prompt("pixel art", style=(2.0,))
             results += translator.push(frame)
         return [x.pixels for x in results + translator.flush()]
 

@@ -4,6 +4,7 @@ from streamv2v_cli.bank.feature_bank import FeatureBank, RowEvent
 from streamv2v_cli.bank.layer_bank import BankStep, LayerBank
 from streamv2v_cli.bank.pinned import LayerPins, PinnedBank, PinStep
 from streamv2v_cli.bank.processor import (
+    PictureFeatures,
     PromptFeatures,
     StreamAttnProcessor,
     install,
@@ -16,6 +17,7 @@ __all__ = [
     "FeatureBank",
     "LayerBank",
     "LayerPins",
+    "PictureFeatures",
     "PinStep",
     "PinnedBank",
     "PromptFeatures",

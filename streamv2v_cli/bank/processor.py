@@ -13,10 +13,11 @@ from torch.nn import functional as F
 from streamv2v_cli.bank.attention import AttentionBackend, extended_attention
 from streamv2v_cli.bank.layer_bank import BankStep, LayerBank
 from streamv2v_cli.bank.layers import AttentionLayer, attention_layers
-from streamv2v_cli.bank.pinned import LayerPins
+from streamv2v_cli.bank.pinned import LayerPins, PinStep
 from streamv2v_cli.errors import ModelError
 
 __all__ = [
+    "PictureFeatures",
     "Projection",
     "PromptFeatures",
     "StreamAttnProcessor",
@@ -36,6 +37,32 @@ class PromptFeatures:
 
     keys: torch.Tensor
     values: torch.Tensor
+
+
+@dataclass(slots=True, eq=False)
+class PictureFeatures:
+    """Keys and values of pictures at one cross-attention layer (IP-Adapter).
+
+    Attributes:
+        keys, values: (entries, pictures, tokens, d), for each entry of the UNet batch.
+        step: has the factor of each picture for each entry.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    step: PinStep
+
+    def added_to(
+        self, hidden: torch.Tensor, query: torch.Tensor, heads: int, backend: AttentionBackend
+    ) -> torch.Tensor:
+        """(entries, n, d) attention to a prompt, and for each picture its factor times attention to that."""
+        if self.step.use == "none":
+            return hidden
+        for picture in range(self.keys.shape[1]):
+            key, value = self.keys[:, picture], self.values[:, picture]
+            seen = extended_attention(query, key, value, heads=heads, backend=backend)
+            hidden = hidden + self.step.weights[:, picture, None, None].to(hidden.dtype) * seen
+        return hidden
 
 
 @dataclass(slots=True, eq=False)
@@ -67,6 +94,7 @@ class StreamAttnProcessor:
         prompts: keys and values to use instead of projecting the prompt, for a cross-attention layer.
         projection: of queries, keys and values in one, for a self-attention layer; see `join_projections`.
         pins: features that stay, for a self-attention layer.
+        pictures: what is read of pictures beside the prompt, for a cross-attention layer.
     """
 
     original: Any = None  # the processor that `restore` puts back
@@ -78,12 +106,14 @@ class StreamAttnProcessor:
         prompts: PromptFeatures | None = None,
         projection: Projection | None = None,
         pins: LayerPins | None = None,
+        pictures: PictureFeatures | None = None,
     ) -> None:
         self.backend = backend
         self.bank = bank
         self.prompts = prompts
         self.projection = projection
         self.pins = pins
+        self.pictures = pictures
 
     def __call__(
         self,
@@ -144,6 +174,8 @@ class StreamAttnProcessor:
     ) -> torch.Tensor:
         """Attention and the output projection; the dropout after it does nothing at inference."""
         hidden = extended_attention(query, key, value, heads=attn.heads, backend=self.backend, mask=mask)
+        if self.pictures is not None:
+            hidden = self.pictures.added_to(hidden, query, attn.heads, self.backend)
         out: torch.Tensor = attn.to_out[0](hidden)
         return out
 

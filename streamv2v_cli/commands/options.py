@@ -71,6 +71,8 @@ FLAGS: Mapping[str, Flag] = {
     "frame.guide.strength": Flag(("--guide-strength",), _PICTURE),
     "control.nets": Flag(("--controlnet",), _PICTURE, "NET", repeatable=True),
     "control.video": Flag(("--controlnet-video",), _PICTURE, "FILE"),
+    "style.images": Flag(("--style-image",), _PICTURE, "FILE", repeatable=True),
+    "style.adapter": Flag(("--ip-adapter",), _PICTURE, "ADAPTER"),
     "bank.kind": Flag(("--bank",), _BANK),
     "bank.size": Flag(("--bank-size",), _BANK),
     "bank.interval": Flag(("--bank-interval",), _BANK),
@@ -149,6 +151,9 @@ class SettingsRequest:
             *loras,
             *(net.source for net in settings.control.nets),
             settings.control.video,
+            *(image.source for image in settings.style.images),
+            settings.style.adapter,
+            settings.style.encoder,
             settings.frame.upscale,
             settings.mask.source,
         ]

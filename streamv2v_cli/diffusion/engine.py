@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,7 @@ from streamv2v_cli.diffusion.groups import Group
 from streamv2v_cli.diffusion.prompts import BatchPrompts, Prompt, TextEmbedding
 from streamv2v_cli.diffusion.schedule import Schedule
 from streamv2v_cli.diffusion.stream_batch import StreamBatch, batch_stages
+from streamv2v_cli.diffusion.style import StylePictures
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Model
@@ -38,6 +40,7 @@ class Engine:
         latent_shape: (C, h, w) of the latents.
         prompt, schedule: a prompt and a denoising schedule to allocate for.
         ticks: says how ticks are run, and counts how they ran.
+        pictures: (pictures, C, h, w) clean latents of the style pictures; None without.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Engine:
         prompt: Prompt,
         schedule: Schedule,
         ticks: TickCounts,
+        pictures: torch.Tensor | None = None,
     ) -> None:
         diffusion = settings.diffusion
         self._model = model
@@ -101,14 +105,22 @@ class Engine:
             [noise(latent_shape, self._seed, "noise", step) for step in range(diffusion.steps)]
         )[:, None]
         self.batch.set_noise(self._fixed_noise)
+        self._styles = None
+        if pictures is not None:
+            self._noise_of_pictures = self._fixed_noise.to(self.batch.noise)
+            self._styles = StylePictures(
+                model, settings.style, stages=self._stages, group=group, latents=pictures
+            )
         backend = choose_backend(settings.compute.attention, model.device)
 
         def processor(layer: AttentionLayer) -> bank.StreamAttnProcessor:
+            styles = self._styles.for_layer(layer) if self._styles is not None else (None, None)
             return bank.StreamAttnProcessor(
                 backend,
                 self.bank.for_layer(layer),
                 self._prompts.for_layer(layer),
                 bank.join_projections(layer.module) if layer.is_self else None,
+                *styles,
             )
 
         bank.install(model.unet, processor)
@@ -127,6 +139,11 @@ class Engine:
         self.runner: TickRunner = make_runner(
             ticks.accel, self.work, model.device, optional=settings.compute.accel == "auto"
         )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the bank, and of what is pinned."""
+        return self.bank.nbytes + (0 if self._styles is None else self._styles.nbytes)
 
     @property
     def busy(self) -> bool:
@@ -175,7 +192,10 @@ class Engine:
 
     def compute(self) -> torch.Tensor:
         """Run the tick that everything is prepared for: (group, C, h, w) clean latents."""
-        clean = self.runner(self.bank.step.variant)
+        variant = self.bank.step.variant
+        if self._styles is not None:
+            variant = replace(variant, pinned=self._styles.step.use)
+        clean = self.runner(variant)
         self._ticks.add(self.runner.plain_reason)
         return clean
 
@@ -194,6 +214,13 @@ class Engine:
         new_schedules = self.batch.schedule.assign(self._schedules(stages))
         if new_schedules or (new_prompts and self._conditioning.depends_on_prompts):
             self._conditioning.refresh()
+        if self._styles is not None:
+            self._styles.prepare(
+                self._style_weights(stages),
+                self.batch,
+                self._noise_of_pictures,
+                changed=new_prompts or new_schedules,
+            )
         if self._fresh_noise:
             self.batch.set_noise(self._noise_of(stages))
 
@@ -206,6 +233,16 @@ class Engine:
             embeddings += [None] * (self._group - len(prompts))
             embeddings += [prompt.negative if negative else prompt.embedding for prompt in prompts]
         return embeddings
+
+    def _style_weights(self, stages: Sequence[Group | None]) -> list[tuple[float, ...] | None]:
+        """The weights of the style pictures for each entry of the UNet batch; None for padding."""
+        weights: list[tuple[float, ...] | None] = []
+        for step, _ in self._stages:
+            group = stages[step]
+            members = group.members if group else []
+            weights += [None] * (self._group - len(members))
+            weights += [member.style for member in members]
+        return weights
 
     def _schedules(self, stages: Sequence[Group | None]) -> list[Schedule | None]:
         """The schedule of the frame in each place of the stream batch; None for padding."""

@@ -47,6 +47,7 @@ class InFlightFrame:
         starts: it is the first of a segment.
         updates: for each denoising step, whether it enters the bank there.
         control: (nets, 3, height, width) uint8 control pictures, until it has entered; None without ControlNets.
+        style: weights of the style pictures.
         trace: where its content comes from, if motion fusion wants to know.
         picture: (1, 3, height, width) result from -1 to 1, once it has left.
     """
@@ -59,6 +60,7 @@ class InFlightFrame:
     starts: bool
     updates: tuple[bool, ...]
     control: torch.Tensor | None = None
+    style: tuple[float, ...] = ()
     trace: Trace | None = None
     picture: torch.Tensor | None = None
 

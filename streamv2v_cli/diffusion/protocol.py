@@ -50,6 +50,7 @@ class PromptChanges(TypedDict, total=False):
         mix: share of the restyled picture in the output, from 0 to 1.
         steady: share of the frame before in motion fusion, from 0 to below 1.
         mask: how far the mask counts, from 0 to 1.
+        style: weights of the style pictures, one for each, from 0 to 10.
         blend: the prompt that is being left, and how much of the way is behind; without it the new one alone counts.
     """
 
@@ -57,6 +58,7 @@ class PromptChanges(TypedDict, total=False):
     mix: float | None
     steady: float | None
     mask: float | None
+    style: tuple[float, ...] | None
     blend: PromptBlend | None
 
 

@@ -121,6 +121,16 @@ class StreamBatch:
             latents[1:] = following
         return denoised[-1]
 
+    def look_at(self, clean: torch.Tensor, noise: torch.Tensor) -> None:
+        """Send a picture through the UNet as if it were in flight in every row, for what it leaves in the layers.
+
+        Args:
+            clean: (C, h, w) clean latents of the picture.
+            noise: (S, 1, C, h, w) noises of the steps.
+        """
+        c = self.schedule
+        self._predict(c.alpha * clean + c.sigma * noise, controlled=False)
+
     def _denoise(self, noisy: torch.Tensor) -> torch.Tensor:
         """Clean latents (S, group, C, h, w) predicted from noisy ones, by guidance and boundary scalings."""
         c = self.schedule
@@ -132,12 +142,12 @@ class StreamBatch:
             clean = (noisy - c.sigma * epsilon) / c.alpha
         return c.c_out * clean + c.c_skip * noisy
 
-    def _predict(self, noisy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _predict(self, noisy: torch.Tensor, *, controlled: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
         """UNet outputs for the prompt (S, ...) and for the negative prompt (0, 1 or S, ...)."""
         batch = torch.cat([noisy, noisy[: self._negatives]]) if self._negatives else noisy
         sample, timesteps = batch.flatten(0, 1).to(self._dtype), self.schedule.timesteps
         residuals = {}
-        if self._controls is not None:
+        if self._controls is not None and controlled:
             residuals = self._controls(sample, timesteps, self._hidden, self._added)
         computed = self._unet(
             sample,

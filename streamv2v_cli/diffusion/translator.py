@@ -19,6 +19,7 @@ from streamv2v_cli.diffusion.protocol import WHOLE_RUN, Stretch
 from streamv2v_cli.diffusion.results import Results
 from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
+from streamv2v_cli.diffusion.style import cut_to
 from streamv2v_cli.diffusion.tensors import picture_of
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory
@@ -91,6 +92,7 @@ class Translator:
         self._schedules = Schedules(model.scheduler, settings.diffusion)
         self._first_prompt = self._prompt = self._encoder.encode(settings.prompt, settings.negative_prompt)
         self._mix, self._steady = settings.frame.mix, settings.bank.motion.alpha
+        self._style = self._first_style = tuple(image.options.weight for image in model.styles)
         self._first_schedule = self._schedule = self._schedules.at(settings.diffusion.strength)
 
     @property
@@ -100,8 +102,8 @@ class Translator:
 
     @property
     def bank_bytes(self) -> int:
-        """Memory of the feature bank in bytes; 0 before the first frame."""
-        return self.engine.bank.nbytes if self.engine else 0
+        """Memory of the feature bank in bytes, with what style pictures pin; 0 before the first frame."""
+        return self.engine.nbytes if self.engine else 0
 
     def set_prompt(
         self,
@@ -128,9 +130,11 @@ class Translator:
             start = self._encoder.encode(blend.prompt, blend.negative_prompt)
             encoded = between(start, encoded, blend.share, blend.curve)
         same = encoded.embedding is before.embedding and encoded.negative is before.negative
-        if not same or schedule is not self._schedule:
+        style = changes.get("style")
+        style = self._style if style is None else style
+        if not same or schedule is not self._schedule or style != self._style:
             self._similar.reset()
-        self._prompt, self._schedule = encoded, schedule
+        self._prompt, self._schedule, self._style = encoded, schedule, style
         mix, steady = changes.get("mix"), changes.get("steady")
         self._mix = self._mix if mix is None else mix
         self._steady = self._steady if steady is None else steady
@@ -157,6 +161,7 @@ class Translator:
         if self._motion is not None:
             self._motion.reset()
         self._prompt, self._schedule = self._first_prompt, self._first_schedule
+        self._style = self._first_style
         self._mix, self._steady = self._settings.frame.mix, self._settings.bank.motion.alpha
 
     def close(self) -> None:
@@ -197,14 +202,35 @@ class Translator:
             self.frames_skipped += 1
             self._groups.pass_over()
             return finished + self._repeat(self._last, frame)
-        if self._groups.at_start:
+        if self._groups.at_start or self._meets_other_features():
             finished += self._run(self._groups.close_group())
         self._similar.translated(picture)
         self._last = self._groups.enter(frame, picture, self._prompt, self._schedule, self._mix)
+        self._last.style = self._style
         if self.model.controls:
             self._last.control = self._control_pictures(frame)
         self._last.trace = self._trace(frame, starts=self._last.starts)
         return finished + self._run(self._groups.full_group())
+
+    def _meets_other_features(self) -> bool:
+        """Whether style pictures look otherwise to the next frame than to those of the group that it would join.
+
+        Their features are those of one prompt and one timestep a row.
+        """
+        last = self._last
+        if (
+            last is None
+            or not self._groups.waiting
+            or not self.model.styles
+            or self.model.adapter is not None
+        ):
+            return False
+        now, before = self._prompt, last.prompt
+        return (
+            now.embedding is not before.embedding
+            or now.negative is not before.negative
+            or self._schedule is not last.schedule
+        )
 
     def _trace(self, frame: Frame, *, starts: bool) -> Trace | None:
         """What motion fusion needs of a frame; None while it is off."""
@@ -240,6 +266,7 @@ class Translator:
             prompt=self._prompt,
             schedule=self._schedule,
             ticks=self.ticks,
+            pictures=self._style_latents(),
         )
         self._motion = None
         if self.on_engine is not None:
@@ -318,6 +345,14 @@ class Translator:
         pictures = control_pictures([net.preprocessor for net in self.model.controls], frame, self._size)
         return self._transfers.upload(pictures)
 
+    def _style_latents(self) -> torch.Tensor | None:
+        """Clean latents (pictures, C, h, w) of the middle of the style pictures; None without."""
+        pictures = [cut_to(style.pixels, self._size) for style in self.model.styles]
+        if not pictures:
+            return None
+        uploaded = [picture_of(self._transfers.upload(pixels), self._size) for pixels in pictures]
+        return torch.cat([self.encode([picture]) for picture in uploaded])
+
     @torch.no_grad()
     def encode(self, pictures: list[torch.Tensor]) -> torch.Tensor:
         """Clean latents (frames, C, h, w), in float32 at least, of pictures from -1 to 1; a full VAE's mode."""
@@ -352,3 +387,4 @@ def _check(model: Model, settings: Settings) -> None:
     choose_backend(settings.compute.attention, model.device)
     check_block_names(model.unet, settings.bank.attention.layers, "bank.attention.layers")
     check_block_names(model.unet, settings.bank.fuse.layers, "bank.fuse.layers")
+    check_block_names(model.unet, settings.style.layers, "style.layers")

@@ -58,7 +58,7 @@ class Checkpoint(Protocol):
         """The tokenizer, or with `tokenizer_2` that of the second text encoder."""
 
 
-def load_part(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
+def load_part(cls: Any, folder: Path, part: str, dtype: torch.dtype, stem: str | None = None) -> Any:
     """One part of a diffusers folder, from safetensors only.
 
     Args:
@@ -66,12 +66,13 @@ def load_part(cls: Any, folder: Path, part: str, dtype: torch.dtype) -> Any:
         folder: the model's folder.
         part: its subfolder; "" for a folder that holds just this part.
         dtype: number format.
+        stem: see `weight_files`.
 
     Raises:
         ModelError: weights are missing, pickled, damaged, or do not match the config.
     """
     where = repr(str(folder))
-    variant, files = weight_files(names_below(folder), part, str(folder))
+    variant, files = weight_files(names_below(folder), part, str(folder), stem)
     name, weights = part or "model", [folder / file for file in files if file.endswith(".safetensors")]
     config = read_json(folder / part / "config.json")
     shapes = {tensor: shape for file in weights for tensor, shape in read_header(file).items()}

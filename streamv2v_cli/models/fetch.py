@@ -9,18 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from streamv2v_cli.errors import ModelError, StreamV2VError
+from streamv2v_cli.models.adapter_files import choose_adapter_files, find_adapter_files
 from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.lora_file import choose_lora_file
 from streamv2v_cli.models.sources import ModelSource, find_source, not_found, not_kept
 
 __all__ = [
     "CONFIG_FILES",
+    "cached_adapter",
     "cached_lora",
     "cached_part",
     "choose_files",
     "fetch",
     "holds_files",
     "names_below",
+    "obtain_adapter",
     "obtain_controlnet",
     "obtain_lcm_lora",
     "obtain_lora",
@@ -93,6 +96,7 @@ MODEL_REMEDY = "give a local folder or file with --model PATH"
 VAE_REMEDY = "give a local one with --vae PATH, or use the model's own with --vae own"
 LCM_REMEDY = "give a local file with --lcm-lora PATH, or do without with --lcm-lora none"
 LORA_REMEDY = "give a local file with --lora PATH"
+ADAPTER_REMEDY = "give a local file with --ip-adapter FILE"
 CONTROL_REMEDY = "give a local folder with --controlnet DIR"
 
 
@@ -129,6 +133,31 @@ def obtain_vae(text: str) -> Path:
 def obtain_controlnet(text: str) -> Path:
     """The folder of a ControlNet; errors as `obtain_vae`."""
     return _obtain_part(find_source(text, "ControlNet", "--controlnet"), "ControlNet", CONTROL_REMEDY)
+
+
+def obtain_adapter(text: str, family: str) -> Path:
+    """The file or folder of an IP-Adapter for a family of models, with its image encoder; errors as `obtain_vae`."""
+
+    def choose(names: Sequence[str]) -> list[str]:
+        return choose_adapter_files(names, family, text)
+
+    source = find_source(text, "IP-Adapter", "--ip-adapter")
+    return _obtain(source, lambda folder: holds_adapter(folder, family), choose, "IP-Adapter", ADAPTER_REMEDY)
+
+
+def holds_adapter(folder: Path, family: str) -> bool:
+    """Whether a cached snapshot has the IP-Adapter for a family of models, with its image encoder."""
+    try:
+        find_adapter_files(folder, None, family)
+    except ModelError:
+        return False
+    return True
+
+
+def cached_adapter(source: ModelSource, family: str) -> Path | None:
+    """The file or folder of the IP-Adapter if it is on this machine."""
+    missing = source.path is None or (source.hub_id is not None and not holds_adapter(source.path, family))
+    return None if missing else source.path
 
 
 def obtain_lora(text: str) -> Path:
@@ -229,13 +258,16 @@ _STEMS = {"text_encoder": "model", "text_encoder_2": "model"}
 _DEFAULT_STEM = "diffusion_pytorch_model"
 
 
-def weight_files(names: Iterable[str], part: str, where: str) -> tuple[str | None, list[str]]:
+def weight_files(
+    names: Iterable[str], part: str, where: str, stem: str | None = None
+) -> tuple[str | None, list[str]]:
     """Choose the weights of one part among file names.
 
     Args:
         names: paths relative to the model's folder, with forward slashes.
         part: `unet`, `text_encoder`, `text_encoder_2`, `vae`, or "" for files at the top.
         where: the folder or Hub id, for messages.
+        stem: the name of the weights without its end; None for that of the part.
 
     Returns:
         The variant (None or "fp16") and the files: one, or an index and its shards.
@@ -245,7 +277,7 @@ def weight_files(names: Iterable[str], part: str, where: str) -> tuple[str | Non
     """
     present = set(names)
     prefix = f"{part}/" if part else ""
-    stem = prefix + _STEMS.get(part, _DEFAULT_STEM)
+    stem = prefix + (stem or _STEMS.get(part, _DEFAULT_STEM))
     for variant in (None, "fp16"):
         ending = f".{variant}" if variant else ""
         if f"{stem}{ending}.safetensors" in present:

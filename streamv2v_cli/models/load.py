@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli.accel.device import pick_device, pick_dtype, use_layout
 from streamv2v_cli.errors import ConfigError, ModelError
+from streamv2v_cli.models.adapter_files import AdapterFiles, find_adapter_files
 from streamv2v_cli.models.checkpoint import Checkpoint, FileCheckpoint, FolderCheckpoint
 from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
 from streamv2v_cli.models.controlnets import choose_controlnet, choose_preprocessor, load_controlnet
 from streamv2v_cli.models.facts import ModelFacts
 from streamv2v_cli.models.fetch import (
+    obtain_adapter,
     obtain_controlnet,
     obtain_lcm_lora,
     obtain_lora,
@@ -27,22 +29,23 @@ from streamv2v_cli.models.fetch import (
 )
 from streamv2v_cli.models.folding import fold
 from streamv2v_cli.models.lora import LoraRequest, fuse_loras
-from streamv2v_cli.models.model import ControlNet, Kind, Model
+from streamv2v_cli.models.model import AdapterFeatures, ControlNet, Kind, Model, StylePicture
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_to_load
 from streamv2v_cli.models.recommendations import style_settings
 from streamv2v_cli.models.rehearsal import fit_tokenizer, rehearse
 from streamv2v_cli.models.soundness import damaged_if_it_fails
 from streamv2v_cli.models.sources import ModelSource
+from streamv2v_cli.models.style_pictures import read_pictures
 from streamv2v_cli.models.styles import StyleBook, read_styles
 from streamv2v_cli.models.vae import load_vae, vae_factor
 from streamv2v_cli.models.weights import check_pickle
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler
+    from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler, UNet2DConditionModel
 
     from streamv2v_cli.settings.schema import ControlNet as ControlNetOptions
-    from streamv2v_cli.settings.schema import Frames, Settings, Weights
+    from streamv2v_cli.settings.schema import Frames, Settings, Style, Weights
 
 __all__ = ["Model", "load_model", "make_scheduler", "quiet"]
 
@@ -62,6 +65,8 @@ class _Parts:
     loras: tuple[LoraRequest, ...]
     lcm_lora: str | None
     controls: tuple[tuple[ControlNetOptions, str, Path], ...]
+    styles: tuple[StylePicture, ...] = ()
+    adapter: AdapterFiles | None = None
 
 
 def load_model(settings: Settings) -> Model:
@@ -103,6 +108,7 @@ def _gather(settings: Settings) -> _Parts:
     """Find every part and fetch what is only on the Hub: configs first, weights once those are accepted."""
     weights = settings.weights
     source, entry = find_model(settings.model)
+    styles = read_pictures(settings.style.images)
     checkpoint = _open(source, weights, ())
     kind = choose_kind(source, entry, checkpoint.facts)
     vae = choose_vae(weights.vae, checkpoint.facts)
@@ -122,6 +128,7 @@ def _gather(settings: Settings) -> _Parts:
         )
         for net in settings.control.nets
     )
+    adapter = _find_adapter(settings.style, checkpoint.facts)
     for path in (vae_path, *(lora.path for lora in loras)):
         if path is not None:
             check_pickle(path, pickle)
@@ -129,7 +136,16 @@ def _gather(settings: Settings) -> _Parts:
         needed = checkpoint.facts.weighty_parts
         checkpoint = _open(source, weights, (*needed, "vae") if vae is None else needed)
     own = f"the model's own {(checkpoint.facts.vae or {}).get('_class_name', 'VAE')}"
-    return _Parts(checkpoint, kind, vae_path, pickle, vae or own, tuple(loras), lcm_lora, controls)
+    return _Parts(
+        checkpoint, kind, vae_path, pickle, vae or own, tuple(loras), lcm_lora, controls, styles, adapter
+    )
+
+
+def _find_adapter(style: Style, facts: ModelFacts) -> AdapterFiles | None:
+    """The IP-Adapter, fetched if need be; None if none is asked for, or no picture for it."""
+    if style.adapter is None or not style.images:
+        return None
+    return find_adapter_files(obtain_adapter(style.adapter, facts.family), style.encoder, facts.family)
 
 
 def _open(source: ModelSource, weights: Weights, parts: tuple[str, ...]) -> Checkpoint:
@@ -177,6 +193,7 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
         own = _vae_dtype(vae, facts, dtype) if module is vae else dtype
         torch.nn.Module.to(module, device=device, dtype=own)
         use_layout(module, device, own)
+    adapter = _adapter_features(parts, modules["unet"], device, dtype)
     notes = (
         f"model {name}: {_KINDS[parts.kind]}, {facts.prediction_type} prediction",
         f"VAE: {parts.vae_name}{'' if vae.dtype == dtype else _IN_FULL}",
@@ -186,6 +203,7 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
             f"ControlNet {x.options.source}, weight {x.options.weight:g}, by {x.preprocessor}"
             for x in controls
         ),
+        *_style_notes(parts),
         f"{str(dtype).removeprefix('torch.')} on {device}",
     )
     for note in notes:
@@ -211,6 +229,28 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
         advice=None if book is None else partial(_advice, book, style_settings(name)),
         zero_negative=facts.zero_negative,
         controls=controls,
+        styles=parts.styles,
+        adapter=adapter,
+    )
+
+
+def _adapter_features(
+    parts: _Parts, unet: UNet2DConditionModel, device: torch.device, dtype: torch.dtype
+) -> Mapping[str, AdapterFeatures] | None:
+    """What the IP-Adapter makes of the style pictures; None without one."""
+    if parts.adapter is None:
+        return None
+    from streamv2v_cli.models.ip_adapter import adapter_features
+
+    with damaged_if_it_fails(f"The IP-Adapter {str(parts.adapter.weights)!r}"):
+        pictures = [style.pixels for style in parts.styles]
+        return adapter_features(parts.adapter, unet, pictures, parts.checkpoint.facts, device, dtype)
+
+
+def _style_notes(parts: _Parts) -> tuple[str, ...]:
+    way = "reference-only attention" if parts.adapter is None else f"IP-Adapter {parts.adapter.weights.name}"
+    return tuple(
+        f"style picture {x.options.source}, weight {x.options.weight:g}, by {way}" for x in parts.styles
     )
 
 

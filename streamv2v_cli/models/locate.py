@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
+from streamv2v_cli.models.adapter_files import find_adapter_files
 from streamv2v_cli.models.catalog import LAYOUTS, LCM_LORAS, SD15_LAYOUT, SD_TINY_VAE
 from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
 from streamv2v_cli.models.controlnets import choose_controlnet, choose_preprocessor
 from streamv2v_cli.models.facts import ModelFacts, read_facts
-from streamv2v_cli.models.fetch import cached_lora, cached_part, holds_files
+from streamv2v_cli.models.fetch import cached_adapter, cached_lora, cached_part, holds_files
 from streamv2v_cli.models.layout import layout_of, read_header
 from streamv2v_cli.models.soundness import damaged_if_it_fails
 from streamv2v_cli.models.sources import ModelSource, find_source
+from streamv2v_cli.models.style_pictures import picture_path
 from streamv2v_cli.models.weights import check_pickle
 from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Kind
-    from streamv2v_cli.settings.schema import ControlNet, Settings, Weights
+    from streamv2v_cli.settings.schema import ControlNet, Settings, Style, StyleImage, Weights
 
 __all__ = ["ModelPlan", "PlannedPart", "describe_model", "upscaler_path"]
 
@@ -37,7 +39,7 @@ class PlannedPart:
     """One thing that would be loaded.
 
     Attributes:
-        role: `model`, `VAE`, `LCM-LoRA`, `LoRA` or `ControlNet`.
+        role: `model`, `VAE`, `LCM-LoRA`, `LoRA`, `ControlNet`, `style picture`, `IP-Adapter` and so on.
         source: the path or Hub id that it comes from.
         path: where it is on this machine; None if it would have to be fetched or cannot be found.
         remark: a word on it, or why there is no path.
@@ -100,6 +102,8 @@ def _described(settings: Settings) -> ModelPlan:
         *_upscaler_parts(settings),
         *(_lora_part("LoRA", lora.source, f"weight {lora.weight:g}", weights) for lora in weights.loras),
         *(_control_part(control, facts) for control in settings.control.nets),
+        *(_picture_part(image) for image in settings.style.images),
+        *_adapter_parts(settings.style, facts),
     ]
     return ModelPlan(settings.model, kind, tuple(parts))
 
@@ -204,6 +208,33 @@ def _control_part(options: ControlNet, facts: ModelFacts | None) -> PlannedPart:
         return _missing("ControlNet", options.source, error)
     remark = f"weight {options.weight:g}, pictures by {choose_preprocessor(options)}"
     return PlannedPart("ControlNet", text, path, ", ".join(filter(None, [remark, "" if path else FETCHED])))
+
+
+def _picture_part(image: StyleImage) -> PlannedPart:
+    try:
+        return PlannedPart(
+            "style picture", image.source, picture_path(image.source), f"weight {image.weight:g}"
+        )
+    except ModelError as error:
+        return _missing("style picture", image.source, error)
+
+
+def _adapter_parts(style: Style, facts: ModelFacts | None) -> list[PlannedPart]:
+    """An IP-Adapter and its image encoder, or nothing without; for a model that is not here, the likely ones."""
+    if style.adapter is None or not style.images:
+        return []
+    family = facts.family if facts else "SD 1.x"
+    try:
+        path = cached_adapter(find_source(style.adapter, "IP-Adapter", "--ip-adapter"), family)
+        if path is None:
+            return [PlannedPart("IP-Adapter", style.adapter, None, FETCHED)]
+        files = find_adapter_files(path, style.encoder, family)
+    except ModelError as error:
+        return [_missing("IP-Adapter", style.adapter, error)]
+    return [
+        PlannedPart("IP-Adapter", style.adapter, files.weights),
+        PlannedPart("image encoder", str(files.encoder), files.encoder),
+    ]
 
 
 def _missing(role: str, source: str, error: ModelError) -> PlannedPart:

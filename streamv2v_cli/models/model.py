@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    import numpy as np
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, LCMScheduler, UNet2DConditionModel
     from torch import nn
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
     from streamv2v_cli.settings.schema import ControlNet as ControlNetOptions
-    from streamv2v_cli.settings.schema import Frames
+    from streamv2v_cli.settings.schema import Frames, StyleImage
 
-__all__ = ["ControlNet", "Kind", "Model"]
+__all__ = ["AdapterFeatures", "ControlNet", "Kind", "Model", "StylePicture"]
 
 Kind: TypeAlias = Literal["diffusion", "consistency", "turbo"]
 
@@ -34,6 +35,34 @@ class ControlNet:
     module: ControlNetModel
     options: ControlNetOptions
     preprocessor: str
+
+
+@dataclass(frozen=True, eq=False)
+class StylePicture:
+    """A picture that the results should look like.
+
+    Attributes:
+        pixels: (height, width, 3) uint8, RGB.
+        options: its weight.
+    """
+
+    pixels: np.ndarray
+    options: StyleImage
+
+
+@dataclass(frozen=True, eq=False)
+class AdapterFeatures:
+    """What an IP-Adapter makes of the style pictures for one cross-attention layer.
+
+    Attributes:
+        keys, values: (pictures, tokens, d).
+        negative_keys, negative_values: (pictures, tokens, d), of no picture, for entries with the negative prompt.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    negative_keys: torch.Tensor
+    negative_values: torch.Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +87,8 @@ class Model:
         tokenizer_2: of the second text encoder.
         zero_negative: to be without a negative prompt means embeddings of zeros, not those of the empty text.
         controls: ControlNets, in the order in which they were asked for.
+        styles: pictures that the results should look like, likewise.
+        adapter: module path of each cross-attention layer -> what an IP-Adapter makes of them; None without one.
     """
 
     name: str
@@ -77,6 +108,8 @@ class Model:
     tokenizer_2: CLIPTokenizer | None = None
     zero_negative: bool = False
     controls: tuple[ControlNet, ...] = ()
+    styles: tuple[StylePicture, ...] = ()
+    adapter: Mapping[str, AdapterFeatures] | None = None
 
     @property
     def text_encoders(self) -> list[nn.Module]:

@@ -1,4 +1,4 @@
-"""The way of a prompt or a number from one value to the next."""
+"""The way of a prompt or of numbers from one value to the next."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ __all__ = ["Leg"]
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A way of the prompt or of a number from one value to the next; a jump if it has no length.
+    """A way of the prompt or of numbers from one value to the next; a jump if it has no length.
 
     Attributes:
         begins: in seconds, or the number of a frame.
         length: in the same unit.
-        start, target: numbers, or each a prompt and its negative prompt.
+        start, target: numbers, or equally many of them, or each a prompt and its negative prompt.
         curve: the way of the text embeddings.
     """
 
@@ -33,11 +33,14 @@ class Leg:
         gone = position - self.begins
         return 1.0 if gone + slack >= self.length else max(0.0, float(gone / self.length))
 
-    def number(self, position: Fraction, slack: Fraction = Fraction(0)) -> float:
-        """The number at a position."""
+    def number(self, position: Fraction, slack: Fraction = Fraction(0)) -> Any:
+        """The number or numbers at a position."""
         share = self.share(position, slack)
-        number: float = self.target if share == 1 else self.start + share * (self.target - self.start)
-        return number
+        if share == 1:
+            return self.target
+        if isinstance(self.target, tuple):
+            return tuple(a + share * (b - a) for a, b in zip(self.start, self.target, strict=True))
+        return self.start + share * (self.target - self.start)
 
     def blend(self, position: Fraction, slack: Fraction = Fraction(0)) -> PromptBlend | None:
         """The prompt that is being left at a position; None once it is left."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LivePrompts"]
 
-_NUMBERS = ("strength", "mix", "steady")
+_NUMBERS = ("strength", "mix", "steady", "style")
 
 
 class LivePrompts:
@@ -44,7 +44,7 @@ class LivePrompts:
         }
 
     def change(self, settings: Settings, over: Fraction = Fraction(0)) -> None:
-        """Go to the prompt, strength, mix and steadiness of some settings, within `over` seconds of the video."""
+        """Go to the prompt and the numbers of some settings, within `over` seconds of the video."""
         with self._lock:
             self._told.append((PromptState.of(settings), over))
 
@@ -60,15 +60,8 @@ class LivePrompts:
             segment = self._segment
         for target, over in told:
             self._begin(target, over, seconds)
-        strength, mix, steady = (self._numbers[name].number(seconds) for name in _NUMBERS)
-        return replace(
-            self._target,
-            blend=self._texts.blend(seconds),
-            strength=strength,
-            mix=mix,
-            steady=steady,
-            segment=segment,
-        )
+        numbers = {name: leg.number(seconds) for name, leg in self._numbers.items()}
+        return replace(self._target, blend=self._texts.blend(seconds), segment=segment, **numbers)
 
     def describe(self) -> list[str]:
         """Nothing is known beforehand but the beginning."""

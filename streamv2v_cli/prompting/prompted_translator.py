@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.diffusion.protocol import WHOLE_RUN, FrameTranslator, Stretch, TranslatorWrapper
-from streamv2v_cli.prompting.state import PromptEvent, Prompts, PromptState
+from streamv2v_cli.prompting.state import PromptEvent, Prompts, PromptState, numbers_text
 
 if TYPE_CHECKING:
     from streamv2v_cli.frame import Frame
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class PromptedTranslator(TranslatorWrapper):
-    """Gives each frame the prompt, strength, mix, steadiness and mask of its moment, counted from the first frame.
+    """Gives each frame the prompt, strength and all else of its moment, counted from the first frame.
 
     Args:
         translator: does the work.
@@ -67,6 +67,7 @@ class PromptedTranslator(TranslatorWrapper):
             mix=state.mix,
             steady=state.steady,
             mask=state.mask,
+            style=state.style,
             blend=state.blend,
         )
         return super().push(frame)
@@ -84,7 +85,7 @@ class PromptedTranslator(TranslatorWrapper):
 
     def _announce(self, state: PromptState, frame: Frame) -> None:
         log.info(
-            "From frame %d (%.3f s) on: '%s', strength %g, mix %g, steady %g, mask %g",
+            "From frame %d (%.3f s) on: '%s', strength %g, mix %g, steady %g, mask %g%s",
             self._number,
             self._seconds,
             state.prompt,
@@ -92,6 +93,7 @@ class PromptedTranslator(TranslatorWrapper):
             state.final_mix,
             state.final_steady,
             state.final_mask,
+            f", style {numbers_text(state.final_style)}" if state.final_style else "",
         )
         self._tell(
             PromptEvent(
@@ -103,5 +105,6 @@ class PromptedTranslator(TranslatorWrapper):
                 state.final_mix,
                 state.final_steady,
                 state.final_mask,
+                state.final_style,
             )
         )

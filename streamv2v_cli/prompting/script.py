@@ -1,4 +1,4 @@
-"""Prompts, strengths, mixes and masks at given times or frames, and what lies between them."""
+"""Prompts, strengths and other numbers at given times or frames, and what lies between them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from streamv2v_cli.diffusion.protocol import Curve
 from streamv2v_cli.prompting.leg import Leg
-from streamv2v_cli.prompting.state import PromptState
+from streamv2v_cli.prompting.state import PromptState, numbers_text
 
 __all__ = ["Entry", "PromptScript", "Unit", "plain"]
 
@@ -20,13 +20,16 @@ _ROUNDED = Fraction(1, 2000)
 """Times that people and containers write are rounded to milliseconds: that must not cost a frame."""
 
 
+_NUMBERS = ("strength", "mix", "mask", "style")
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One change.
 
     Attributes:
         at: when it begins, in seconds after the first frame, or the number of a frame.
-        prompt, negative_prompt, strength, mix, mask: what there is from then on; None for no change.
+        prompt, negative_prompt, strength, mix, mask, style: what there is from then on; None for no change.
         transition: `hold` for at once, `linear` or `slerp`.
         over: how long it takes, in seconds or frames; 0 for `hold`.
     """
@@ -37,6 +40,7 @@ class Entry:
     strength: float | None
     mix: float | None
     mask: float | None
+    style: tuple[float, ...] | None
     transition: str
     over: Fraction
 
@@ -46,14 +50,14 @@ class Entry:
         return self.prompt is not None or self.negative_prompt is not None
 
     @property
-    def numbers(self) -> dict[str, float]:
-        """Those of strength, mix and mask that change."""
-        given = {"strength": self.strength, "mix": self.mix, "mask": self.mask}
+    def numbers(self) -> dict[str, float | tuple[float, ...]]:
+        """Those of strength, mix, mask and weights of style pictures that change."""
+        given = {name: getattr(self, name) for name in _NUMBERS}
         return {name: value for name, value in given.items() if value is not None}
 
 
 class PromptScript:
-    """Prompts, strengths, mixes and masks at given times or frames, see `Prompts`.
+    """Prompts, strengths and other numbers at given times or frames, see `Prompts`.
 
     Args:
         path: of the file, for messages.
@@ -70,24 +74,12 @@ class PromptScript:
         self._entries = entries
         at_once = bool(entries) and entries[0].at == 0 and entries[0].transition == "hold"
         self._changes = entries[1:] if at_once else entries
-        texts, numbers = (
-            (base.prompt, base.negative_prompt),
-            {"strength": base.strength, "mix": base.mix, "mask": base.mask},
-        )
+        texts = (base.prompt, base.negative_prompt)
+        numbers: dict[str, Any] = {name: getattr(base, name) for name in _NUMBERS}
         if at_once:
             texts, numbers = _texts_after(entries[0], texts), numbers | entries[0].numbers
-        strength, mix, mask = numbers.values()
-        self.first = replace(
-            base,
-            prompt=texts[0],
-            negative_prompt=texts[1],
-            strength=strength,
-            mix=mix,
-            mask=mask,
-            final_strength=strength,
-            final_mix=mix,
-            final_mask=mask,
-        )
+        final = {f"final_{name}": value for name, value in numbers.items()}
+        self.first = replace(base, prompt=texts[0], negative_prompt=texts[1], **numbers, **final)
         self._prompt_legs: list[Leg] = []
         self._number_legs: dict[str, list[Leg]] = {name: [] for name in numbers}
         for entry in self._changes:
@@ -118,32 +110,15 @@ class PromptScript:
         leg = _leg_at(self._prompt_legs, position + slack)
         if leg is not None:
             texts, blend = leg.target, leg.blend(position, slack)
-        strength, final_strength = self._number("strength", position, slack)
-        mix, final_mix = self._number("mix", position, slack)
-        steady = self.first.steady
-        mask, final_mask = self._number("mask", position, slack)
+        numbers: dict[str, Any] = {}
+        for name, legs in self._number_legs.items():
+            if (way := _leg_at(legs, position + slack)) is not None:
+                numbers |= {name: way.number(position, slack), f"final_{name}": way.target}
         change = bisect_right(self._changes, position + slack, key=lambda entry: entry.at)
-        return PromptState(
-            *texts,
-            strength,
-            blend,
-            change=change,
-            mix=mix,
-            steady=steady,
-            final_strength=final_strength,
-            final_mix=final_mix,
-            final_steady=steady,
-            mask=mask,
-            final_mask=final_mask,
+        prompt, negative = texts
+        return replace(
+            self.first, prompt=prompt, negative_prompt=negative, blend=blend, change=change, **numbers
         )
-
-    def _number(self, name: str, position: Fraction, slack: Fraction) -> tuple[float, float]:
-        """A strength, mix or mask at a position, and what it becomes when it has changed."""
-        leg = _leg_at(self._number_legs[name], position + slack)
-        if leg is None:
-            first: float = getattr(self.first, name)
-            return first, first
-        return leg.number(position, slack), leg.target
 
     def describe(self) -> list[str]:
         """One line for each entry."""
@@ -153,7 +128,7 @@ class PromptScript:
         parts = [] if entry.prompt is None else [f"'{entry.prompt}'"]
         if entry.negative_prompt is not None:
             parts.append(f"not '{entry.negative_prompt}'")
-        parts += [f"{name} {number:g}" for name, number in entry.numbers.items()]
+        parts += [f"{name} {numbers_text(number)}" for name, number in entry.numbers.items()]
         if entry.transition != "hold":
             parts.append(f"{entry.transition} over {self._position(entry.over)}")
         return f"{self._position(entry.at, counted=False)}: {', '.join(parts)}"
@@ -168,9 +143,10 @@ class PromptScript:
         rows: list[Mapping[str, object]] = []
         for entry in self._entries:
             row: dict[str, object] = {self._unit: plain(entry.at)}
-            for key in ("prompt", "negative_prompt", "strength", "mix", "mask"):
-                if getattr(entry, key) is not None:
-                    row[key] = getattr(entry, key)
+            for key in ("prompt", "negative_prompt", *_NUMBERS):
+                value = getattr(entry, key)
+                if value is not None:
+                    row[key] = list(value) if isinstance(value, tuple) else value
             if entry.transition != "hold":
                 row |= {"transition": entry.transition, "over": plain(entry.over)}
             rows.append(row)

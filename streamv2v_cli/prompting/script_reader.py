@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from streamv2v_cli.errors import ConfigError
 from streamv2v_cli.prompting.script import Entry, PromptScript, Unit, plain
 from streamv2v_cli.prompting.state import PromptState
+from streamv2v_cli.settings.schema import StyleImage
 from streamv2v_cli.settings.values import seconds_of
 from streamv2v_cli.settings.yaml import read_document
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_script"]
 
-_CHANGES = ("prompt", "negative_prompt", "strength", "mix", "mask")
+_CHANGES = ("prompt", "negative_prompt", "strength", "mix", "mask", "style")
 _KEYS = ("time", "frame", *_CHANGES, "transition", "over")
 _TRANSITIONS = ("hold", "linear", "slerp")
 
@@ -74,7 +75,7 @@ def _unit_of(rows: list[Any], places: list[str]) -> Unit:
 
 def _entry(row: dict[str, Any], unit: Unit, settings: Settings, where: str) -> Entry:
     for key, value in row.items():
-        if not isinstance(value, str):
+        if not isinstance(value, str) and not (key == "style" and isinstance(value, list)):
             raise ConfigError(f"{where}: {key} must be a text or a number.")
     if not row.keys() & set(_CHANGES):
         raise ConfigError(f"{where} changes nothing.", f"Give it one of {', '.join(_CHANGES)}.")
@@ -89,7 +90,7 @@ def _entry(row: dict[str, Any], unit: Unit, settings: Settings, where: str) -> E
             "`over` says how long a change by linear or slerp takes.",
         )
     if transition == "slerp" and not row.keys() & {"prompt", "negative_prompt"}:
-        kind = next(name for name in ("strength", "mix", "mask") if name in row)
+        kind = next(name for name in ("strength", "mix", "mask", "style") if name in row)
         raise ConfigError(f"{where}: a {kind} cannot change by slerp.", "Write `transition: linear`.")
     over = _position(row["over"], unit, f"{where}: over") if "over" in row else Fraction(0)
     if "over" in row and not over:
@@ -101,6 +102,7 @@ def _entry(row: dict[str, Any], unit: Unit, settings: Settings, where: str) -> E
         strength=_strength(row["strength"], settings, where) if "strength" in row else None,
         mix=_share(row["mix"], f"{where}: mix") if "mix" in row else None,
         mask=_mask(row["mask"], settings, where) if "mask" in row else None,
+        style=_style(row["style"], settings, where) if "style" in row else None,
         transition=transition,
         over=over,
     )
@@ -146,6 +148,23 @@ def _mask(text: str, settings: Settings, where: str) -> float:
     if settings.mask.source is None:
         raise ConfigError(f"{where}: there is no mask.", "Give one with --mask.")
     return _share(text, f"{where}: mask")
+
+
+def _style(given: Any, settings: Settings, where: str) -> tuple[float, ...]:
+    """Weights of the style pictures; a single one is for all of them."""
+    images = settings.style.images
+    if not images:
+        raise ConfigError(f"{where}: there is no style picture.", "Give one with --style-image.")
+    texts = given if isinstance(given, list) else [given] * len(images)
+    if len(texts) != len(images):
+        raise ConfigError(
+            f"{where}: style has {len(texts)} weights, and there are {len(images)} style pictures.",
+            "Give one weight for each, or a single one for all.",
+        )
+    try:
+        return tuple(StyleImage(source="-", weight=float(text)).weight for text in texts)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: style {given} must be weights from 0 to 10.") from error
 
 
 def _check_order(entries: list[Entry], unit: Unit, places: list[str]) -> None:

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from streamv2v_cli.settings.schema import Settings
 
-__all__ = ["PromptEvent", "PromptState", "Prompts"]
+__all__ = ["PromptEvent", "PromptState", "Prompts", "numbers_text"]
 
 
 @dataclass(frozen=True, slots=True)
 class PromptState:
-    """Prompt, strength, mix, steadiness and mask of one frame.
+    """Prompt, strength, mix, steadiness, mask and weights of style pictures of one frame.
 
     Attributes:
         prompt, negative_prompt: what it goes to, or is at.
@@ -27,7 +27,8 @@ class PromptState:
         mix: share of the restyled picture in the output.
         steady: share of the frame before in motion fusion.
         mask: how far the mask counts.
-        final_strength, final_mix, final_steady, final_mask: what they become when they have changed.
+        style: weights of the style pictures.
+        final_strength, final_mix, final_steady, final_mask, final_style: what they become when they have changed.
         change: how many changes have begun.
         segment: how often it was asked for that a frame does not look back.
     """
@@ -43,6 +44,8 @@ class PromptState:
     final_steady: float = field(kw_only=True)
     mask: float = field(kw_only=True, default=1.0)
     final_mask: float = field(kw_only=True, default=1.0)
+    style: tuple[float, ...] = field(kw_only=True, default=())
+    final_style: tuple[float, ...] = field(kw_only=True, default=())
     change: int = 0
     segment: int = 0
 
@@ -50,7 +53,7 @@ class PromptState:
     def of(cls, settings: Settings) -> PromptState:
         """What the settings say."""
         strength, mix, steady = settings.diffusion.strength, settings.frame.mix, settings.bank.motion.alpha
-        mask = settings.mask.amount
+        mask, style = settings.mask.amount, tuple(image.weight for image in settings.style.images)
         return cls(
             settings.prompt,
             settings.negative_prompt,
@@ -62,17 +65,23 @@ class PromptState:
             final_steady=steady,
             mask=mask,
             final_mask=mask,
+            style=style,
+            final_style=style,
         )
 
     def applied_to(self, settings: Settings) -> Settings:
-        """The settings with this prompt, strength, mix, steadiness and mask."""
+        """The settings with this prompt, strength, mix, steadiness, mask and weights."""
         diffusion = settings.diffusion.model_copy(update={"strength": self.strength})
         frame = settings.frame.model_copy(update={"mix": self.mix})
         motion = settings.bank.motion.model_copy(update={"alpha": self.steady})
         bank = settings.bank.model_copy(update={"motion": motion})
         mask = settings.mask.model_copy(update={"amount": self.mask})
+        images = settings.style.images
+        weighted = zip(images, self.style or (1.0,) * len(images), strict=True)
+        images = tuple(image.model_copy(update={"weight": weight}) for image, weight in weighted)
+        style = settings.style.model_copy(update={"images": images})
         texts = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
-        sections = {"diffusion": diffusion, "frame": frame, "bank": bank, "mask": mask}
+        sections = {"diffusion": diffusion, "frame": frame, "bank": bank, "mask": mask, "style": style}
         return settings.model_copy(update={**texts, **sections})
 
 
@@ -109,7 +118,7 @@ class Prompts(Protocol):
 
 @dataclass(frozen=True)
 class PromptEvent:
-    """The prompt, the strength, the mix, the steadiness or the mask begins to change."""
+    """The prompt, the strength, the mix, the steadiness, the mask or a style picture's weight begins to change."""
 
     name: ClassVar[str] = "prompt"
     frame: int
@@ -120,3 +129,9 @@ class PromptEvent:
     mix: float
     steady: float
     mask: float
+    style: tuple[float, ...] = ()
+
+
+def numbers_text(value: float | tuple[float, ...]) -> str:
+    """A number, or several of them, for people."""
+    return ", ".join(f"{one:g}" for one in (value if isinstance(value, tuple) else (value,)))

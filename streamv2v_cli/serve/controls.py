@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import PurePath
@@ -18,6 +18,7 @@ from streamv2v_cli.settings.schema import Settings
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.styles import StyleBook
+    from streamv2v_cli.settings.schema import Lora, StyleImage
 
 __all__ = ["ALL", "LIVE", "Controls", "choices"]
 
@@ -31,9 +32,10 @@ KEYS = {
     "upscale": "frame.upscale",
     "seed": "seed",
     "loras": "weights.loras",
+    "style": "style.images",
 }
 """Name of a control -> the key of its setting."""
-LIVE = ("prompt", "negative_prompt", "strength", "mix", "steady", "transition")
+LIVE = ("prompt", "negative_prompt", "strength", "mix", "steady", "style", "transition")
 """What changes from one frame to the next."""
 ALL = (*KEYS, "transition")
 """With those for which the translator is made anew."""
@@ -71,6 +73,7 @@ class Controls:
         content = {name: values[key] for name, key in KEYS.items()}
         content["upscale"] = PurePath(self.settings.frame.upscale).name
         content["loras"] = [lora.weight for lora in self.settings.weights.loras]
+        content["style"] = [image.weight for image in self.settings.style.images]
         content["transition"] = self.transition
         return {name: content[name] for name in names}
 
@@ -107,7 +110,9 @@ class Controls:
         """A value within the bounds that hold for whoever is not at the command line."""
         present = values_of(self.settings)[KEYS[name]]
         if name == "loras":
-            return self._weighted(value)
+            return _weighted("LoRA", self.settings.weights.loras, name, value)
+        if name == "style":
+            return _weighted("style picture", self.settings.style.images, name, value)
         if name == "upscale":
             return self._method(value)
         if isinstance(present, str) and name != "size":
@@ -128,16 +133,14 @@ class Controls:
             raise ConfigError(f"upscale must be one of {', '.join(UPSCALE_METHODS)}.")
         return str(value)
 
-    def _weighted(self, weights: object) -> object:
-        """The LoRAs with other weights."""
-        loras = self.settings.weights.loras
-        if not isinstance(weights, list) or len(weights) != len(loras):
-            raise ConfigError(
-                f"loras must be a list of {len(loras)} weights, one for each LoRA that is loaded."
-            )
-        return [
-            {"source": lora.source, "weight": weight} for lora, weight in zip(loras, weights, strict=True)
-        ]
+
+def _weighted(what: str, items: Sequence[Lora | StyleImage], name: str, weights: object) -> object:
+    """Some of what is loaded, with other weights."""
+    if not isinstance(weights, list) or len(weights) != len(items):
+        raise ConfigError(
+            f"{name} must be a list of {len(items)} weights, one for each {what} that is loaded."
+        )
+    return [{"source": item.source, "weight": weight} for item, weight in zip(items, weights, strict=True)]
 
 
 _NO_PROMPT = PromptState.of(Settings())
@@ -151,7 +154,7 @@ def _transition(value: object) -> float:
 
 
 def choices(settings: Settings, names: Collection[str] = ALL) -> dict[str, Any]:
-    """What a page or a program can choose from: the controls, their ranges, the styles and the LoRAs."""
+    """What a page or a program can choose from: the controls, their ranges, the styles, LoRAs and style pictures."""
     from streamv2v_cli.models.recommendations import useful_ranges
     from streamv2v_cli.models.styles import read_styles
 
@@ -172,6 +175,7 @@ def choices(settings: Settings, names: Collection[str] = ALL) -> dict[str, Any]:
         "model": None if without_model else settings.model,
         "styles": [] if book is None else [style.name for style in book.styles],
         "loras": [PurePath(lora.source).name for lora in settings.weights.loras],
+        "style_images": [PurePath(image.source).name for image in settings.style.images],
         "negative_prompt_used": settings.diffusion.guidance.kind in ("full", "initialize"),
         "controls": {
             name: {

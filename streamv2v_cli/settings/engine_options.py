@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from streamv2v_cli.settings.section import Section, none_by_name, one_or_more
+from streamv2v_cli.settings.section import Section, none_by_name, one_or_more, source_and_weight
 
 __all__ = [
     "Bank",
+    "BlockNames",
     "Compute",
     "Diffusion",
     "ExtendedAttention",
@@ -183,13 +184,7 @@ class Lora(Section):
     @model_validator(mode="before")
     @classmethod
     def _parse(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            head, colon, tail = value.rpartition(":")
-            try:
-                return {"source": head, "weight": float(tail)} if colon and head else {"source": value}
-            except ValueError:
-                return {"source": value}
-        return value
+        return source_and_weight(value)
 
 
 class Weights(Section):

@@ -25,6 +25,7 @@ from streamv2v_cli.settings.engine_options import (
 from streamv2v_cli.settings.media_options import Input, Output, bits_of
 from streamv2v_cli.settings.picture_options import Frames, GuideOptions, Mask
 from streamv2v_cli.settings.section import Section
+from streamv2v_cli.settings.style_options import Style, StyleImage
 
 __all__ = [
     "Bank",
@@ -44,6 +45,8 @@ __all__ = [
     "Section",
     "Settings",
     "SkipSimilar",
+    "Style",
+    "StyleImage",
     "Weights",
     "bits_of",
 ]
@@ -78,6 +81,7 @@ class Settings(Section):
     )
     diffusion: Diffusion = Field(Diffusion(), description="Denoising.")
     control: Control = Field(Control(), description="ControlNets.")
+    style: Style = Field(Style(), description="Style pictures.")
     bank: Bank = Field(Bank(), description="Feature bank.")
     skip_similar: SkipSimilar = Field(SkipSimilar(), description="Similar-frame filter.")
     frame: Frames = Field(Frames(), description="Picture sizes and mix.")

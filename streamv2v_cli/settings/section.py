@@ -11,6 +11,7 @@ __all__ = [
     "Section",
     "none_by_name",
     "one_or_more",
+    "source_and_weight",
 ]
 
 
@@ -42,3 +43,14 @@ def one_or_more(value: Any) -> Any:
     if isinstance(value, str):
         return () if none_by_name(value) is None else (value,)
     return (value,) if isinstance(value, dict) else value
+
+
+def source_and_weight(value: Any) -> Any:
+    """Let `SOURCE:WEIGHT` or `SOURCE` stand for a source with its weight."""
+    if not isinstance(value, str):
+        return value
+    head, colon, tail = value.rpartition(":")
+    try:
+        return {"source": head, "weight": float(tail)} if colon and head else {"source": value}
+    except ValueError:
+        return {"source": value}

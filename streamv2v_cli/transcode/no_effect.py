@@ -152,6 +152,7 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
             "skip_similar",
             "weights",
             "control",
+            "style",
             "compute",
         )
         return [(key, "translator is passthrough") for key in sections]
@@ -169,6 +170,13 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
     nets, steps = settings.control.nets, settings.diffusion.steps
     if not any(net.active(step, steps) for net in nets for step in range(steps)):
         reasons.append(("control.nets", f"none of the {steps} denoising steps lies within their ranges"))
+    style = settings.style
+    if not style.images:
+        reasons += [(f"style.{key}", "there is no style picture") for key in ("adapter", "encoder", "layers")]
+    elif not style.layers:
+        reasons.append(("style.images", "style.layers is none"))
+    if style.adapter is None:
+        reasons.append(("style.encoder", "there is no IP-Adapter"))
     if not bank.fuse.layers:
         reasons += [(f"bank.fuse.{key}", "bank.fuse.layers is none") for key in ("threshold", "alpha")]
     if bank.motion.alpha == 0:

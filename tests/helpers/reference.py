@@ -93,15 +93,16 @@ class ReferenceProcessor:
     """Self-attention of one layer for a single frame (batch of one), with banks chosen by the denoising step.
 
     `state` is shared by all layers: `row`, `step` (denoising step), `index` (frame of the segment), `number` (frame
-    of the run).
+    of the run), `picture` (the style picture that goes through instead of a frame, or None) and `weights` (of those).
     """
 
     def __init__(
-        self, name: str, state: dict[str, int], bank: Any, draw: Any, *, attends: bool, fuses: bool
+        self, name: str, state: dict[str, Any], bank: Any, draw: Any, *, attends: bool, fuses: bool
     ) -> None:
         self.name, self.state, self.settings, self.draw = name, state, bank, draw
         self.attends, self.fuses = attends, fuses
         self.banks: dict[int, ReferenceBank] = {}
+        self.pictures: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def __call__(
         self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: Any = None, **_: Any
@@ -112,14 +113,25 @@ class ReferenceProcessor:
             p(x)[0].double()
             for p, x in ((attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context))
         )
+        if self.state["picture"] is not None:
+            if encoder_hidden_states is None:
+                self.pictures[self.state["picture"]] = k, v
+            return attn.to_out[0](attention(q, k, v, attn.heads)[None].to(dtype))
         uses = encoder_hidden_states is None and self.settings.kind != "none"
         bank = self.banks.setdefault(self.state["row"], ReferenceBank(self.settings.kind, self.settings.size))
         first = self.state["index"] == 0
         looks = uses and not first
-        if looks and self.attends:
-            out = attention(q, torch.cat([k, bank.banked("k")]), torch.cat([v, bank.banked("v")]), attn.heads)
-        else:
-            out = attention(q, k, v, attn.heads)
+        keys, values = [k], [v]
+        if uses and self.attends:
+            # The first frame of a segment has its own features in the bank.
+            keys.append(k if first else bank.banked("k"))
+            values.append(v if first else bank.banked("v"))
+        counts = [torch.ones(len(x)) for x in keys]
+        for number, (picture_k, picture_v) in self.pictures.items():
+            keys.append(picture_k)
+            values.append(picture_v)
+            counts.append(torch.full((len(picture_k),), self.state["weights"][number]))
+        out = attention(q, torch.cat(keys), torch.cat(values), attn.heads, torch.cat(counts).double())
         out = attn.to_out[0](out[None].to(dtype))[0].double()
         result = out
         if looks and self.fuses:
@@ -182,6 +194,8 @@ def translate(
     draw: Any,
     starts: tuple[int, ...] = (0,),
     strengths: list[float] | None = None,
+    pictures: list[torch.Tensor] | None = None,
+    weights: list[tuple[float, ...]] | None = None,
 ) -> list[torch.Tensor]:
     """Denoise each frame alone through its S steps, with its own bank rows.
 
@@ -192,10 +206,12 @@ def translate(
         draw: (layer, tokens, row, number) -> partition.
         starts: frames that start a segment.
         strengths: of each frame; by default that of the settings.
+        pictures: clean latents (C, h, w) of style pictures, which all self-attention layers attend to.
+        weights: of the pictures, for each frame.
     """
     d = settings.diffusion
     kind, gamma, delta = d.guidance.kind, d.guidance.scale, d.guidance.delta
-    state: dict[str, int] = {}
+    state: dict[str, Any] = {"picture": None}
     names = {name: module for name, module in unet.named_modules() if name.endswith(("attn1", "attn2"))}
     originals = {name: module.processor for name, module in names.items()}
     for name, module in names.items():
@@ -209,7 +225,7 @@ def translate(
     results, index = [], -1
     for number, latent in enumerate(latents):
         index = 0 if number in starts else index + 1
-        state.update(index=index, number=number)
+        state.update(index=index, number=number, weights=weights[number] if weights else ())
         strength = strengths[number] if strengths else d.strength
         numbers = lcm_numbers(scheduler, d.steps, strength, d.grid)
         source = latent.double()
@@ -219,7 +235,7 @@ def translate(
             noise = noises[step].double()
             x = n["alpha"] * clean + n["sigma"] * noise if step == 0 or d.add_noise else n["alpha"] * clean
 
-            def epsilon(row: int, embedding: Any, x: torch.Tensor = x, n: Any = n) -> torch.Tensor:
+            def predicted(row: int, embedding: Any, x: torch.Tensor, n: Any = n) -> torch.Tensor:
                 state["row"] = row
                 t = torch.tensor([n["t"]])
                 given = {"encoder_hidden_states": embedding.hidden[None]}
@@ -227,7 +243,18 @@ def translate(
                     height, width = (8 * side for side in x.shape[1:])
                     sizes = torch.tensor([[height, width, 0, 0, height, width]])
                     given["added_cond_kwargs"] = {"text_embeds": embedding.pooled[None], "time_ids": sizes}
-                y = unet(x[None].to(unet.dtype), t, **given, return_dict=False)[0][0].double()
+                result: torch.Tensor = unet(x[None].to(unet.dtype), t, **given, return_dict=False)[0][
+                    0
+                ].double()
+                return result
+
+            def epsilon(
+                row: int, embedding: Any, x: torch.Tensor = x, n: Any = n, noise: torch.Tensor = noise
+            ) -> torch.Tensor:
+                for state["picture"], picture in enumerate(pictures or []):
+                    predicted(row, embedding, n["alpha"] * picture.double() + n["sigma"] * noise)
+                state["picture"] = None
+                y = predicted(row, embedding, x)
                 return n["alpha"] * y + n["sigma"] * x if predicts_v else y
 
             if kind == "initialize" and step == 0:

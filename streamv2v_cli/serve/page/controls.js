@@ -6,12 +6,13 @@ const SLIDERS = [
   ["mix", "Mix", 0.01, (value) => `${Math.round(value * 100)} %`],
   ["steady", "Steady", 0.05, (value) => value.toFixed(2)],
 ];
+const WEIGHTS = [["loras", "loras", [-1, 2]], ["style", "style_images", [0, 3]]];
 const SIZES = [128, 192, 256, 320, 384, 448, 512, 640, 768];
 const DELAY = 120;
 const $ = (id) => document.getElementById(id);
 
 export class Controls {
-  #send; #waiting = {}; #timer = 0; #rows = {}; #loras = []; #defaults = {};
+  #send; #waiting = {}; #timer = 0; #rows = {}; #weights = {}; #defaults = {};
 
   /* `send` is given the changed settings. */
   constructor(send) {
@@ -34,14 +35,16 @@ export class Controls {
     $("styles").replaceChildren(...status.styles.map((style) => this.#chip(style)));
     $("styles").hidden = !status.styles.length;
     $("negative-hint").hidden = status.negative_prompt_used;
-    this.#loras = status.loras.map(() => 1);
-    $("loras").hidden = !status.loras.length;
-    const [title] = $("loras").children;
-    $("loras").replaceChildren(title, ...status.loras.map((lora, index) =>
-      this.#slider(`lora ${index}`, lora, [-1, 2], 0.05, (value) => value.toFixed(2), (value) => {
-        this.#loras[index] = value;
-        this.#change("loras", [...this.#loras]);
-      })));
+    for (const [name, list, range] of WEIGHTS) {
+      this.#weights[name] = status[list].map(() => 1);
+      $(name).hidden = !status[list].length;
+      const [title] = $(name).children;
+      $(name).replaceChildren(title, ...status[list].map((label, index) =>
+        this.#slider(`${name} ${index}`, label, range, 0.05, (value) => value.toFixed(2), (value) => {
+          this.#weights[name][index] = value;
+          this.#change(name, [...this.#weights[name]]);
+        })));
+    }
   }
 
   /* Show what is in force; what the user is just changing stays. */
@@ -51,8 +54,10 @@ export class Controls {
     }
     if (values.negative_prompt) $("negative").open = true;
     for (const [name] of SLIDERS) if (!(name in this.#waiting)) this.#rows[name](values[name]);
-    this.#loras = [...values.loras];
-    if (!("loras" in this.#waiting)) this.#loras.forEach((weight, index) => this.#rows[`lora ${index}`](weight));
+    for (const [name] of WEIGHTS) {
+      this.#weights[name] = [...values[name]];
+      if (!(name in this.#waiting)) values[name].forEach((weight, index) => this.#rows[`${name} ${index}`](weight));
+    }
     this.#showSizes(values.size);
     // A network that was named at the start is a choice as well.
     if (![...$("upscale").options].some((option) => option.value === values.upscale)) {

@@ -127,7 +127,13 @@ def test_layers_of_attention_and_fusion(
     ],
 )
 def test_all_rows_enter_the_bank_at_one_tick(
-    model: Any, settings: Any, run_engine: Any, steps: int, guidance: str, lookahead: int, bank: dict[str, Any]
+    model: Any,
+    settings: Any,
+    run_engine: Any,
+    steps: int,
+    guidance: str,
+    lookahead: int,
+    bank: dict[str, Any],
 ) -> None:
     """A second segment begins at frame 5, between two such ticks; the frames before it keep their clock."""
     chosen = settings(

@@ -92,8 +92,8 @@ class ReferenceBank:
 class ReferenceProcessor:
     """Self-attention of one layer for a single frame (batch of one), with banks chosen by the denoising step.
 
-    `state` is shared by all layers: `row`, `step` (denoising step), `index` (frame of the segment), `number` (frame of
-    the run).
+    `state` is shared by all layers: `row`, `step` (denoising step), `index` (frame of the segment), `number`
+    (frame of the run).
     """
 
     def __init__(

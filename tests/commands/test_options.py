@@ -148,7 +148,10 @@ def test_help_shows_description_choices_range_and_default(given, monkeypatch):
     assert "[from 1 to 16; default 1]" in text
     assert "[one of none, queue, dyme; default dyme]" in text
     assert "PATH_OR_ID[:WEIGHT] [repeatable]" in text
-    assert "A preset (baseline, default, fidelity, lossless, paper, realtime), a YAML file, or a" in text
+    assert (
+        "A preset (baseline, default, fidelity, lossless, paper, published, realtime), a YAML file, or a"
+        in text
+    )
     for key, flag in FLAGS.items():
         assert flag.names[0].split("/")[0] in text
         assert keys()[key].description.split()[0] in text

@@ -8,7 +8,7 @@ from helpers import ROOT
 from streamv2v_cli.settings.resolve import preset_description, preset_names, resolve, to_yaml
 from streamv2v_cli.settings.schema import Settings
 
-NAMES = ["baseline", "default", "fidelity", "lossless", "paper", "realtime"]
+NAMES = ["baseline", "default", "fidelity", "lossless", "paper", "published", "realtime"]
 
 
 def test_names():
@@ -38,6 +38,17 @@ def test_paper_has_the_settings_of_the_paper():
     assert settings.bank.fuse.layers == ("mid", "up.0", "up.1")
     assert (settings.bank.fuse.threshold, settings.bank.fuse.alpha) == (0.98, 0.75)
     assert (settings.weights.vae, settings.weights.lcm_lora) == ("auto", "auto")
+
+
+def test_published_differs_from_the_paper_by_what_the_authors_program_does():
+    paper, published = (resolve(configs=[name]).settings.model_dump() for name in ("paper", "published"))
+    assert published["frame"].pop("size") == "native"
+    assert paper["frame"].pop("size") == 512
+    changed = {"update": "tick", "reset_on_cut": False}
+    assert {key: published["bank"].pop(key) for key in changed} == changed
+    assert {key: paper["bank"].pop(key) for key in changed} == {"update": "frame", "reset_on_cut": True}
+    assert (paper["bank"]["fuse"].pop("alpha"), published["bank"]["fuse"].pop("alpha")) == (0.75, 0.8)
+    assert paper == published
 
 
 def test_what_defines_the_others():

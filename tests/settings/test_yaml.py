@@ -219,7 +219,10 @@ def test_a_name_that_is_nothing_lists_the_presets_and_the_nearest(name, near):
     with pytest.raises(ConfigError) as caught:
         resolve(configs=[name])
     assert f"Did you mean '{near}'?" in caught.value.message
-    assert caught.value.remedy == "The presets are baseline, default, fidelity, lossless, paper, realtime."
+    assert (
+        caught.value.remedy
+        == "The presets are baseline, default, fidelity, lossless, paper, published, realtime."
+    )
 
 
 def test_a_missing_file_is_no_preset(tmp_path):

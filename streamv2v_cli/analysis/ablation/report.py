@@ -15,7 +15,15 @@ from streamv2v_cli.files import whole_file
 from streamv2v_cli.reports.text import cell, change_text, number_text
 from streamv2v_cli.text.json_text import to_json
 
-__all__ = ["SCHEMA", "AblationResult", "plots", "report_names", "rich_table", "write_reports"]
+__all__ = [
+    "SCHEMA",
+    "AblationResult",
+    "markdown_table",
+    "plots",
+    "report_names",
+    "rich_table",
+    "write_reports",
+]
 
 SCHEMA = "streamv2v.ablate/1"
 """Names the form of `results.json`; the number grows when a program that reads it would have to change."""
@@ -166,14 +174,14 @@ def _markdown(results: Sequence[AblationResult], facts: Mapping[str, Any]) -> st
     for result in results:
         columns = _columns([result])
         lines += ["", f"## {result.table.title}", ""]
-        lines += _markdown_table(
+        lines += markdown_table(
             [HEADINGS[column] for column in columns],
             [[row[column] for column in columns] for row in result.rows()],
         )
         videos = list(result.cells[result.table.variants[0].name])
         if len(videos) > 1:
             lines += ["", "Warp error of each clip:", ""]
-            lines += _markdown_table(
+            lines += markdown_table(
                 ["variant", *(Path(video).name for video in videos)],
                 [
                     [name, *(number_text(cells[video].figures["warp_error"]) for video in videos)]
@@ -187,7 +195,8 @@ def _plain(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table in Markdown, whose first column is text and whose others are numbers."""
     marks = ["---", *["--:"] * (len(head) - 1)]
     return [f"| {' | '.join(cells)} |" for cells in (head, marks, *rows)]
 

@@ -22,7 +22,7 @@ SECTIONS = ("Settings", "Recipes", "Parts, encoders, batches")
 COMMANDS = [
     pytest.param(command, id=" ".join(command.split())[:80])
     for name in SECTIONS
-    for command in commands_of(name)
+    for command in commands_of("README.md", name)
     if "rtsp://" not in command
 ]
 MADE = re.compile(r"-o (?P<output>\S+?\.(?:mp4|mkv|gif|png))|> (?P<shell>\S+\.mp4)")
@@ -79,7 +79,7 @@ def test_the_command_runs(command: str, workplace: Path, tmp_path: Path) -> None
 
 
 def test_the_python_example_runs(tmp_path: Path) -> None:
-    (code,) = blocks_of("From Python", "python")
+    (code,) = blocks_of("README.md", "python", "From Python")
     clip = make_clip(tmp_path / "clip.mp4", pts=tuple(range(0, 512 * 6, 512)))
     environment = environment_with(tmp_path / "bin")
     done = subprocess.run(

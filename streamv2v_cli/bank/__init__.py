@@ -1,5 +1,6 @@
 """Feature banks: what a frame remembers of the past (section 4 of the StreamV2V paper)."""
 
+from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.feature_bank import FeatureBank, RowEvent
 from streamv2v_cli.bank.layer_bank import BankStep, LayerBank
 from streamv2v_cli.bank.pinned import LayerPins, PinnedBank, PinStep
@@ -23,6 +24,7 @@ __all__ = [
     "PromptFeatures",
     "RowEvent",
     "StreamAttnProcessor",
+    "choose_backend",
     "install",
     "join_projections",
     "restore",

@@ -1,4 +1,4 @@
-"""The README's commands, and a `streamv2v` for them that loads no model."""
+"""The commands of the README and of the pages in docs/, and a `streamv2v` for them that loads no model."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ os.execv({python!r}, [{python!r}, "-m", "streamv2v_cli", *arguments])
 """
 
 
-def blocks_of(section: str, language: str) -> list[str]:
-    """What stands in a section's blocks of a language."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
+def blocks_of(page: str, language: str, section: str | None = None) -> list[str]:
+    """What stands in the blocks of a language, on a whole page or in a section of it."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    if section is not None:
+        text = text.split(f"\n## {section}\n")[1].split("\n## ")[0]
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def commands_of(section: str) -> list[str]:
-    """The commands of a section's console blocks, with their continuation lines."""
-    blocks = blocks_of(section, "console")
+def commands_of(page: str, section: str | None = None) -> list[str]:
+    """The commands of the console blocks, with their continuation lines."""
+    blocks = blocks_of(page, "console", section)
     found = [command for block in blocks for command in re.split(r"^\$ ", block, flags=re.MULTILINE)]
     return [command.strip() for command in found if command]
 
 
-def command_with(text: str) -> str:
-    """The only command of the recipes with a text in it."""
-    (command,) = (command for command in commands_of("Recipes") if text in command)
+def command_with(text: str, page: str = "README.md") -> str:
+    """The only command of a page with a text in it."""
+    (command,) = (command for command in commands_of(page) if text in command)
     return command
 
 

@@ -21,7 +21,7 @@ Server = Callable[[str], tuple[str, "subprocess.Popen[bytes]"]]
 
 def test_from_a_stream_to_a_stream(rtsp_port: int, server: Server, tmp_path: Path) -> None:
     url, receiver = server("rtsp")
-    command = command_with("rtsp://")
+    command = command_with("rtsp://", "docs/recipes.md")
     assert command.endswith("-o rtsp://server.local:8554/restyled")
     command = command.replace("rtsp://server.local:8554/restyled", url)
     command = command.replace("rtsp://camera.local/stream", f"rtsp://127.0.0.1:{rtsp_port}/long")

@@ -34,6 +34,7 @@ COMMANDS = {
     "batch": "batch:batch",
     "serve": "serve:serve",
     "styles": "styles:styles",
+    "models": "models:app",
     "eval": "evaluate:evaluate",
     "compare": "compare:compare",
     "ablate": "ablate:ablate",

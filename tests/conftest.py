@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["helpers.commands", "helpers.models", "helpers.last_run"]
+pytest_plugins = ["helpers.commands", "helpers.models", "helpers.hub", "helpers.last_run"]
 
 _OFFLINE = Path(__file__).parent / "offline"
 

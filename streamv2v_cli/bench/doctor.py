@@ -243,14 +243,14 @@ def _models() -> Iterator[Finding]:
 def _cache() -> Iterator[Finding]:
     from huggingface_hub import constants
 
+    from streamv2v_cli.models.fetch import free_in_cache
+
     folder = Path(constants.HF_HUB_CACHE)
-    there = folder
-    while not there.exists():
-        there = there.parent
+    there = next(path for path in (folder, *folder.parents) if path.exists())
     models = sorted(
         path.name.removeprefix("models--").replace("--", "/") for path in folder.glob("models--*")
     )
-    free = shutil.disk_usage(there).free
+    free = free_in_cache()
     text = f"{folder}: {', '.join(models) or 'no models'}; {bytes_text(free)} free"
     if not os.access(there, os.W_OK):
         yield Finding("cache", "note", f"{text}; it cannot be written to", "Set HF_HOME to another folder.")

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError, reason_of
 from streamv2v_cli.models.facts import read_json
-from streamv2v_cli.models.fetch import fetch, names_below
+from streamv2v_cli.models.fetch import Need, fetch
 from streamv2v_cli.models.layout import read_header
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_for
+from streamv2v_cli.models.selection import names_below
 from streamv2v_cli.models.soundness import check_finite, check_sizes
 from streamv2v_cli.models.sources import find_source
 
@@ -168,9 +169,14 @@ def obtain_clip(text: str) -> Path:
     source = find_source(text, "CLIP model", "--clip")
     if source.kind == "file":
         raise ModelError(f"The CLIP model '{text}' is a file.", "Give the folder that holds its config.json.")
-    path = source.path
-    if path is None or (source.hub_id is not None and not _is_complete(names_below(path))):
-        path = fetch(text, lambda names: _choose(names, text), role="CLIP model", remedy=_REMEDY)
+    need = Need(
+        source,
+        "CLIP model",
+        _REMEDY,
+        choose=lambda names: _choose(names, text),
+        complete=lambda folder: _is_complete(names_below(folder)),
+    )
+    path = need.path or fetch(need)
     names = names_below(path)
     _choose(names, text)
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.facts import read_json
+from streamv2v_cli.models.kinds import check_place
 from streamv2v_cli.models.layout import read_header
 
 __all__ = ["AdapterFiles", "AdapterShapes", "choose_adapter_files", "find_adapter_files"]
@@ -81,6 +82,7 @@ def find_adapter_files(path: Path, encoder: str | None, family: str) -> AdapterF
         raise ModelError(
             f"The IP-Adapter {str(path)!r} is no .safetensors file.", "Get its .safetensors version."
         )
+    check_place(path, "IP-Adapter", allow_pickle=False)
     if encoder is not None:
         return AdapterFiles(path, Path(encoder).expanduser())
     folders = (path.parent / ENCODER, path.parent.parent / "models" / ENCODER)

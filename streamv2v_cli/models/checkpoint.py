@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from streamv2v_cli.errors import ModelError, reason_of
 from streamv2v_cli.models.catalog import LAYOUTS, SD15_LAYOUT
 from streamv2v_cli.models.facts import ModelFacts, read_facts, read_json
-from streamv2v_cli.models.fetch import names_below, weight_files
 from streamv2v_cli.models.layout import UNET_PREFIX, VAE_PREFIX, layout_of, read_header
+from streamv2v_cli.models.selection import names_below, weight_files
 from streamv2v_cli.models.soundness import check_finite, check_sizes
-from streamv2v_cli.models.weights import check_loaded, fill, read_tensors
+from streamv2v_cli.models.weights import check_loaded, fill, read_tensors, shapes_of, with_new_names
 
 if TYPE_CHECKING:
     import torch
@@ -58,8 +58,16 @@ class Checkpoint(Protocol):
         """The tokenizer, or with `tokenizer_2` that of the second text encoder."""
 
 
-def load_part(cls: Any, folder: Path, part: str, dtype: torch.dtype, stem: str | None = None) -> Any:
-    """One part of a diffusers folder, from safetensors only.
+def load_part(
+    cls: Any,
+    folder: Path,
+    part: str,
+    dtype: torch.dtype,
+    stem: str | None = None,
+    *,
+    allow_pickle: bool = False,
+) -> Any:
+    """One part of a diffusers folder.
 
     Args:
         cls: the class of the part.
@@ -67,14 +75,17 @@ def load_part(cls: Any, folder: Path, part: str, dtype: torch.dtype, stem: str |
         part: its subfolder; "" for a folder that holds just this part.
         dtype: number format.
         stem: see `weight_files`.
+        allow_pickle: read .bin files where there are no safetensors.
 
     Raises:
-        ModelError: weights are missing, pickled, damaged, or do not match the config.
+        ModelError: weights are missing, pickled and not allowed, damaged, or do not match the config.
     """
     where = repr(str(folder))
-    variant, files = weight_files(names_below(folder), part, str(folder), stem)
-    name, weights = part or "model", [folder / file for file in files if file.endswith(".safetensors")]
+    variant, files = weight_files(names_below(folder), part, str(folder), stem, allow_pickle=allow_pickle)
+    name, weights = part or "model", [folder / file for file in files if not file.endswith(".json")]
     config = read_json(folder / part / "config.json")
+    if weights[0].suffix == ".bin":
+        return _from_pickles(cls, config, weights, name, where).to(dtype)
     shapes = {tensor: shape for file in weights for tensor, shape in read_header(file).items()}
     check_sizes(config, shapes, lambda: _built(cls, config), f"The {name} in {where}")
     try:
@@ -93,6 +104,21 @@ def load_part(cls: Any, folder: Path, part: str, dtype: torch.dtype, stem: str |
         ) from error
     check_loaded(name, where, report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"])
     check_finite(module.state_dict().items(), f"The {name} in {where}")
+    return module
+
+
+def _from_pickles(cls: Any, config: Mapping[str, Any], weights: list[Path], name: str, where: str) -> Any:
+    tensors: dict[str, torch.Tensor] = {}
+    for file in weights:
+        tensors |= read_tensors(file, allow_pickle=True)
+    check_sizes(config, shapes_of(tensors), lambda: _built(cls, config), f"The {name} in {where}")
+    module = _built(cls, config)
+    try:
+        fill(module, with_new_names(module, tensors), name, where)
+    except ModelError as error:
+        raise ModelError(
+            error.message, "The files are incomplete or belong to another architecture."
+        ) from error
     return module
 
 
@@ -133,31 +159,32 @@ def load_tokenizer(folder: Path, part: str = "tokenizer") -> CLIPTokenizer:
 class FolderCheckpoint:
     """A folder in diffusers format."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, allow_pickle: bool = False) -> None:
+        self.folder, self._allow_pickle = folder, allow_pickle
         self.facts = read_facts(folder)
+
+    def _load(self, cls: Any, part: str, dtype: torch.dtype) -> Any:
+        return load_part(cls, self.folder, part, dtype, allow_pickle=self._allow_pickle)
 
     def unet(self, dtype: torch.dtype) -> UNet2DConditionModel:
         """The UNet."""
         from diffusers import UNet2DConditionModel
 
-        module: UNet2DConditionModel = load_part(UNet2DConditionModel, self.folder, "unet", dtype)
+        module: UNet2DConditionModel = self._load(UNet2DConditionModel, "unet", dtype)
         return module
 
     def text_encoder(self, dtype: torch.dtype) -> CLIPTextModel:
         """The text encoder."""
         from transformers import CLIPTextModel
 
-        module: CLIPTextModel = load_part(CLIPTextModel, self.folder, "text_encoder", dtype)
+        module: CLIPTextModel = self._load(CLIPTextModel, "text_encoder", dtype)
         return module
 
     def text_encoder_2(self, dtype: torch.dtype) -> CLIPTextModelWithProjection:
         """The second text encoder of SDXL."""
         from transformers import CLIPTextModelWithProjection
 
-        module: CLIPTextModelWithProjection = load_part(
-            CLIPTextModelWithProjection, self.folder, "text_encoder_2", dtype
-        )
+        module: CLIPTextModelWithProjection = self._load(CLIPTextModelWithProjection, "text_encoder_2", dtype)
         return module
 
     def vae(self, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
@@ -169,7 +196,7 @@ class FolderCheckpoint:
                 f"{str(self.folder)!r} has no VAE of its own.", "Give one with --vae PATH_OR_ID."
             )
         cls = AutoencoderTiny if self.facts.own_vae_is_tiny else AutoencoderKL
-        module: AutoencoderKL | AutoencoderTiny = load_part(cls, self.folder, "vae", dtype)
+        module: AutoencoderKL | AutoencoderTiny = self._load(cls, "vae", dtype)
         return module
 
     def tokenizer(self, part: str = "tokenizer") -> CLIPTokenizer:
@@ -214,7 +241,7 @@ class FileCheckpoint:
     def _shapes(self) -> Mapping[str, tuple[int, ...]]:
         if self.path.suffix.lower() == ".safetensors":
             return read_header(self.path)
-        return {name: tuple(tensor.shape) for name, tensor in self._tensors.items()}
+        return shapes_of(self._tensors)
 
     @cached_property
     def _tensors(self) -> dict[str, torch.Tensor]:
@@ -254,7 +281,7 @@ class FileCheckpoint:
             raise ModelError(f"{str(self.path)!r} holds no text encoder.", "Get the whole checkpoint.")
         module = self._built(CLIPTextModel, self.facts.text_encoder, text, "text encoder")
         tensors = text if clip else convert_open_clip_checkpoint(module, text)
-        return self._filled(module, _match_text_prefix(module, tensors), "text encoder", dtype)
+        return self._filled(module, with_new_names(module, tensors), "text encoder", dtype)
 
     def text_encoder_2(self, dtype: torch.dtype) -> CLIPTextModelWithProjection:
         """The second text encoder of SDXL, an OpenCLIP."""
@@ -267,7 +294,7 @@ class FileCheckpoint:
         config = self.facts.text_encoder_2 or {}
         module = self._built(CLIPTextModelWithProjection, config, source, "second text encoder")
         tensors = convert_open_clip_checkpoint(module, source, prefix=_OPEN_CLIP_2)
-        return self._filled(module, _match_text_prefix(module, tensors), "second text encoder", dtype)
+        return self._filled(module, with_new_names(module, tensors), "second text encoder", dtype)
 
     def vae(self, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
         """The model's own VAE."""
@@ -285,21 +312,11 @@ class FileCheckpoint:
         return load_tokenizer(self.config, part)
 
     def _built(self, cls: Any, config: Mapping[str, Any], tensors: Mapping[str, Any], part: str) -> Any:
-        shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        check_sizes(config, shapes, lambda: _built(cls, config), f"The {part} in {str(self.path)!r}")
+        check_sizes(
+            config, shapes_of(tensors), lambda: _built(cls, config), f"The {part} in {str(self.path)!r}"
+        )
         return _built(cls, config)
 
     def _filled(self, module: Any, tensors: Mapping[str, torch.Tensor], part: str, dtype: torch.dtype) -> Any:
         fill(module, tensors, part, repr(str(self.path)))
         return module.to(dtype)
-
-
-def _match_text_prefix(
-    module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """Write the names as this version of transformers does: with or without `text_model.` in front."""
-    prefix = "text_model." if any(name.startswith("text_model.") for name in module.state_dict()) else ""
-    return {
-        name if name.startswith("text_projection") else prefix + name.removeprefix("text_model."): tensor
-        for name, tensor in tensors.items()
-    }

@@ -9,13 +9,20 @@ from pathlib import Path
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models.catalog import CATALOG, SD_TINY_VAE, SDXL_TINY_VAE, CatalogEntry, lcm_lora_for
 from streamv2v_cli.models.facts import ModelFacts, detect_kind
+from streamv2v_cli.models.layout import read_metadata
 from streamv2v_cli.models.model import Kind
 from streamv2v_cli.models.sources import ModelSource, cached_snapshot, find_source
+from streamv2v_cli.text.json_text import from_json
 
 __all__ = ["choose_kind", "choose_lcm_lora", "choose_vae", "find_model"]
 
 _log = logging.getLogger(__name__)
 
+_SAID = ("modelspec.title", "modelspec.merged_from")
+"""Metadata of the tools of kohya and ComfyUI that name a model and what it was merged from."""
+_RECIPE = "sd_merge_recipe"
+_MERGED = ("custom_name", "primary_model_name", "secondary_model_name")
+"""The same of AUTOMATIC1111, and what of it is in the result: a third model is taken away from it."""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _DISTILLED: dict[str, Kind] = {
     "turbo": "turbo",
@@ -24,7 +31,10 @@ _DISTILLED: dict[str, Kind] = {
     "dmd": "turbo",
     "lcm": "consistency",
 }
-"""Words by which the names of merges say that they need few steps; their weights and configs do not tell."""
+"""Words by which the names of merges say that they need few steps.
+
+Their shapes and configurations are those of the base model, and what was added cannot be told from the sum.
+"""
 
 
 def find_model(text: str) -> tuple[ModelSource, CatalogEntry | None]:
@@ -53,22 +63,43 @@ def find_model(text: str) -> tuple[ModelSource, CatalogEntry | None]:
 
 
 def choose_kind(source: ModelSource, entry: CatalogEntry | None, facts: ModelFacts) -> Kind:
-    """What a model is: by the catalog, by its configurations, by a word such as `Lightning` in its name."""
+    """What a model is: by the catalog, by its configurations, by a word such as `Lightning` in a name.
+
+    The names are that of its file or folder and those that it says it was made of. Whoever knows better decides with
+    the setting `weights.lcm_lora`.
+    """
     if entry is not None and entry.kind is not None:
         return entry.kind
     kind = detect_kind(facts)
-    if kind == "diffusion":
-        for word in _WORD.findall(
-            Path(source.text).stem if source.kind == "file" else Path(source.text).name
-        ):
+    if kind != "diffusion":
+        return kind
+    for name in _names(source, facts):
+        for word in _WORD.findall(name):
             if word.lower() in _DISTILLED:
                 _log.info(
-                    "%s is taken for a model distilled for few steps, by the %r in its name",
+                    "%s is taken for a model distilled for few steps, by the %r in the name %r",
                     source.text,
                     word,
+                    name,
                 )
                 return _DISTILLED[word.lower()]
     return kind
+
+
+def _names(source: ModelSource, facts: ModelFacts) -> list[str]:
+    """What a model is called, and what it says it was made of."""
+    if source.kind != "file":
+        return [Path(source.text).name, Path(str(facts.unet.get("_name_or_path") or "")).name]
+    names = [Path(source.text).stem]
+    if source.path is None or source.path.suffix.lower() != ".safetensors":
+        return names
+    metadata = read_metadata(source.path)
+    try:
+        recipe = from_json(metadata.get(_RECIPE, "{}"))
+    except ValueError:
+        recipe = None
+    merged = [str(recipe.get(key) or "") for key in _MERGED] if isinstance(recipe, dict) else []
+    return [*names, *(metadata.get(key, "") for key in _SAID), *merged]
 
 
 def choose_vae(wanted: str, facts: ModelFacts) -> str | None:

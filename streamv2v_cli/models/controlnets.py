@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.checkpoint import load_part
 from streamv2v_cli.models.facts import ModelFacts, read_json
+from streamv2v_cli.models.kinds import check_shapes
+from streamv2v_cli.models.weights import fill, read_tensors, shapes_of
 
 if TYPE_CHECKING:
     import torch
@@ -16,9 +19,9 @@ if TYPE_CHECKING:
 
     from streamv2v_cli.settings.schema import ControlNet as ControlNetOptions
 
-__all__ = ["choose_controlnet", "choose_preprocessor", "load_controlnet"]
+__all__ = ["NAMED", "choose_controlnet", "choose_preprocessor", "load_controlnet"]
 
-_NAMED: dict[str, dict[str, str]] = {
+NAMED: dict[str, dict[str, str]] = {
     "canny": {
         "SD 1.x": "lllyasviel/control_v11p_sd15_canny",
         "SD 2.x": "thibaud/controlnet-sd21-canny-diffusers",
@@ -36,7 +39,7 @@ _NAMED: dict[str, dict[str, str]] = {
     "luma": {"SD 1.x": "latentcat/control_v1p_sd15_brightness"},
 }
 """By the preprocessor and the family of the model."""
-_WORDS = {**{name: name for name in _NAMED}, "hed": "softedge", "pidi": "softedge", "brightness": "luma"}
+_WORDS = {**{name: name for name in NAMED}, "hed": "softedge", "pidi": "softedge", "brightness": "luma"}
 """Words in the names of ControlNets, and what makes their pictures."""
 
 
@@ -46,7 +49,7 @@ def choose_controlnet(source: str, family: str) -> str:
     Raises:
         ModelError: it has a name, but none is known for models of this family.
     """
-    named = _NAMED.get(source)
+    named = NAMED.get(source)
     if named is None or Path(source).is_dir():
         return source
     if family not in named:
@@ -70,28 +73,50 @@ def choose_preprocessor(options: ControlNetOptions) -> str:
     if found is None:
         raise ConfigError(
             f"--controlnet {options.source}: the name does not tell what makes the control pictures.",
-            f"Say so with --controlnet {options.source}:KIND, where KIND is {', '.join(_NAMED)}, or video for "
+            f"Say so with --controlnet {options.source}:KIND, where KIND is {', '.join(NAMED)}, or video for "
             "--controlnet-video FILE.",
         )
     return found
 
 
-def load_controlnet(path: Path, dtype: torch.dtype, facts: ModelFacts) -> ControlNetModel:
-    """A ControlNet from a diffusers folder, on the CPU.
+def load_controlnet(
+    path: Path, dtype: torch.dtype, facts: ModelFacts, *, allow_pickle: bool = False
+) -> ControlNetModel:
+    """A ControlNet from a diffusers folder or a single file, on the CPU; pickled ones with `allow_pickle`.
+
+    A single file has no configuration: it has the sizes of the model's UNet, or does not fit.
 
     Raises:
         ModelError: it is damaged, of another kind, or was made for another family of models.
     """
-    if not path.is_dir():
-        raise ModelError(
-            f"{str(path)!r} is no folder.", "A ControlNet is a folder with config.json and its weights."
-        )
+    if path.is_file():
+        return _from_file(path, dtype, facts, allow_pickle=allow_pickle)
     config = read_json(path / "config.json")
     _check_fits(config, facts, repr(str(path)))
     from diffusers import ControlNetModel
 
-    module: ControlNetModel = load_part(ControlNetModel, path, "", dtype)
+    module: ControlNetModel = load_part(ControlNetModel, path, "", dtype, allow_pickle=allow_pickle)
     return module
+
+
+def _from_file(path: Path, dtype: torch.dtype, facts: ModelFacts, *, allow_pickle: bool) -> ControlNetModel:
+    """One in the names of the original code, where also those for SDXL are kept, or of diffusers."""
+    from diffusers import ControlNetModel
+    from diffusers.loaders.single_file_utils import convert_controlnet_checkpoint
+
+    tensors = read_tensors(path, allow_pickle=allow_pickle)
+    check_shapes(path, shapes_of(tensors), "ControlNet")
+    known = inspect.signature(ControlNetModel.__init__).parameters
+    module: ControlNetModel = ControlNetModel.from_config(
+        {name: value for name, value in facts.unet.items() if name in known}
+    )
+    try:
+        converted = convert_controlnet_checkpoint(tensors, dict(module.config))
+        there = {name: tensor for name, tensor in converted.items() if tensor is not None}
+        fill(module, there, "ControlNet", repr(str(path)))
+    except ModelError as error:
+        raise ModelError(error.message, f"Use one made for {facts.family} models.") from error
+    return module.to(dtype)
 
 
 def _check_fits(config: Mapping[str, Any], facts: ModelFacts, where: str) -> None:

@@ -2,65 +2,152 @@
 
 from __future__ import annotations
 
-import fnmatch
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from streamv2v_cli.errors import ModelError, StreamV2VError
 from streamv2v_cli.models.adapter_files import choose_adapter_files, find_adapter_files
-from streamv2v_cli.models.facts import read_json
+from streamv2v_cli.models.kinds import check_place
 from streamv2v_cli.models.lora_file import choose_lora_file
+from streamv2v_cli.models.selection import choose_files, holds_files, names_below, weight_files
 from streamv2v_cli.models.sources import ModelSource, find_source, not_found, not_kept
+from streamv2v_cli.reports.text import bytes_text
 
 __all__ = [
-    "CONFIG_FILES",
-    "cached_adapter",
-    "cached_lora",
-    "cached_part",
-    "choose_files",
+    "Download",
+    "Need",
+    "adapter_need",
+    "check_room",
     "fetch",
-    "holds_files",
-    "names_below",
+    "found",
+    "free_in_cache",
+    "lora_need",
+    "model_need",
+    "obtain",
     "obtain_adapter",
     "obtain_controlnet",
     "obtain_lcm_lora",
     "obtain_lora",
     "obtain_model",
     "obtain_vae",
-    "weight_files",
+    "part_need",
+    "plan_download",
 ]
 
 TIMEOUT = 10.0
 _log = logging.getLogger(__name__)
 
 
-def fetch(hub_id: str, choose: Callable[[Sequence[str]], list[str]], *, role: str, remedy: str) -> Path:
-    """Download some files of a repository into the Hub's cache.
+@dataclass(frozen=True)
+class Need:
+    """A part that a run reads, and the one rule by which its files are chosen and fetched.
 
-    Args:
-        hub_id: `owner/name` on the Hub.
-        choose: picks the wanted ones from the repository's file names; its own errors pass through.
+    Attributes:
+        source: where it is.
         role: what it is, for messages.
         remedy: how to do without the download, for messages.
+        choose: picks the wanted ones from the names of all files of a repository; its own errors pass through.
+        complete: whether a cached snapshot has all of them.
+    """
+
+    source: ModelSource
+    role: str
+    remedy: str
+    choose: Callable[[Sequence[str]], list[str]]
+    complete: Callable[[Path], bool]
+
+    @property
+    def path(self) -> Path | None:
+        """Where it is on this machine; None if something is missing."""
+        path = self.source.path
+        if path is None or (self.source.hub_id is not None and not self.complete(path)):
+            return None
+        return path
+
+
+@dataclass(frozen=True)
+class Download:
+    """What would be fetched for a part.
+
+    Attributes:
+        need: the part.
+        names: its files in the repository.
+        missing: bytes of those that are not on this machine.
+    """
+
+    need: Need
+    names: tuple[str, ...]
+    missing: int
+
+
+def plan_download(need: Need) -> Download:
+    """Ask the Hub for the files of a part and their sizes; errors as `fetch`."""
+    from huggingface_hub import HfApi, constants, try_to_load_from_cache
+
+    hub_id = need.source.hub_id or need.source.text
+    with _plain_errors(hub_id, need.role, need.remedy):
+        info = HfApi().model_info(hub_id, timeout=TIMEOUT, files_metadata=True)
+        sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
+        names = need.choose(list(sizes))
+        missing = [
+            name
+            for name in names
+            if not try_to_load_from_cache(hub_id, name, cache_dir=constants.HF_HUB_CACHE, revision=info.sha)
+        ]
+        return Download(need, tuple(names), sum(sizes.get(name, 0) for name in missing))
+
+
+def check_room(downloads: Iterable[Download]) -> None:
+    """Raise a ModelError if there is too little space for them in the Hub's cache."""
+    from huggingface_hub import constants
+
+    needed, free = sum(download.missing for download in downloads), free_in_cache()
+    if needed > free:
+        raise ModelError(
+            f"The download takes {bytes_text(needed)}, and {bytes_text(free)} are free in "
+            f"'{constants.HF_HUB_CACHE}'.",
+            "Free some space there, or set HF_HOME to another folder.",
+        )
+
+
+def free_in_cache() -> int:
+    """Bytes that are free where the Hub's cache is or will be."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE)
+    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+
+
+def fetch(need: Need) -> Path:
+    """Download the files of a part that are not in the Hub's cache yet.
 
     Returns:
         The snapshot folder.
 
     Raises:
         ModelNotFoundError: offline, unreachable, unknown or gated.
-        ModelError: it cannot be written to the cache.
+        ModelError: it cannot be written to the cache, or there is too little space.
     """
-    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
-    with _plain_errors(hub_id, role, remedy):
-        siblings = HfApi().model_info(hub_id, timeout=TIMEOUT).siblings or []
-        names = choose([sibling.rfilename for sibling in siblings])
-        _log.info("fetching %s %s from the Hugging Face Hub (%d files)", role, hub_id, len(names))
+    hub_id = need.source.hub_id or need.source.text
+    download = plan_download(need)
+    check_room([download])
+    with _plain_errors(hub_id, need.role, need.remedy):
+        _log.info(
+            "fetching %s %s from the Hugging Face Hub (%d files)", need.role, hub_id, len(download.names)
+        )
         return Path(
             snapshot_download(
-                hub_id, cache_dir=constants.HF_HUB_CACHE, allow_patterns=names, etag_timeout=TIMEOUT
+                hub_id,
+                cache_dir=constants.HF_HUB_CACHE,
+                allow_patterns=list(download.names),
+                etag_timeout=TIMEOUT,
             )
         )
 
@@ -100,64 +187,109 @@ ADAPTER_REMEDY = "give a local file with --ip-adapter FILE"
 CONTROL_REMEDY = "give a local folder with --controlnet DIR"
 
 
-def obtain_model(source: ModelSource, parts: Sequence[str], *, own_vae: bool = False) -> Path:
-    """The model's folder in diffusers format, with its configs and the weights of `parts`.
+def model_need(
+    source: ModelSource, parts: Sequence[str], *, own_vae: bool = False, allow_pickle: bool = False
+) -> Need:
+    """A model in diffusers format.
 
     Args:
         source: where it is.
-        parts: whose weights are needed now.
+        parts: whose weights are needed now, beside all configurations.
         own_vae: its VAE will be needed, as messages say.
+        allow_pickle: take .bin files where there are no others.
+    """
+
+    def choose(names: Sequence[str]) -> list[str]:
+        return choose_files(names, parts, source.text, allow_pickle=allow_pickle)
+
+    def complete(folder: Path) -> bool:
+        return holds_files(folder, parts, allow_pickle=allow_pickle)
+
+    return Need(source, "model with its VAE" if own_vae else "model", MODEL_REMEDY, choose, complete)
+
+
+def part_need(text: str, role: Literal["VAE", "ControlNet"], *, allow_pickle: bool = False) -> Need:
+    """What a repository holds at its top: a config and weights.
+
+    Raises:
+        ModelNotFoundError: it looks like a path but is not there, or is neither a path nor an id.
+    """
+    source = find_source(text, role, f"--{role.lower()}")
+
+    def choose(names: Sequence[str]) -> list[str]:
+        return ["config.json", *weight_files(names, "", source.text, allow_pickle=allow_pickle)[1]]
+
+    def complete(folder: Path) -> bool:
+        try:
+            choose(names_below(folder))
+        except ModelError:
+            return False
+        return (folder / "config.json").is_file()
+
+    return Need(source, role, VAE_REMEDY if role == "VAE" else CONTROL_REMEDY, choose, complete)
+
+
+def lora_need(text: str, role: Literal["LoRA", "LCM-LoRA"]) -> Need:
+    """The file of a LoRA; errors as `part_need`."""
+    source = find_source(text, role, f"--{role.lower()}")
+
+    def choose(names: Sequence[str]) -> list[str]:
+        beside = [name for name in names if name == "adapter_config.json"]
+        return [choose_lora_file(names, source.text), *beside]
+
+    def complete(folder: Path) -> bool:
+        return any(folder.glob("*.safetensors"))
+
+    return Need(source, role, LORA_REMEDY if role == "LoRA" else LCM_REMEDY, choose, complete)
+
+
+def adapter_need(text: str, family: str) -> Need:
+    """An IP-Adapter for a family of models, with its image encoder; errors as `part_need`."""
+
+    def choose(names: Sequence[str]) -> list[str]:
+        return choose_adapter_files(names, family, text)
+
+    def complete(folder: Path) -> bool:
+        try:
+            find_adapter_files(folder, None, family)
+        except ModelError:
+            return False
+        return True
+
+    source = find_source(text, "IP-Adapter", "--ip-adapter")
+    return Need(source, "IP-Adapter", ADAPTER_REMEDY, choose, complete)
+
+
+def obtain_model(
+    source: ModelSource, parts: Sequence[str], *, own_vae: bool = False, allow_pickle: bool = False
+) -> Path:
+    """The model's folder in diffusers format, with its configs and the weights of `parts`, as `model_need`.
 
     Raises:
         ModelNotFoundError: it is neither here nor to be fetched.
         ModelError: it has no safetensors weights, or is in another format.
     """
-
-    def choose(names: Sequence[str]) -> list[str]:
-        return choose_files(names, parts, source.text)
-
-    role = "model with its VAE" if own_vae else "model"
-    return _obtain(source, lambda folder: holds_files(folder, parts), choose, role, MODEL_REMEDY)
+    return obtain(model_need(source, parts, own_vae=own_vae, allow_pickle=allow_pickle))
 
 
-def obtain_vae(text: str) -> Path:
-    """The folder or file of a VAE.
+def obtain_vae(text: str, *, allow_pickle: bool = False) -> Path:
+    """The folder or file of a VAE; with `allow_pickle` of .bin files where there are no others.
 
     Raises:
         ModelNotFoundError: it is neither here nor to be fetched.
         ModelError: it has no safetensors weights.
     """
-    return _obtain_part(find_source(text, "VAE", "--vae"), "VAE", VAE_REMEDY)
+    return obtain(part_need(text, "VAE", allow_pickle=allow_pickle))
 
 
-def obtain_controlnet(text: str) -> Path:
-    """The folder of a ControlNet; errors as `obtain_vae`."""
-    return _obtain_part(find_source(text, "ControlNet", "--controlnet"), "ControlNet", CONTROL_REMEDY)
+def obtain_controlnet(text: str, *, allow_pickle: bool = False) -> Path:
+    """The folder or file of a ControlNet; as `obtain_vae`."""
+    return obtain(part_need(text, "ControlNet", allow_pickle=allow_pickle))
 
 
 def obtain_adapter(text: str, family: str) -> Path:
     """The file or folder of an IP-Adapter for a family of models, with its image encoder; errors as `obtain_vae`."""
-
-    def choose(names: Sequence[str]) -> list[str]:
-        return choose_adapter_files(names, family, text)
-
-    source = find_source(text, "IP-Adapter", "--ip-adapter")
-    return _obtain(source, lambda folder: holds_adapter(folder, family), choose, "IP-Adapter", ADAPTER_REMEDY)
-
-
-def holds_adapter(folder: Path, family: str) -> bool:
-    """Whether a cached snapshot has the IP-Adapter for a family of models, with its image encoder."""
-    try:
-        find_adapter_files(folder, None, family)
-    except ModelError:
-        return False
-    return True
-
-
-def cached_adapter(source: ModelSource, family: str) -> Path | None:
-    """The file or folder of the IP-Adapter if it is on this machine."""
-    missing = source.path is None or (source.hub_id is not None and not holds_adapter(source.path, family))
-    return None if missing else source.path
+    return obtain(adapter_need(text, family))
 
 
 def obtain_lora(text: str) -> Path:
@@ -167,177 +299,29 @@ def obtain_lora(text: str) -> Path:
         ModelNotFoundError: it is neither here nor to be fetched.
         ModelError: its folder does not say which file is meant.
     """
-    return _obtain_lora(find_source(text, "LoRA", "--lora"), "LoRA", LORA_REMEDY)
+    return obtain(lora_need(text, "LoRA"))
 
 
 def obtain_lcm_lora(text: str) -> Path:
     """The file of the LCM-LoRA; errors as `obtain_lora`, with the way to do without it."""
-    return _obtain_lora(find_source(text, "LCM-LoRA", "--lcm-lora"), "LCM-LoRA", LCM_REMEDY)
+    return obtain(lora_need(text, "LCM-LoRA"))
 
 
-def cached_part(source: ModelSource) -> Path | None:
-    """The VAE or ControlNet if it is on this machine."""
-    return (
-        source.path
-        if source.path is not None and (source.hub_id is None or _holds_part(source.path))
-        else None
-    )
+def obtain(need: Need) -> Path:
+    """A local path as it is, the cached snapshot if it is complete, else what is fetched; of a LoRA the file."""
+    path = need.path or fetch(need)
+    return path if path.is_file() or "LoRA" not in need.role else _lora_in(path, need.source.text)
 
 
-def cached_lora(source: ModelSource) -> Path | None:
-    """The LoRA's file if it is on this machine."""
-    if source.path is None or (source.hub_id is not None and not _holds_lora(source.path)):
-        return None
-    return source.path if source.kind == "file" else _lora_in(source.path, source.text)
+def found(need: Need) -> Path | None:
+    """The same without the network: None if it is not on this machine.
 
-
-def _obtain_part(source: ModelSource, role: str, remedy: str) -> Path:
-    """What a repository holds at its top: a config and weights."""
-
-    def choose(names: Sequence[str]) -> list[str]:
-        return ["config.json", *weight_files(names, "", source.text)[1]]
-
-    return _obtain(source, _holds_part, choose, role, remedy)
-
-
-def _obtain_lora(source: ModelSource, role: str, remedy: str) -> Path:
-    def choose(names: Sequence[str]) -> list[str]:
-        return [
-            choose_lora_file(names, source.text),
-            *(name for name in names if name == "adapter_config.json"),
-        ]
-
-    path = _obtain(source, _holds_lora, choose, role, remedy)
-    return path if source.kind == "file" else _lora_in(path, source.text)
+    Raises:
+        ModelError: the folder of a LoRA does not say which file is meant.
+    """
+    return None if need.path is None else obtain(need)
 
 
 def _lora_in(folder: Path, where: str) -> Path:
+    check_place(folder, "LoRA", allow_pickle=True)
     return folder / choose_lora_file(names_below(folder), where)
-
-
-def _holds_lora(folder: Path) -> bool:
-    return any(folder.glob("*.safetensors"))
-
-
-def _holds_part(folder: Path) -> bool:
-    try:
-        weight_files(names_below(folder), "", str(folder))
-    except ModelError:
-        return False
-    return (folder / "config.json").is_file()
-
-
-def _obtain(
-    source: ModelSource,
-    complete: Callable[[Path], bool],
-    choose: Callable[[Sequence[str]], list[str]],
-    role: str,
-    remedy: str,
-) -> Path:
-    """A local path as it is, the cached snapshot if it is complete, else what `choose` picks from the Hub."""
-    if source.path is not None and (source.hub_id is None or complete(source.path)):
-        return source.path
-    return fetch(source.hub_id or source.text, choose, role=role, remedy=remedy)
-
-
-CONFIG_FILES = (
-    "model_index.json",
-    "streamv2v.yaml",
-    "styles.yaml",
-    "scheduler/scheduler_config.json",
-    "tokenizer/*.json",
-    "tokenizer/merges.txt",
-    "tokenizer_2/*.json",
-    "tokenizer_2/merges.txt",
-    "unet/config.json",
-    "text_encoder/config.json",
-    "text_encoder_2/config.json",
-    "vae/config.json",
-)
-_STEMS = {"text_encoder": "model", "text_encoder_2": "model"}
-_DEFAULT_STEM = "diffusion_pytorch_model"
-
-
-def weight_files(
-    names: Iterable[str], part: str, where: str, stem: str | None = None
-) -> tuple[str | None, list[str]]:
-    """Choose the weights of one part among file names.
-
-    Args:
-        names: paths relative to the model's folder, with forward slashes.
-        part: `unet`, `text_encoder`, `text_encoder_2`, `vae`, or "" for files at the top.
-        where: the folder or Hub id, for messages.
-        stem: the name of the weights without its end; None for that of the part.
-
-    Returns:
-        The variant (None or "fp16") and the files: one, or an index and its shards.
-
-    Raises:
-        ModelError: there are no weights, or only pickled ones.
-    """
-    present = set(names)
-    prefix = f"{part}/" if part else ""
-    stem = prefix + (stem or _STEMS.get(part, _DEFAULT_STEM))
-    for variant in (None, "fp16"):
-        ending = f".{variant}" if variant else ""
-        if f"{stem}{ending}.safetensors" in present:
-            return variant, [f"{stem}{ending}.safetensors"]
-        index = f"{stem}.safetensors.index{ending}.json"
-        shards = sorted(fnmatch.filter(present, f"{stem}{ending}-?????-of-?????.safetensors"))
-        if index in present and shards:
-            return variant, [index, *shards]
-    what = part or "model"
-    pickled = sorted(
-        name for name in present if name.startswith(prefix) and name.endswith((".bin", ".ckpt", ".pt"))
-    )
-    if pickled:
-        raise ModelError(
-            f"The {what} in {where!r} has only pickled weights ({pickled[0]}), which can run code when read.",
-            "Use a version with .safetensors files, or convert it where you trust it: load it with diffusers "
-            "and call save_pretrained.",
-        )
-    raise ModelError(
-        f"{where!r} has no {what} weights ({stem}.safetensors).", "Download the model completely."
-    )
-
-
-def choose_files(names: Sequence[str], parts: Sequence[str], where: str) -> list[str]:
-    """The configs and tokenizer, and the weights of `parts`, among the files of a repository.
-
-    Raises:
-        ModelError: it is no diffusers model, or a part has no safetensors weights.
-    """
-    if "model_index.json" not in names:
-        raise ModelError(
-            f"{where!r} on the Hugging Face Hub is not in diffusers format (it has no model_index.json).",
-            "Download one of its .safetensors files and give it with --model PATH.",
-        )
-    chosen = [name for name in names if any(fnmatch.fnmatch(name, pattern) for pattern in CONFIG_FILES)]
-    for part in parts:
-        chosen += weight_files(names, part, where)[1]
-    return chosen
-
-
-def names_below(folder: Path) -> list[str]:
-    """Paths of the files in a folder and its direct subfolders, relative to it, with forward slashes."""
-    found = [*folder.glob("*"), *folder.glob("*/*")]
-    return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())
-
-
-def holds_files(folder: Path, parts: Sequence[str]) -> bool:
-    """Whether a cached snapshot has the configs and the weights of `parts`."""
-    names = names_below(folder)
-    needed = {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json"}
-    if not needed <= set(names):
-        return False
-    second = "text_encoder_2" in read_json(folder / "model_index.json")
-    for number in ("", "_2") if second else ("",):
-        words = {f"tokenizer{number}/{name}" for name in ("tokenizer.json", "vocab.json")}
-        if f"text_encoder{number}/config.json" not in names or not words & set(names):
-            return False
-    try:
-        for part in parts:
-            weight_files(names, part, str(folder))
-    except ModelError:
-        return False
-    return True

@@ -28,6 +28,7 @@ from streamv2v_cli.models.fetch import (
     obtain_vae,
 )
 from streamv2v_cli.models.folding import fold
+from streamv2v_cli.models.kinds import check_place
 from streamv2v_cli.models.lora import LoraRequest, fuse_loras
 from streamv2v_cli.models.model import AdapterFeatures, ControlNet, Kind, Model, StylePicture
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_to_load
@@ -38,7 +39,6 @@ from streamv2v_cli.models.sources import ModelSource
 from streamv2v_cli.models.style_pictures import read_pictures
 from streamv2v_cli.models.styles import StyleBook, read_styles
 from streamv2v_cli.models.vae import load_vae, vae_factor
-from streamv2v_cli.models.weights import check_pickle
 
 if TYPE_CHECKING:
     import torch
@@ -119,19 +119,24 @@ def _gather(settings: Settings) -> _Parts:
     ]
     if lcm_lora is not None:
         loras.insert(0, LoraRequest(lcm_lora, obtain_lcm_lora(lcm_lora), 1.0, pickle))
-    vae_path = None if vae is None else obtain_vae(vae)
+    vae_path = None if vae is None else obtain_vae(vae, allow_pickle=pickle)
     controls = tuple(
         (
             net,
             choose_preprocessor(net),
-            obtain_controlnet(choose_controlnet(net.source, checkpoint.facts.family)),
+            obtain_controlnet(choose_controlnet(net.source, checkpoint.facts.family), allow_pickle=pickle),
         )
         for net in settings.control.nets
     )
     adapter = _find_adapter(settings.style, checkpoint.facts)
-    for path in (vae_path, *(lora.path for lora in loras)):
-        if path is not None:
-            check_pickle(path, pickle)
+    places: dict[str, list[Path | None]] = {
+        "VAE": [vae_path],
+        "LoRA": [x.path for x in loras],
+        "ControlNet": [path for *_, path in controls],
+    }
+    for role, paths in places.items():
+        for path in filter(None, paths):
+            check_place(path, role, allow_pickle=pickle)
     if source.kind == "hub":
         needed = checkpoint.facts.weighty_parts
         checkpoint = _open(source, weights, (*needed, "vae") if vae is None else needed)
@@ -157,7 +162,10 @@ def _open(source: ModelSource, weights: Weights, parts: tuple[str, ...]) -> Chec
             f"weights.config is {weights.config!r}, but {source.text!r} is no single file: it has its own configs.",
             "Leave out --model-config.",
         )
-    return FolderCheckpoint(obtain_model(source, parts, own_vae=weights.vae == "own"))
+    pickle = weights.allow_pickle
+    folder = obtain_model(source, parts, own_vae=weights.vae == "own", allow_pickle=pickle)
+    check_place(folder, "model", allow_pickle=pickle)
+    return FolderCheckpoint(folder, allow_pickle=pickle)
 
 
 def _open_file(path: Path, config: str | None, allow_pickle: bool) -> FileCheckpoint:
@@ -186,7 +194,8 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
     lora_notes = fuse_loras(modules, parts.loras)
     with damaged_if_it_fails("A ControlNet"):
         controls = tuple(
-            ControlNet(load_controlnet(path, dtype, facts), net, kind) for net, kind, path in parts.controls
+            ControlNet(load_controlnet(path, dtype, facts, allow_pickle=parts.allow_pickle), net, kind)
+            for net, kind, path in parts.controls
         )
     for module in (*modules.values(), *(control.module for control in controls), vae):
         module.eval().requires_grad_(False)

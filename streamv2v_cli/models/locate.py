@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models.adapter_files import find_adapter_files
@@ -15,11 +15,14 @@ from streamv2v_cli.models.catalog import LAYOUTS, LCM_LORAS, SD15_LAYOUT, SD_TIN
 from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
 from streamv2v_cli.models.controlnets import choose_controlnet, choose_preprocessor
 from streamv2v_cli.models.facts import ModelFacts, read_facts
-from streamv2v_cli.models.fetch import cached_adapter, cached_lora, cached_part, holds_files
+from streamv2v_cli.models.fetch import Need, adapter_need, found, lora_need, model_need, part_need
+from streamv2v_cli.models.kinds import check_place
 from streamv2v_cli.models.layout import layout_of, read_header
+from streamv2v_cli.models.selection import holds_files
 from streamv2v_cli.models.soundness import damaged_if_it_fails
-from streamv2v_cli.models.sources import ModelSource, find_source
+from streamv2v_cli.models.sources import ModelSource
 from streamv2v_cli.models.style_pictures import picture_path
+from streamv2v_cli.models.vae import other_half
 from streamv2v_cli.models.weights import check_pickle
 from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
 
@@ -44,6 +47,7 @@ class PlannedPart:
         path: where it is on this machine; None if it would have to be fetched or cannot be found.
         remark: a word on it, or why there is no path.
         missing: it was given as a path or file that is not there or cannot be used.
+        need: what would be fetched of it; None for what comes from no repository.
     """
 
     role: str
@@ -51,6 +55,7 @@ class PlannedPart:
     path: Path | None
     remark: str = ""
     missing: bool = False
+    need: Need | None = None
 
 
 @dataclass(frozen=True)
@@ -88,20 +93,22 @@ def _described(settings: Settings) -> ModelPlan:
     try:
         if source.kind == "file" and source.path is not None:
             check_pickle(source.path, weights.allow_pickle)
+        elif source.path is not None:
+            check_place(source.path, "model", allow_pickle=weights.allow_pickle)
         facts = _facts(source, weights.config)
         if facts is None and entry is not None and entry.family is not None:
             facts = read_facts(LAYOUTS[entry.family])
     except ModelError as error:
         return ModelPlan(settings.model, None, (_missing("model", settings.model, error),))
     kind = choose_kind(source, entry, facts) if facts else (entry.kind if entry else None)
-    vae = _vae_part(source, facts, weights)
+    vae = _vae_parts(source, facts, weights)
     parts = [
-        _model_part(source, kind, facts, own_vae=vae.source == OWN_VAE),
-        vae,
+        _model_part(source, kind, facts, weights, own_vae=vae[0].source == OWN_VAE),
+        *vae,
         *_lcm_parts(facts, kind, weights),
         *_upscaler_parts(settings),
         *(_lora_part("LoRA", lora.source, f"weight {lora.weight:g}", weights) for lora in weights.loras),
-        *(_control_part(control, facts) for control in settings.control.nets),
+        *(_control_part(control, facts, weights) for control in settings.control.nets),
         *(_picture_part(image) for image in settings.style.images),
         *_adapter_parts(settings.style, facts),
     ]
@@ -122,33 +129,37 @@ def _facts(source: ModelSource, config: str | None) -> ModelFacts | None:
 
 
 def _model_part(
-    source: ModelSource, kind: Kind | None, facts: ModelFacts | None, *, own_vae: bool
+    source: ModelSource, kind: Kind | None, facts: ModelFacts | None, weights: Weights, *, own_vae: bool
 ) -> PlannedPart:
     form = _FORMS[source.kind]
-    path = source.path
-    if source.kind == "hub" and path is not None:
-        parts = () if facts is None else facts.weighty_parts
-        if not holds_files(path, (*parts, "vae") if own_vae else parts):
-            path = None
+    parts = () if facts is None else facts.weighty_parts
+    needed = (*parts, "vae") if own_vae else parts
+    need = model_need(source, needed, own_vae=own_vae, allow_pickle=weights.allow_pickle)
+    path = need.path
     remark = ", ".join([*([f"{kind} model"] if kind else []), form if path else FETCHED])
-    return PlannedPart("model", source.hub_id or str(source.path), path, remark)
+    return PlannedPart("model", source.hub_id or str(source.path), path, remark, need=need)
 
 
-def _vae_part(source: ModelSource, facts: ModelFacts | None, weights: Weights) -> PlannedPart:
-    """The VAE; of a model that is not here, `auto` is most likely the tiny one."""
+def _vae_parts(source: ModelSource, facts: ModelFacts | None, weights: Weights) -> list[PlannedPart]:
+    """The VAE, which may be two files; of a model that is not here, `auto` is most likely the tiny one."""
     wanted = weights.vae
     try:
         likely = {"auto": SD_TINY_VAE, "own": None}.get(wanted, wanted)
         vae = choose_vae(wanted, facts) if facts else likely
         if vae is None:
             name = facts.vae.get("_class_name", "") if facts and facts.vae else ""
-            return PlannedPart("VAE", OWN_VAE, source.path, str(name))
-        path = cached_part(find_source(vae, "VAE", "--vae"))
+            return [PlannedPart("VAE", OWN_VAE, source.path, str(name))]
+        need = part_need(vae, "VAE", allow_pickle=weights.allow_pickle)
+        path = found(need)
         if path is not None:
-            check_pickle(path, weights.allow_pickle)
+            check_place(path, "VAE", allow_pickle=weights.allow_pickle)
     except ModelError as error:
-        return _missing("VAE", wanted, error)
-    return PlannedPart("VAE", vae, path, "" if path else FETCHED)
+        return [_missing("VAE", wanted, error)]
+    parts = [PlannedPart("VAE", vae, path, "" if path else FETCHED, need=need)]
+    other = other_half(path) if path is not None and path.is_file() else None
+    if other is not None and other.is_file():
+        parts.append(PlannedPart("VAE", str(other), other))
+    return parts
 
 
 def _lcm_parts(facts: ModelFacts | None, kind: Kind | None, weights: Weights) -> list[PlannedPart]:
@@ -169,7 +180,7 @@ def _upscaler_parts(settings: Settings) -> list[PlannedPart]:
         return []
     try:
         path = upscaler_path(name)
-        check_pickle(path, settings.weights.allow_pickle)
+        check_place(path, "upscaler", allow_pickle=settings.weights.allow_pickle)
     except ModelError as error:
         return [_missing("upscaler", name, error)]
     return [PlannedPart("upscaler", name, path)]
@@ -189,25 +200,31 @@ def upscaler_path(name: str) -> Path:
     return path
 
 
-def _lora_part(role: str, text: str, remark: str, weights: Weights) -> PlannedPart:
+def _lora_part(role: Literal["LoRA", "LCM-LoRA"], text: str, remark: str, weights: Weights) -> PlannedPart:
     try:
-        path = cached_lora(find_source(text, role, f"--{role.lower()}"))
+        need = lora_need(text, role)
+        path = found(need)
         if path is not None:
-            check_pickle(path, weights.allow_pickle)
+            check_place(path, role, allow_pickle=weights.allow_pickle)
     except ModelError as error:
         return _missing(role, text, error)
-    return PlannedPart(role, text, path, ", ".join(filter(None, [remark, "" if path else FETCHED])))
+    remark = ", ".join(filter(None, [remark, "" if path else FETCHED]))
+    return PlannedPart(role, text, path, remark, need=need)
 
 
-def _control_part(options: ControlNet, facts: ModelFacts | None) -> PlannedPart:
+def _control_part(options: ControlNet, facts: ModelFacts | None, weights: Weights) -> PlannedPart:
     """A ControlNet; for a model that is not here, the likely one."""
     try:
         text = choose_controlnet(options.source, facts.family if facts else "SD 1.x")
-        path = cached_part(find_source(text, "ControlNet", "--controlnet"))
+        need = part_need(text, "ControlNet", allow_pickle=weights.allow_pickle)
+        path = found(need)
+        if path is not None:
+            check_place(path, "ControlNet", allow_pickle=weights.allow_pickle)
     except ModelError as error:
         return _missing("ControlNet", options.source, error)
     remark = f"weight {options.weight:g}, pictures by {choose_preprocessor(options)}"
-    return PlannedPart("ControlNet", text, path, ", ".join(filter(None, [remark, "" if path else FETCHED])))
+    remark = ", ".join(filter(None, [remark, "" if path else FETCHED]))
+    return PlannedPart("ControlNet", text, path, remark, need=need)
 
 
 def _picture_part(image: StyleImage) -> PlannedPart:
@@ -225,9 +242,10 @@ def _adapter_parts(style: Style, facts: ModelFacts | None) -> list[PlannedPart]:
         return []
     family = facts.family if facts else "SD 1.x"
     try:
-        path = cached_adapter(find_source(style.adapter, "IP-Adapter", "--ip-adapter"), family)
+        need = adapter_need(style.adapter, family)
+        path = found(need)
         if path is None:
-            return [PlannedPart("IP-Adapter", style.adapter, None, FETCHED)]
+            return [PlannedPart("IP-Adapter", style.adapter, None, FETCHED, need=need)]
         files = find_adapter_files(path, style.encoder, family)
     except ModelError as error:
         return [_missing("IP-Adapter", style.adapter, error)]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.facts import read_json
-from streamv2v_cli.models.layout import damaged, raw_header
+from streamv2v_cli.models.layout import damaged, raw_header, recognise, wrong_kind
 from streamv2v_cli.models.soundness import check_finite
-from streamv2v_cli.models.weights import read_tensors
+from streamv2v_cli.models.weights import read_tensors, shapes_of
 from streamv2v_cli.text.json_text import from_json
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ def read_lora(path: Path, *, allow_pickle: bool = False) -> list[LoraUpdate]:
         if not _collect(pieces, key, tensor):
             unknown.append(key)
     if not pieces:
+        if (found := recognise(shapes_of(tensors))) not in ("LoRA", "unknown"):
+            raise wrong_kind(repr(str(path)), found, "LoRA")
         example = f" (it has {min(unknown)})" if unknown else " (it is empty)"
         raise ModelError(
             f"{str(path)!r} holds no LoRA{example}.", "Give a LoRA in kohya, diffusers or PEFT format."

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from streamv2v_cli.errors import ModelError, StreamV2VError, reason_of
+from streamv2v_cli.models.kinds import check_shapes
 from streamv2v_cli.models.locate import upscaler_path
 from streamv2v_cli.models.out_of_memory import (
     explaining_lack_of_memory,
@@ -16,7 +17,7 @@ from streamv2v_cli.models.out_of_memory import (
     too_little_memory_for,
 )
 from streamv2v_cli.models.soundness import check_finite
-from streamv2v_cli.models.weights import read_tensors
+from streamv2v_cli.models.weights import read_tensors, shapes_of
 
 __all__ = ["load_upscaler"]
 
@@ -40,6 +41,7 @@ def load_upscaler(
     """
     path = upscaler_path(name)
     tensors = read_tensors(path, allow_pickle=allow_pickle)
+    check_shapes(path, shapes_of(tensors), "upscaler")
     spandrel = _spandrel()
     try:
         whole = spandrel.canonicalize_state_dict(tensors)

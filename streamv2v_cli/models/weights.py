@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.layout import damaged
+from streamv2v_cli.models.pickles import read_pickle
 from streamv2v_cli.models.soundness import check_finite
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["check_loaded", "check_pickle", "fill", "read_tensors"]
+__all__ = ["check_loaded", "check_pickle", "fill", "read_tensors", "shapes_of", "with_new_names"]
 
-_INNER = ("state_dict", "params_ema", "params")
-"""Where checkpoints of Stable Diffusion and of upscalers have their tensors."""
-PICKLED = (".ckpt", ".pt", ".pth")
+_INNER = ("state_dict", "params_ema", "params", "string_to_param")
+"""Where checkpoints of Stable Diffusion, upscalers and embeddings have their tensors."""
+_OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
+PICKLED = (".ckpt", ".pt", ".pth", ".bin")
 _DEEPEST = 4
 """Tables within tables, the innermost of which holds the tensors."""
 # Constants and training leftovers that modules of this kind do not have as parameters.
@@ -39,7 +41,7 @@ def check_pickle(path: Path, allow_pickle: bool) -> None:
 
 
 def read_tensors(path: Path, *, allow_pickle: bool = False) -> dict[str, torch.Tensor]:
-    """All tensors of a .safetensors file, or of a .ckpt, .pt or .pth file if those are allowed, on the CPU.
+    """All tensors of a .safetensors file, or of a .ckpt, .pt, .pth or .bin file if those are allowed, on the CPU.
 
     Raises:
         ModelError: the file is damaged, of another type, not allowed, or holds more than tensors.
@@ -61,32 +63,9 @@ def read_tensors(path: Path, *, allow_pickle: bool = False) -> dict[str, torch.T
     if suffix not in PICKLED:
         raise ModelError(
             f"{str(path)!r} is no weights file that can be read.",
-            "Supported are .safetensors and, with --allow-pickle, .ckpt, .pt and .pth.",
+            "Supported are .safetensors and, with --allow-pickle, .ckpt, .pt, .pth and .bin.",
         )
-    return _tensors_only(_unpickle(path), path)
-
-
-def _unpickle(path: Path) -> Any:
-    """Load a pickled checkpoint as plain data: `weights_only` refuses anything that would run code."""
-    import pickle
-
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "Unsupported" in str(error):
-            raise ModelError(
-                f"{str(path)!r} holds more than tensors, so reading it could run code; it was not loaded.",
-                "Convert it to .safetensors where you trust it, or get the .safetensors version.",
-            ) from error
-        raise damaged(path, error) from error
-    except Exception as error:  # whatever the unpickler makes of damaged bytes
-        from streamv2v_cli.models.out_of_memory import ran_out_of_memory
-
-        if ran_out_of_memory(error):
-            raise
-        raise damaged(path, error) from error
+    return _tensors_only(read_pickle(path), path)
 
 
 def _tensors_only(content: Any, path: Path) -> dict[str, torch.Tensor]:
@@ -103,6 +82,30 @@ def _tensors_only(content: Any, path: Path) -> dict[str, torch.Tensor]:
         for name, value in content.items()
         if isinstance(name, str) and isinstance(value, torch.Tensor)
     }
+
+
+def shapes_of(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def with_new_names(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors of an old diffusers file under the names that its module has now.
+
+    The attention of a VAE was named otherwise. A text encoder has `text_model.` in front or not, by the version of
+    transformers.
+    """
+    prefix = "text_model."
+    has_prefix = any(name.startswith(prefix) for name in module.state_dict())
+    is_text = any(name.removeprefix(prefix).startswith("embeddings.") for name in tensors)
+    named = {}
+    for name, tensor in tensors.items():
+        for old, new in _OLD_ATTENTION.items():
+            name = name.replace(old, new)
+        if is_text and not name.startswith("text_projection"):
+            name = (prefix if has_prefix else "") + name.removeprefix(prefix)
+        named[name] = tensor
+    return named
 
 
 def fill(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor], part: str, where: str) -> None:

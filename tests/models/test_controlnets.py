@@ -99,7 +99,7 @@ def test_what_does_not_fit_is_refused(tiny_folder: Folders, with_control: Any, t
         load_model(with_control(tiny_folder(), str(xl)))
     folder = make_tiny_xl_pipeline(tmp_path / "pipeline")
     assert len(load_model(with_control(folder, str(xl))).controls) == 1
-    with pytest.raises(ModelError, match="holds a UNet2DConditionModel"):
+    with pytest.raises(ModelError, match="holds a UNet in diffusers format, not a ControlNet"):
         load_model(with_control(tiny_folder(), f"{tiny_folder() / 'unet'}:canny"))
     net = make_tiny_controlnet(tmp_path / "bgr-canny", tiny_unet())
     config = json.loads((net / "config.json").read_text())

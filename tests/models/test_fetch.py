@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,8 @@ from huggingface_hub import constants
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models import load_model
-from streamv2v_cli.models.fetch import choose_files, fetch
+from streamv2v_cli.models.fetch import fetch, part_need
+from streamv2v_cli.models.selection import choose_files
 
 Folders = Callable[..., Path]
 SettingsOf = Callable[..., Any]
@@ -95,7 +97,7 @@ def test_half_downloaded_model_is_fetched(
 def fake_hub(monkeypatch: pytest.MonkeyPatch, names: list[str], folder: Path) -> list[list[str]]:
     """Stand in for the Hub: it has `names`, and a download gives `folder`. Returns what is asked for."""
     asked: list[list[str]] = []
-    siblings = [SimpleNamespace(rfilename=name) for name in names]
+    siblings = [SimpleNamespace(rfilename=name, size=1) for name in names]
 
     def download(_: str, *, allow_patterns: list[str] | None = None, **__: object) -> str:
         if allow_patterns is None:
@@ -106,7 +108,7 @@ def fake_hub(monkeypatch: pytest.MonkeyPatch, names: list[str], folder: Path) ->
     monkeypatch.setattr(
         huggingface_hub,
         "HfApi",
-        lambda: SimpleNamespace(model_info=lambda *_, **__: SimpleNamespace(siblings=siblings)),
+        lambda: SimpleNamespace(model_info=lambda *_, **__: SimpleNamespace(siblings=siblings, sha=None)),
     )
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     return asked
@@ -195,9 +197,9 @@ def test_refusals_of_a_real_server(
         "h = s.HTTPServer(('127.0.0.1', 0), H)\n"
         "threading.Thread(target=h.serve_forever, daemon=True).start()\n"
         "import os; os.environ['HF_ENDPOINT'] = f'http://127.0.0.1:{h.server_port}'\n"
-        "from streamv2v_cli.models.fetch import fetch\n"
+        "from streamv2v_cli.models.fetch import fetch, part_need\n"
         "from streamv2v_cli.errors import ModelNotFoundError\n"
-        "try: fetch('some/model', list, role='model', remedy='take another')\n"
+        "try: fetch(part_need('some/model', 'VAE'))\n"
         "except ModelNotFoundError as error: print(error)\n"
     )
     environment = {
@@ -213,7 +215,7 @@ def test_refusals_of_a_real_server(
     )
     assert said in done.stdout
     assert "hf download some/model" in done.stdout
-    assert "take another" in done.stdout
+    assert "--vae PATH" in done.stdout
     assert len(done.stdout.splitlines()) == 1
 
 
@@ -235,7 +237,8 @@ def test_refusals_of_a_real_server(
 def test_what_cannot_be_kept_is_no_question_of_the_network(
     error: Exception, reason: str | None, wrapped: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    fake_hub(monkeypatch, ["a"], tmp_path)
+    fake_hub(monkeypatch, ["config.json", "diffusion_pytorch_model.safetensors"], tmp_path)
+    need = part_need("some/model", "VAE")
 
     def download(*_: object, **__: object) -> str:
         if wrapped:
@@ -244,11 +247,11 @@ def test_what_cannot_be_kept_is_no_question_of_the_network(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     with pytest.raises(ModelError) as caught:
-        fetch("some/model", list, role="model", remedy="take another")
+        fetch(need)
     if reason is None:
         assert "cannot be reached" in caught.value.message
     else:
-        assert f"The model 'some/model' cannot be kept in '{constants.HF_HUB_CACHE}': {reason}" in str(
+        assert f"The VAE 'some/model' cannot be kept in '{constants.HF_HUB_CACHE}': {reason}" in str(
             caught.value
         )
         assert "HF_HOME" in caught.value.remedy
@@ -262,4 +265,4 @@ def test_a_choice_that_fails_says_so_itself(monkeypatch: pytest.MonkeyPatch, tmp
         raise ModelError("not this one")
 
     with pytest.raises(ModelError, match=re.escape("not this one")):
-        fetch("some/model", refuse, role="model", remedy="")
+        fetch(replace(part_need("some/model", "VAE"), choose=refuse))

@@ -418,7 +418,7 @@ class TestVae:
         tiny_vae(latent_channels=16).save_pretrained(tmp_path / "vae")
         with pytest.raises(ModelError, match="16 latent channels, the UNet 4"):
             load_model(settings(tiny_folder(), vae=str(tmp_path / "vae")))
-        with pytest.raises(ModelError, match="holds a None"):
+        with pytest.raises(ModelError, match="holds a text encoder, not a VAE"):
             load_model(settings(tiny_folder(), vae=str(tiny_folder() / "text_encoder")))
 
 

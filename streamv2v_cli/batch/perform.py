@@ -52,6 +52,11 @@ class BatchOptions:
     progress: bool = True
     prompts: PromptScript | None = None
 
+    @property
+    def changes_loras(self) -> bool:
+        """Whether the weights of LoRAs change within files."""
+        return self.prompts is not None and self.prompts.changes_loras
+
     def settings_of(self, task: Task) -> tuple[Settings, PromptScript | None]:
         """The settings that a file begins with, and what changes while it runs."""
         from streamv2v_cli.prompting.state import PromptState
@@ -104,7 +109,9 @@ def perform_one_by_one(
             if translator is None:
                 what = f"loading the model {options.resolved.settings.model}"
                 with Waiting(what, enabled=options.progress and not options.quiet):
-                    translator = make_translator(options.resolved.settings)
+                    translator = make_translator(
+                        options.resolved.settings, adjustable_loras=options.changes_loras
+                    )
             result = perform(options, task, translator, events, overwrite=options.may_replace(task, ledger))
             yield result
             if result.state == "interrupted":

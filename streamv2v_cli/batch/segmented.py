@@ -50,7 +50,8 @@ def perform_in_segments(
         return
     trim = Trim(frames=options.frames)
     settings, shows = options.resolved.settings, options.progress and not options.quiet
-    with closing(LocalWorker(settings, trim, progress=shows)) as worker:
+    adjustable = options.changes_loras
+    with closing(LocalWorker(settings, trim, progress=shows, adjustable_loras=adjustable)) as worker:
         models = model_files(settings, worker.load)
         quiet = options.quiet or how.needs_ray
         batch = _Batch(options, ledger, begin, OutputOptions(how.seconds, options.verify, quiet, models))
@@ -59,7 +60,7 @@ def perform_in_segments(
                 with Waiting("starting Ray", enabled=shows):
                     ray = stack.enter_context(connected(how.cluster or LOCAL))
                 share = share_of(ray, how.workers, settings.compute.device)
-                fleet = Fleet(ray, share, FleetOptions(settings, trim, models, how.ship))
+                fleet = Fleet(ray, share, FleetOptions(settings, trim, models, how.ship, adjustable))
                 yield from batch.by_fleet(stack.enter_context(closing(fleet)), waiting)
             waiting = [] if batch.interrupted else batch.indivisible
         for task in waiting:

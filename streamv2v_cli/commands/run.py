@@ -120,7 +120,7 @@ def run(
             "--prompts",
             metavar="FILE",
             help="Prompts, strengths and mixes over time, a list in YAML or JSON: time or frame, prompt, "
-            "negative_prompt, strength, mix, transition (hold, linear or slerp) and over.",
+            "negative_prompt, strength, mix, loras, transition (hold, linear or slerp) and over.",
             show_default=False,
             rich_help_panel=_PICTURE,
         ),
@@ -142,7 +142,8 @@ def run(
             min=1,
             max=65535,
             metavar="PORT",
-            help="Let programs on this machine change prompt, strength, mix and steadiness while it runs, at "
+            help="Let programs on this machine change prompt, strength, mix, steadiness and the weights of LoRAs "
+            "while it runs, at "
             "http://127.0.0.1:PORT (docs/serve.md); needs pip install 'streamv2v\\[serve]'.",
             show_default=False,
         ),

@@ -158,6 +158,13 @@ class Engine:
         if self._controls is not None:
             self._controls.reset()
 
+    def use_new_weights(self) -> None:
+        """Compute anew what is kept of timesteps, after weights of the UNet changed and before the next frame enters.
+
+        What is kept of prompts follows with the next frames, whose embeddings must be new objects.
+        """
+        self._conditioning.refresh()
+
     def close(self) -> None:
         """Give the UNet its own modules and attention processors back."""
         self._conditioning.close()

@@ -117,6 +117,10 @@ class PromptEncoder:
             torch.cuda.empty_cache()
         return Prompt(prompt, negative, *embeddings)
 
+    def forget(self) -> None:
+        """Compute every embedding anew, also those whose texts only the UNet reads with other weights now."""
+        self._embeddings.clear()
+
     def _embedding_of(self, text: str | None) -> TextEmbedding:
         """The embedding of a text; None for zeros."""
         if text not in self._embeddings:

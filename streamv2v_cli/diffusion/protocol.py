@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, Unpack
 from streamv2v_cli.frame import Frame
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from streamv2v_cli.accel import TickCounts
 
 __all__ = [
@@ -51,6 +53,7 @@ class PromptChanges(TypedDict, total=False):
         steady: share of the frame before in motion fusion, from 0 to below 1.
         mask: how far the mask counts, from 0 to 1.
         style: weights of the style pictures, one for each, from 0 to 10.
+        loras: weights of the LoRAs of the settings. All frames share them: those in flight come out first.
         blend: the prompt that is being left, and how much of the way is behind; without it the new one alone counts.
     """
 
@@ -59,6 +62,7 @@ class PromptChanges(TypedDict, total=False):
     steady: float | None
     mask: float | None
     style: tuple[float, ...] | None
+    loras: Sequence[float] | None
     blend: PromptBlend | None
 
 

@@ -26,7 +26,7 @@ from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_li
 from streamv2v_cli.settings.sizes import model_frame_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from streamv2v_cli.diffusion.motion import Trace
     from streamv2v_cli.diffusion.protocol import PromptChanges
@@ -89,10 +89,13 @@ class Translator:
         self._unchecked = _CHECKED
         self.model_size: tuple[int, int] | None = None
         self._size = (0, 0)
+        if model.loras is not None:
+            model.loras.set_weights(self._first_loras)
         self._schedules = Schedules(model.scheduler, settings.diffusion)
         self._first_prompt = self._prompt = self._encoder.encode(settings.prompt, settings.negative_prompt)
         self._mix, self._steady = settings.frame.mix, settings.bank.motion.alpha
         self._style = self._first_style = tuple(image.options.weight for image in model.styles)
+        self._drained: list[Frame] = []
         self._first_schedule = self._schedule = self._schedules.at(settings.diffusion.strength)
 
     @property
@@ -123,8 +126,10 @@ class Translator:
         """
         if negative_prompt is None:
             negative_prompt = self._prompt.negative_text
-        strength, blend = changes.get("strength"), changes.get("blend")
+        strength, blend, loras = changes.get("strength"), changes.get("blend"), changes.get("loras")
         schedule = self._schedule if strength is None else self._schedules.at(strength)
+        if loras is not None:
+            self._set_loras(loras)
         encoded, before = self._encoder.encode(prompt, negative_prompt), self._prompt
         if blend is not None:
             start = self._encoder.encode(blend.prompt, blend.negative_prompt)
@@ -139,6 +144,25 @@ class Translator:
         self._mix = self._mix if mix is None else mix
         self._steady = self._steady if steady is None else steady
 
+    @property
+    def _first_loras(self) -> list[float]:
+        """The weights of LoRAs in the settings."""
+        return [lora.weight for lora in self._settings.weights.loras]
+
+    def _set_loras(self, weights: Sequence[float]) -> None:
+        """Change the weights of the model for the frames to come; those before come out with the next push."""
+        loras = self.model.loras
+        if loras is None or tuple(weights) == loras.weights:
+            return
+        with explaining_lack_of_memory(self._too_little_memory):
+            self._drained += self._drain()
+            loras.set_weights(weights)
+            self._encoder.forget()
+            self._similar.reset()
+            self._unchecked = _CHECKED
+            if self.engine is not None:
+                self.engine.use_new_weights()
+
     def start_segment(self) -> None:
         """Let the next frame start afresh, without looking back: a scene cut, a reconnection."""
         self._groups.start_segment()
@@ -152,6 +176,7 @@ class Translator:
         """
         self._groups.reset(stretch.first)
         self._similar.reset()
+        self._drained.clear()
         self.results.reset()
         self._last = None
         self.frames_skipped = 0
@@ -160,8 +185,11 @@ class Translator:
             self.engine.reset()
         if self._motion is not None:
             self._motion.reset()
-        self._prompt, self._schedule = self._first_prompt, self._first_schedule
         self._style = self._first_style
+        self._set_loras(self._first_loras)
+        texts = self._first_prompt.text, self._first_prompt.negative_text
+        self._prompt = self._first_prompt = self._encoder.encode(*texts)
+        self._schedule = self._first_schedule
         self._mix, self._steady = self._settings.frame.mix, self._settings.bank.motion.alpha
 
     def close(self) -> None:
@@ -243,17 +271,27 @@ class Translator:
         return self._motion.trace(frame, self._steady, starts=starts)
 
     def _flush(self) -> list[Frame]:
+        finished = self._take_drained() + self._drain()
+        self.start_segment()
+        return finished
+
+    def _drain(self) -> list[Frame]:
+        """The frames in flight; the segment goes on."""
         finished = self._run(self._groups.close_group())
         while self.engine is not None and self.engine.busy:
             finished += self._finish(*self.engine.tick(None, None))
-        self.start_segment()
         return finished
+
+    def _take_drained(self) -> list[Frame]:
+        """What came out when the weights changed."""
+        drained, self._drained = self._drained, []
+        return drained
 
     def _prepare_for(self, frame: Frame) -> list[Frame]:
         """Build the engine for the size of a frame; brings out what another size has in flight."""
         size = model_frame_size(frame.width, frame.height, self._settings.frame, self.model.vae_factor)
         if size == self.model_size and self.engine is not None:
-            return []
+            return self._take_drained()
         finished = self._flush()
         self.close()
         self.model_size = self._size = size

@@ -31,13 +31,17 @@ class LocalWorker:
         settings: the whole configuration.
         trim: the part of the inputs that is taken.
         progress: show the progress.
+        adjustable_loras: the weights of LoRAs change within inputs.
 
     Attributes:
         loading: seconds that the model took to load.
     """
 
-    def __init__(self, settings: Settings, trim: Trim, *, progress: bool) -> None:
+    def __init__(
+        self, settings: Settings, trim: Trim, *, progress: bool, adjustable_loras: bool = False
+    ) -> None:
         self._settings, self._trim, self._progress = settings, trim, progress
+        self._adjustable_loras = adjustable_loras
         self._translator: FrameTranslator | None = None
         self.loading = 0.0
 
@@ -50,7 +54,9 @@ class LocalWorker:
         if self._translator is None:
             before = time.monotonic()
             with Waiting(f"loading the model {self._settings.model}", enabled=self._progress):
-                self._translator = make_translator(self._settings, trim=self._trim)
+                self._translator = make_translator(
+                    self._settings, trim=self._trim, adjustable_loras=self._adjustable_loras
+                )
             if self._settings.translator == "diffusion":
                 self.loading = time.monotonic() - before
         return self._translator

@@ -111,7 +111,10 @@ def run_in_segments(run: Run, how: SegmentOptions, started: float) -> Outcome:
     shows = options.progress and not options.quiet
     with ExitStack() as stack:
         job, events = run.open(stack)
-        worker = stack.enter_context(closing(LocalWorker(job.settings, job.trim, progress=shows)))
+        adjustable = prompts is not None and prompts.changes_loras
+        worker = stack.enter_context(
+            closing(LocalWorker(job.settings, job.trim, progress=shows, adjustable_loras=adjustable))
+        )
         models = model_files(job.settings, worker.load)
         said = OutputOptions(how.seconds, options.verify, options.quiet, models)
 
@@ -132,7 +135,7 @@ def run_in_segments(run: Run, how: SegmentOptions, started: float) -> Outcome:
         interruption = stack.enter_context(Interruption())
         share = share_of(ray, how.workers, job.settings.compute.device)
         fleet = stack.enter_context(
-            closing(Fleet(ray, share, FleetOptions(job.settings, job.trim, models, how.ship)))
+            closing(Fleet(ray, share, FleetOptions(job.settings, job.trim, models, how.ship, adjustable)))
         )
         display = stack.enter_context(Progress(job.source.info.frame_count, enabled=shows))
 

@@ -52,6 +52,7 @@ class FleetOptions:
         trim: the part of the inputs that is taken.
         models: digests of the model's files.
         ship: inputs and segments are sent; otherwise they are at the same path everywhere.
+        adjustable_loras: the weights of LoRAs change within inputs.
 
     Raises:
         UsageError: what is read beside the inputs would not be sent.
@@ -61,6 +62,7 @@ class FleetOptions:
     trim: Trim
     models: Mapping[str, str]
     ship: bool = False
+    adjustable_loras: bool = False
 
     def __post_init__(self) -> None:
         beside = (("--mask", self.settings.mask.source), ("--control-video", self.settings.control.video))
@@ -202,6 +204,7 @@ class Fleet:
                     self._options.trim,
                     os.getcwd(),
                     log.getEffectiveLevel(),
+                    self._options.adjustable_loras,
                 )
             )
             ready = actor.prepare.remote(versions(), dict(self._options.models))

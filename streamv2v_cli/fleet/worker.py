@@ -59,15 +59,24 @@ class SegmentWorker(Parcels):
         trim: the part of the inputs that is taken.
         folder: the current folder of the program that began it, on which relative names depend.
         level: least level of messages that are wanted.
+        adjustable_loras: the weights of LoRAs change within inputs.
     """
 
-    def __init__(self, run: str, settings: Settings, trim: Trim, folder: str, level: int) -> None:
+    def __init__(
+        self,
+        run: str,
+        settings: Settings,
+        trim: Trim,
+        folder: str,
+        level: int,
+        adjustable_loras: bool = False,
+    ) -> None:
         super().__init__(run)
         # What is not here is not downloaded: a thousand workers would do it at once.
         os.environ["HF_HUB_OFFLINE"] = "1"
         if os.path.isdir(folder):
             os.chdir(folder)
-        self._settings, self._trim = settings, trim
+        self._settings, self._trim, self._adjustable_loras = settings, trim, adjustable_loras
         self._translator: FrameTranslator | None = None
         self._messages = _Messages()
         self._segment: tuple[str, int] | None = None
@@ -108,7 +117,9 @@ class SegmentWorker(Parcels):
         for part, digest in models.items():
             if own.get(part) != digest:
                 raise StreamV2VError(f"The files of the {part} differ on {host}.", "Copy them from here.")
-        self._translator = make_translator(self._settings, trim=self._trim)
+        self._translator = make_translator(
+            self._settings, trim=self._trim, adjustable_loras=self._adjustable_loras
+        )
         node = ray.get_runtime_context().get_node_id()
         return {"host": host, "node": node, "seconds": time.monotonic() - began}
 

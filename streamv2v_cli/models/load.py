@@ -28,8 +28,9 @@ from streamv2v_cli.models.fetch import (
     obtain_vae,
 )
 from streamv2v_cli.models.folding import fold
+from streamv2v_cli.models.fused_loras import LoraRequest
 from streamv2v_cli.models.kinds import check_place
-from streamv2v_cli.models.lora import LoraRequest, fuse_loras
+from streamv2v_cli.models.lora import fuse_loras
 from streamv2v_cli.models.model import AdapterFeatures, ControlNet, Kind, Model, StylePicture
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_to_load
 from streamv2v_cli.models.recommendations import style_settings
@@ -69,11 +70,12 @@ class _Parts:
     adapter: AdapterFiles | None = None
 
 
-def load_model(settings: Settings) -> Model:
+def load_model(settings: Settings, *, adjustable_loras: bool = False) -> Model:
     """Load the model that the settings name.
 
     Args:
         settings: `model`, `weights` and `compute` are used.
+        adjustable_loras: keep in memory what is needed to change the weights of LoRAs.
 
     Returns:
         The model in eval mode, without gradients, with LoRAs fused, on its device, in its number format.
@@ -90,7 +92,7 @@ def load_model(settings: Settings) -> Model:
         damaged_if_it_fails(f"The model {settings.model!r}"),
         quiet(),
     ):
-        model = build(settings.model, _gather(settings), device, dtype)
+        model = build(settings.model, _gather(settings), device, dtype, adjustable_loras=adjustable_loras)
         rehearse(model)
         return model
 
@@ -118,7 +120,7 @@ def _gather(settings: Settings) -> _Parts:
         LoraRequest(lora.source, obtain_lora(lora.source), lora.weight, pickle) for lora in weights.loras
     ]
     if lcm_lora is not None:
-        loras.insert(0, LoraRequest(lcm_lora, obtain_lcm_lora(lcm_lora), 1.0, pickle))
+        loras.insert(0, LoraRequest(lcm_lora, obtain_lcm_lora(lcm_lora), 1.0, pickle, fixed=True))
     vae_path = None if vae is None else obtain_vae(vae, allow_pickle=pickle)
     controls = tuple(
         (
@@ -180,7 +182,9 @@ def _open_file(path: Path, config: str | None, allow_pickle: bool) -> FileCheckp
     return FileCheckpoint(path, folder, allow_pickle=allow_pickle)
 
 
-def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) -> Model:
+def build(
+    name: str, parts: _Parts, device: torch.device, dtype: torch.dtype, *, adjustable_loras: bool = False
+) -> Model:
     """Load all parts, fuse the LoRAs and place the model on the device."""
     import torch
 
@@ -191,7 +195,7 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
     modules = {"unet": checkpoint.unet(precise), "text_encoder": checkpoint.text_encoder(precise)}
     if facts.is_xl:
         modules["text_encoder_2"] = checkpoint.text_encoder_2(precise)
-    lora_notes = fuse_loras(modules, parts.loras)
+    loras = fuse_loras(modules, parts.loras, adjustable=adjustable_loras)
     with damaged_if_it_fails("A ControlNet"):
         controls = tuple(
             ControlNet(load_controlnet(path, dtype, facts, allow_pickle=parts.allow_pickle), net, kind)
@@ -207,7 +211,7 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
         f"model {name}: {_KINDS[parts.kind]}, {facts.prediction_type} prediction",
         f"VAE: {parts.vae_name}{'' if vae.dtype == dtype else _IN_FULL}",
         *_lcm_note(parts),
-        *lora_notes,
+        *loras.notes,
         *(
             f"ControlNet {x.options.source}, weight {x.options.weight:g}, by {x.preprocessor}"
             for x in controls
@@ -240,6 +244,7 @@ def build(name: str, parts: _Parts, device: torch.device, dtype: torch.dtype) ->
         controls=controls,
         styles=parts.styles,
         adapter=adapter,
+        loras=loras,
     )
 
 

@@ -1,153 +1,128 @@
-"""Fusing LoRAs: W + weight · scale · up · down, added once, so that the model stays plain modules."""
+"""Which layers of a model the updates in LoRA files belong to."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import ModelError
-from streamv2v_cli.models.lora_file import LoraUpdate, canonical, read_lora
-from streamv2v_cli.models.original_names import original_name
+from streamv2v_cli.models.fused_loras import FusedLoras, LoraRequest, Target
+from streamv2v_cli.models.lora_file import LoraFile, read_lora
+from streamv2v_cli.models.lora_names import layers_by_name
+from streamv2v_cli.models.lora_update import LoraUpdate, Parameter
 from streamv2v_cli.models.soundness import damaged_if_it_fails
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
-__all__ = ["LoraRequest", "fuse_loras"]
+__all__ = ["fuse_loras"]
 
 _log = logging.getLogger(__name__)
+_SHOWN = 3
+"""Names of tensors in a message."""
+
+_Layers = Mapping[str, Mapping[str, "nn.Module"]]
+"""Those of each part of a model, by name."""
+_Targets = dict[tuple["nn.Module", Parameter], Target]
 
 
-@dataclass(frozen=True)
-class LoraRequest:
-    """One LoRA to fuse.
-
-    Attributes:
-        source: what the user called it.
-        path: the file.
-        weight: factor on its updates.
-        allow_pickle: it may be a pickled file.
-    """
-
-    source: str
-    path: Path
-    weight: float
-    allow_pickle: bool = False
-
-
-def fuse_loras(modules: Mapping[str, nn.Module], requests: Sequence[LoraRequest]) -> list[str]:
-    """Add LoRAs to the weights of a UNet and its text encoders, in place.
-
-    The sum does not depend on the order of `requests`. A weight of 0 changes nothing, bit for bit.
+def fuse_loras(
+    modules: Mapping[str, nn.Module], requests: Sequence[LoraRequest], *, adjustable: bool = False
+) -> FusedLoras:
+    """Add LoRAs to the weights of a UNet and its text encoders, in place, so that they stay plain modules.
 
     Args:
-        modules: `unet`, `text_encoder` and, of SDXL, `text_encoder_2`.
+        modules: `unet`, `text_encoder` and, of SDXL, `text_encoder_2`, in float32.
         requests: the LoRAs.
-
-    Returns:
-        One sentence for each LoRA.
+        adjustable: their weights can be changed later.
 
     Raises:
         ModelError: a LoRA is damaged, fits no layer, or is of another shape.
     """
-    layers = {part: _layers(module) for part, module in modules.items()}
-    updates: dict[nn.Module, list[tuple[float, LoraUpdate]]] = {}
-    notes = {}
-    for index in sorted(range(len(requests)), key=lambda i: (str(requests[i].path), requests[i].weight)):
-        request = requests[index]
-        with damaged_if_it_fails(f"The LoRA {request.source!r}"):
-            found = read_lora(request.path, allow_pickle=request.allow_pickle)
-        _check_parts(found, layers, request.source)
-        matched = [(layer, update) for update in found if (layer := _find(layers, update)) is not None]
-        if not matched:
-            raise ModelError(
-                f"The LoRA {request.source!r} fits no layer of the model (it has {found[0].name}).",
-                "Use a LoRA made for the model's own family.",
-            )
-        for layer, update in matched:
-            _check_shape(layer, update, request.source)
-            if request.weight != 0:
-                updates.setdefault(layer, []).append((request.weight * update.scale, update))
-        notes[index] = _describe(request, len(matched), len(found))
-    for layer, parts in updates.items():
-        _add(layer, parts)
-    return [notes[index] for index in range(len(requests))]
+    layers = {part: layers_by_name(module) for part, module in modules.items()}
+    targets: _Targets = {}
+    notes = [_take_in(number, request, layers, targets) for number, request in enumerate(requests)]
+    return FusedLoras(requests, targets.values(), notes, adjustable=adjustable)
 
 
-def _layers(module: nn.Module) -> dict[str, nn.Module]:
-    from torch import nn
+def _take_in(number: int, request: LoraRequest, layers: _Layers, targets: _Targets) -> str:
+    """Put each update of a LoRA to the parameter that it changes; one sentence."""
+    with damaged_if_it_fails(f"The LoRA {request.source!r}"):
+        file = read_lora(request.path, allow_pickle=request.allow_pickle)
+    absent = []
+    for update in file.updates:
+        _check_part(update, layers, request.source)
+        layer = _find(layers, update)
+        if layer is None:
+            absent.append(update.name)
+            continue
+        _check_shape(layer, update, request.source)
+        target = targets.setdefault((layer, update.parameter), Target(layer, update.parameter))
+        target.updates.append((number, update))
+    if len(absent) == len(file.updates):
+        raise ModelError(
+            f"The LoRA {request.source!r} fits no layer of the model (it has {file.updates[0].name}).",
+            "Use a LoRA made for the model's own family.",
+        )
+    return _describe(request, file, absent)
 
-    kinds = (nn.Linear, nn.Conv2d)
-    named = {name: layer for name, layer in module.named_modules() if isinstance(layer, kinds)}
-    found: dict[str, nn.Module] = {canonical(name): layer for name, layer in named.items()}
-    config: Any = module.config
-    if "up_block_types" in config:
-        attention_up = ["Attn" in block for block in config.up_block_types]
-        for name, layer in named.items():
-            found[canonical(original_name(name, config.layers_per_block, attention_up))] = layer
-    return found
 
-
-def _find(layers: dict[str, dict[str, nn.Module]], update: LoraUpdate) -> nn.Module | None:
+def _find(layers: _Layers, update: LoraUpdate) -> nn.Module | None:
+    """The layer of an update, if the model has it and it has such a parameter."""
     for part in [update.part] if update.part else layers:
-        if update.name in layers[part]:
-            return layers[part][update.name]
+        layer = layers[part].get(update.name)
+        if layer is not None and getattr(layer, update.parameter, None) is not None:
+            return layer
     return None
 
 
-def _check_parts(updates: Sequence[LoraUpdate], parts: Mapping[str, object], source: str) -> None:
+def _check_part(update: LoraUpdate, parts: Mapping[str, object], source: str) -> None:
     """Refuse a LoRA of SDXL for a model with one text encoder."""
-    for update in updates:
-        if update.part and update.part not in parts:
-            raise ModelError(
-                f"The LoRA {source!r} was made for another family of models (it changes {update.part}).",
-                "Use a LoRA made for the model's own family.",
-            )
-
-
-def _weight(layer: nn.Module) -> torch.Tensor:
-    weight: torch.Tensor = layer.get_parameter("weight")
-    return weight
-
-
-def _check_shape(layer: nn.Module, update: LoraUpdate, source: str) -> None:
-    """The kernel of a convolution is in `down`; one of 1×1 and a linear layer may stand for each other."""
-    weight = _weight(layer)
-    kernel = tuple(update.down.shape[2:]) or (1, 1)
-    given = (update.up.shape[0], update.down.shape[1], *kernel)
-    wanted = tuple(weight.shape) if weight.ndim == 4 else (*weight.shape, 1, 1)
-    if given != wanted or any(side != 1 for side in update.up.shape[2:]):
+    if update.part and update.part not in parts:
         raise ModelError(
-            f"The LoRA {source!r} does not fit the model: its update of {update.name} is {_shape(given)}, "
-            f"the layer is {_shape(wanted)}.",
-            "It was made for another family (prompts of SD 1.x have width 768, of SD 2.x 1024, of SDXL 2048).",
+            f"The LoRA {source!r} was made for another family of models (it changes {update.part}).",
+            "Use a LoRA made for the model's own family.",
         )
 
 
-def _add(layer: nn.Module, parts: Sequence[tuple[float, LoraUpdate]]) -> None:
-    """Add updates to one layer, summed in float32 before they are rounded to its number format."""
-    import torch
+def _check_shape(layer: nn.Module, update: LoraUpdate, source: str) -> None:
+    parameter = layer.get_parameter(update.parameter)
+    try:
+        if update.fits(parameter):
+            return
+    except ValueError as error:
+        raise ModelError(
+            f"The LoRA {source!r} has {error} for {update.name}.", "Download it again."
+        ) from error
+    wanted = (*parameter.shape, *[1] * (4 - parameter.ndim if update.parameter == "weight" else 0))
+    raise ModelError(
+        f"The LoRA {source!r} does not fit the model: its update of {update.name} is {_shape(update.shape())}, "
+        f"the layer is {_shape(wanted)}.",
+        "It was made for another family (prompts of SD 1.x have width 768, of SD 2.x 1024, of SDXL 2048).",
+    )
 
-    weight = _weight(layer)
-    with torch.no_grad():
-        total = torch.zeros(weight.shape[0], weight[0].numel(), dtype=torch.float32)
-        for scale, update in parts:
-            total += scale * (update.up.flatten(1).float() @ update.down.flatten(1).float())
-        weight.copy_(weight.float() + total.view_as(weight).to(weight.device))
 
-
-def _describe(request: LoraRequest, matched: int, found: int) -> str:
+def _describe(request: LoraRequest, file: LoraFile, absent: Sequence[str]) -> str:
+    fitting = len(file.updates) - len(absent)
+    missing = f"; {len(absent)} of its layers are not in this model" if absent else ""
+    if missing:
+        _log.warning("LoRA %s%s: %s", request.source, missing, _some(absent))
+    if file.unused:
+        _log.warning(
+            "LoRA %s: %d of its tensors are of no known kind and were left out: %s",
+            request.source,
+            len(file.unused),
+            _some(file.unused),
+        )
     if request.weight == 0:
         return f"LoRA {request.source} has weight 0 and was left out"
-    skipped = f"; {found - matched} of its layers are not in this model" if matched < found else ""
-    if skipped:
-        _log.warning("LoRA %s%s", request.source, skipped)
-    layers = "1 layer" if matched == 1 else f"{matched} layers"
-    return f"LoRA {request.source} fused with weight {request.weight:g} into {layers}{skipped}"
+    layers = "1 layer" if fitting == 1 else f"{fitting} layers"
+    return f"LoRA {request.source} fused with weight {request.weight:g} into {layers}{missing}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _shape(sides: Sequence[int]) -> str:

@@ -1,9 +1,9 @@
-"""Reading LoRA files: kohya, diffusers (old and new) and PEFT spellings become one list of updates."""
+"""Reading LoRA files: kohya, LyCORIS, diffusers (old and new) and PEFT spellings become one list of updates."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, sqrt
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.layout import damaged, raw_header, recognise, wrong_kind
+from streamv2v_cli.models.lora_names import canonical, place_of
+from streamv2v_cli.models.lora_update import LoraUpdate, Parameter, method_of, rank_of
 from streamv2v_cli.models.soundness import check_finite
 from streamv2v_cli.models.weights import read_tensors, shapes_of
 from streamv2v_cli.text.json_text import from_json
@@ -19,70 +21,43 @@ from streamv2v_cli.text.json_text import from_json
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LORA_NAMES", "LoraUpdate", "canonical", "choose_lora_file", "read_lora"]
+__all__ = ["LORA_NAMES", "LoraFile", "choose_lora_file", "read_lora"]
 
 LORA_NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 """The names that diffusers and PEFT give to a LoRA in a folder."""
 
-_KOHYA = re.compile(
-    r"lora_(?P<part>unet|te[12]?)_(?P<name>[^.]+)\.(?P<kind>lora_down\.weight|lora_up\.weight|alpha)"
-)
-_DOTTED = re.compile(
-    r"(?P<name>.+?)"
-    r"(?:\.lora_(?P<letter>[AB])(?:\.[A-Za-z]\w*)??\.weight"
-    r"|\.lora(?:_linear_layer)?\.(?P<way>down|up)\.weight"
-    r"|(?:\.processor)?\.to_(?P<old>q|k|v|out)_lora\.(?P<oldway>down|up)\.weight"
-    r"|\.(?P<alpha>alpha))"
-)
-_PREFIXES = {
-    "unet.": "unet",
-    "text_encoder.": "text_encoder",
-    "text_encoder_2.": "text_encoder_2",
-    "base_model.model.": "",
-}
-_KOHYA_PARTS = {"unet": "unet", "te": "text_encoder", "te1": "text_encoder", "te2": "text_encoder_2"}
-_OTHER_METHODS = {
-    "hada_": "LoHa",
-    "lokr_": "LoKr",
-    "dora_scale": "DoRA",
-    "lora_magnitude_vector": "DoRA",
-    "lora_mid": "CP-decomposed convolution",
-    "oft_": "OFT",
-}
+_OTHER_METHODS = {"oft_": "OFT", ".on_input": "(IA)³", ".a1.weight": "GLoRA"}
+_PLAIN: dict[str, Parameter] = {"diff": "weight", "diff_b": "bias", "w_norm": "weight", "b_norm": "bias"}
+"""Differences as they are, and the parameter that each belongs to."""
+_CALLED = {"lora_down.weight": "down (A)", "lora_up.weight": "up (B)"}
 
 
 @dataclass
-class LoraUpdate:
-    """The update of one layer: W + scale · up · down.
+class LoraFile:
+    """What is in a LoRA file.
 
     Attributes:
-        part: `unet`, `text_encoder`, `text_encoder_2`, or "" where the file does not say.
-        name: the layer, in `canonical` spelling.
-        down: (rank, inputs) for a linear layer, (rank, inputs, height, width) for a convolution.
-        up: (outputs, rank), for a convolution with two further sides of 1.
-        scale: alpha over rank, 1 where the file gives no alpha.
+        updates: sorted by layer.
+        unused: names of tensors that no update needs.
     """
 
-    part: str
-    name: str
-    down: torch.Tensor
-    up: torch.Tensor
-    scale: float = 1.0
+    updates: list[LoraUpdate]
+    unused: list[str]
 
 
 @dataclass
-class _Pieces:
-    """What a file says about one layer, before it is known to be complete."""
+class _Layer:
+    """What a file says about one layer.
 
-    down: torch.Tensor | None = None
-    up: torch.Tensor | None = None
-    alpha: float | None = None
-    spelling: str = field(default="")
+    Attributes:
+        spelling: its name as the file has it.
+        keys: of the file, by their names in `lora_names.WEIGHTS`.
+        tensors: likewise.
+    """
 
-
-def canonical(name: str) -> str:
-    """One spelling for a layer's name, whatever the trainer and the version of transformers call it."""
-    return name.replace(".", "_").removeprefix("text_model_")
+    spelling: str
+    keys: dict[str, str] = field(default_factory=dict)
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def choose_lora_file(names: Sequence[str], where: str) -> str:
@@ -101,33 +76,41 @@ def choose_lora_file(names: Sequence[str], where: str) -> str:
     raise ModelError(f"The LoRA folder {where!r} has {found}.", "Give the path of one file with --lora PATH.")
 
 
-def read_lora(path: Path, *, allow_pickle: bool = False) -> list[LoraUpdate]:
-    """All updates in a LoRA file, sorted by layer.
+def read_lora(path: Path, *, allow_pickle: bool = False) -> LoraFile:
+    """All updates in a LoRA file.
 
     Raises:
         ModelError: it is damaged, incomplete, no LoRA, made with another method, or pickled and not allowed.
     """
-    pieces: dict[tuple[str, str], _Pieces] = {}
-    unknown = []
+    layers: dict[tuple[str, str], _Layer] = {}
+    unused = []
     tensors = read_tensors(path, allow_pickle=allow_pickle)
     _check_method(tensors, path)
     for key, tensor in tensors.items():
-        if not _collect(pieces, key, tensor):
-            unknown.append(key)
-    if not pieces:
+        place = place_of(key)
+        if place is None:
+            unused.append(key)
+            continue
+        part, name, weight = place
+        layer = layers.setdefault((part, canonical(name)), _Layer(name))
+        layer.keys[weight] = key
+        # PEFT's norms are always those of the outputs, but have the shape of a picture's for a convolution.
+        layer.tensors[weight] = tensor.flatten() if "lora_magnitude_vector" in key else tensor
+    settings = _read_settings(path)
+    updates = []
+    for part, name in sorted(layers):
+        layer = layers[part, name]
+        updates += list(_updates(part, name, layer, settings, path))
+        unused += layer.keys.values()
+    if not updates:
         if (found := recognise(shapes_of(tensors))) not in ("LoRA", "unknown"):
             raise wrong_kind(repr(str(path)), found, "LoRA")
-        example = f" (it has {min(unknown)})" if unknown else " (it is empty)"
+        example = f" (it has {min(unused)})" if unused else " (it is empty)"
         raise ModelError(
-            f"{str(path)!r} holds no LoRA{example}.", "Give a LoRA in kohya, diffusers or PEFT format."
+            f"{str(path)!r} holds no LoRA{example}.",
+            "Give a LoRA in kohya, LyCORIS, diffusers or PEFT format.",
         )
-    if unknown:
-        raise ModelError(
-            f"The LoRA {str(path)!r} has {len(unknown)} weights of no known kind, such as {min(unknown)}.",
-            "Supported are the lora_up/lora_down and lora_A/lora_B weights of a UNet and its text encoders.",
-        )
-    settings = _read_settings(path)
-    return [_finish(part, name, pieces[part, name], settings, path) for part, name in sorted(pieces)]
+    return LoraFile(updates, sorted(unused))
 
 
 def _check_method(keys: Iterable[str], path: Path) -> None:
@@ -136,51 +119,13 @@ def _check_method(keys: Iterable[str], path: Path) -> None:
             if mark in key:
                 raise ModelError(
                     f"{str(path)!r} was made with {method} ({key}), which is not supported.",
-                    "Merge it into a checkpoint with its trainer, or use a plain LoRA.",
+                    "Merge it into a checkpoint with its trainer, or use a LoRA, LoHa or LoKr.",
                 )
         if key.startswith("transformer."):
             raise ModelError(
                 f"The LoRA {str(path)!r} was made for another family of models (it has {key}).",
                 "Use a LoRA made for the model's own family: SD 1.x, SD 2.x or SDXL.",
             )
-
-
-def _collect(pieces: dict[tuple[str, str], _Pieces], key: str, tensor: torch.Tensor) -> bool:
-    """Put one tensor where it belongs; False if its name is not understood."""
-    if match := _KOHYA.fullmatch(key):
-        part = _KOHYA_PARTS[match["part"]]
-        name, kind = match["name"], match["kind"].split(".")[0].removeprefix("lora_")
-    else:
-        prefix = next((prefix for prefix in _PREFIXES if key.startswith(prefix)), "")
-        part = _PREFIXES.get(prefix, "")
-        match = _DOTTED.fullmatch(key.removeprefix(prefix))
-        if not match:
-            return False
-        name, kind = _dotted_target(match, part)
-    entry = pieces.setdefault((part, canonical(name)), _Pieces(spelling=name))
-    if kind == "alpha":
-        entry.alpha = _number(
-            tensor.item() if tensor.numel() == 1 else tensor.tolist(), f"the alpha of {name}"
-        )
-    elif kind == "down":
-        entry.down = tensor
-    else:
-        entry.up = tensor
-    return True
-
-
-def _dotted_target(match: re.Match[str], part: str) -> tuple[str, str]:
-    if match["letter"]:
-        return match["name"], {"A": "down", "B": "up"}[match["letter"]]
-    if match["way"]:
-        return match["name"], match["way"]
-    if match["alpha"]:
-        return match["name"], "alpha"
-    # The first diffusers format named attention projections after the UNet's, in the text encoder as well.
-    projection = f"{match['old']}_proj" if part.startswith("text_encoder") else f"to_{match['old']}"
-    if projection == "to_out":
-        projection = "to_out.0"
-    return f"{match['name']}.{projection}", match["oldway"]
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
@@ -227,28 +172,56 @@ def _own_alpha(patterns: Any, name: str) -> float | None:
     return found
 
 
-def _finish(part: str, name: str, pieces: _Pieces, settings: Mapping[str, Any], path: Path) -> LoraUpdate:
-    if pieces.down is None or pieces.up is None:
-        lacks = "down (A)" if pieces.down is None else "up (B)"
+def _updates(
+    part: str, name: str, layer: _Layer, settings: Mapping[str, Any], path: Path
+) -> Iterator[LoraUpdate]:
+    """The updates of a layer's parameters; takes the keys that they need out of `layer.keys`."""
+    there, lacking = method_of(layer.tensors)
+    if lacking:
+        what = _CALLED.get(lacking[0], lacking[0])
         raise ModelError(
-            f"The LoRA {str(path)!r} lacks the {lacks} weight of {pieces.spelling}.", "Download it again."
+            f"The LoRA {str(path)!r} lacks the {what} weight of {layer.spelling}.", "Download it again."
         )
-    if pieces.down.ndim < 2 or pieces.up.ndim < 2 or pieces.down.shape[0] != pieces.up.shape[1]:
-        raise ModelError(f"The LoRA {str(path)!r} has weights of different ranks for {pieces.spelling}.")
-    rank = int(pieces.down.shape[0])
-    if not rank or not pieces.down.numel() or not pieces.up.numel():
-        raise ModelError(f"The LoRA {str(path)!r} has an empty weight for {pieces.spelling}.")
-    check_finite(
-        [(f"{pieces.spelling} (down)", pieces.down), (f"{pieces.spelling} (up)", pieces.up)], str(path)
-    )
+    for weight in (*there, *(["alpha", "dora_scale"] if there else []), *_PLAIN):
+        if weight in layer.keys:
+            _check_tensor(layer.tensors[weight], f"{layer.spelling} ({weight})", path)
+            del layer.keys[weight]
+    if there:
+        chosen = [*there, *(["dora_scale"] if "dora_scale" in layer.tensors else [])]
+        tensors = {weight: layer.tensors[weight] for weight in chosen}
+        yield LoraUpdate(part, name, "weight", tensors, _scale(part, layer, tensors, settings))
+    for weight, parameter in _PLAIN.items():
+        if weight in layer.tensors:
+            yield LoraUpdate(part, name, parameter, {"diff": layer.tensors[weight]})
+
+
+def _check_tensor(tensor: torch.Tensor, what: str, path: Path) -> None:
+    if not tensor.numel():
+        raise ModelError(f"The LoRA {str(path)!r} has an empty weight for {what}.")
+    check_finite([(what, tensor)], str(path))
+
+
+def _scale(
+    part: str, layer: _Layer, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]
+) -> float:
+    """Alpha over rank, of the file or of the settings beside it; 1 without an alpha, or where nothing has a rank."""
 
     def option(key: str) -> Any:
         return settings.get(f"{part}.{key}" if part else key)
 
-    alpha = pieces.alpha
-    if alpha is None and option("lora_alpha") is not None:
-        alpha = _number(option("lora_alpha"), "its lora_alpha")
-    if (own := _own_alpha(option("alpha_pattern") or {}, pieces.spelling)) is not None:
+    alpha = None
+    if (given := layer.tensors.get("alpha")) is not None:
+        value = given.item() if given.numel() == 1 else given.tolist()
+        alpha = _number(value, f"the alpha of {layer.spelling}")
+    else:
+        for key in ("lora_alpha", "alpha"):  # PEFT has the second for LoHa and LoKr
+            if option(key) is not None:
+                alpha = _number(option(key), f"its {key}")
+    if (own := _own_alpha(option("alpha_pattern") or {}, layer.spelling)) is not None:
         alpha = own
-    divisor = sqrt(rank) if option("use_rslora") else rank
-    return LoraUpdate(part, name, pieces.down, pieces.up, 1.0 if alpha is None else alpha / divisor)
+    rank = rank_of(tensors)
+    if rank is None and option("r") is not None:
+        rank = int(_number(option("r"), "its r"))
+    if alpha is None or not rank:
+        return 1.0
+    return alpha / (sqrt(rank) if option("use_rslora") else rank)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
+    from streamv2v_cli.models.fused_loras import FusedLoras
     from streamv2v_cli.settings.schema import ControlNet as ControlNetOptions
     from streamv2v_cli.settings.schema import Frames, StyleImage
 
@@ -89,6 +90,7 @@ class Model:
         controls: ControlNets, in the order in which they were asked for.
         styles: pictures that the results should look like, likewise.
         adapter: module path of each cross-attention layer -> what an IP-Adapter makes of them; None without one.
+        loras: those that are fused into the UNet and the text encoders; None for a model that was not loaded.
     """
 
     name: str
@@ -110,6 +112,7 @@ class Model:
     controls: tuple[ControlNet, ...] = ()
     styles: tuple[StylePicture, ...] = ()
     adapter: Mapping[str, AdapterFeatures] | None = None
+    loras: FusedLoras | None = None
 
     @property
     def text_encoders(self) -> list[nn.Module]:

@@ -8,6 +8,7 @@ __all__ = ["original_name"]
 
 _TOP = {
     "conv_in": "input_blocks.0.0",
+    "conv_norm_out": "out.0",
     "conv_out": "out.2",
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
@@ -15,8 +16,10 @@ _TOP = {
     "add_embedding.linear_2": "label_emb.0.2",
 }
 _RESNET = {
+    "norm1": "in_layers.0",
     "conv1": "in_layers.2",
     "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
     "conv2": "out_layers.3",
     "conv_shortcut": "skip_connection",
 }
@@ -25,7 +28,7 @@ _MID = re.compile(r"mid_block\.(\w+)\.(\d+)\.(.+)")
 
 
 def original_name(name: str, layers_per_block: int, attention_up: list[bool]) -> str:
-    """The original name of a linear layer or convolution.
+    """The original name of a linear layer, convolution or norm.
 
     Args:
         name: its path in diffusers' UNet.

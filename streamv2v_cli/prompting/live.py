@@ -9,14 +9,14 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.prompting.leg import Leg
-from streamv2v_cli.prompting.state import PromptState
+from streamv2v_cli.prompting.state import AT_ONCE, PromptState
 
 if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["LivePrompts"]
 
-_NUMBERS = ("strength", "mix", "steady", "style")
+_NUMBERS = ("strength", "mix", "steady", "style", "loras")
 
 
 class LivePrompts:
@@ -35,6 +35,7 @@ class LivePrompts:
     def __init__(self, settings: Settings, option: str = "--control") -> None:
         self.option = option
         self.first = self._target = PromptState.of(settings)
+        self.changes_loras = bool(self.first.loras)
         self._lock = threading.Lock()
         self._told: list[tuple[PromptState, Fraction]] = []
         self._segment = 0
@@ -44,7 +45,7 @@ class LivePrompts:
         }
 
     def change(self, settings: Settings, over: Fraction = Fraction(0)) -> None:
-        """Go to the prompt and the numbers of some settings, within `over` seconds of the video."""
+        """Go to the prompt and the numbers of some settings, within `over` seconds of the video; LoRAs at once."""
         with self._lock:
             self._told.append((PromptState.of(settings), over))
 
@@ -84,7 +85,8 @@ class LivePrompts:
         for name, leg in self._numbers.items():
             wanted = getattr(target, name)
             if wanted != leg.target:
-                self._numbers[name] = Leg(seconds, over, leg.number(seconds), wanted)
+                span = Fraction(0) if name in AT_ONCE else over
+                self._numbers[name] = Leg(seconds, span, leg.number(seconds), wanted)
         self._target = replace(target, change=self._target.change + 1)
 
     @staticmethod

@@ -68,6 +68,7 @@ class PromptedTranslator(TranslatorWrapper):
             steady=state.steady,
             mask=state.mask,
             style=state.style,
+            loras=state.loras,
             blend=state.blend,
         )
         return super().push(frame)
@@ -85,7 +86,7 @@ class PromptedTranslator(TranslatorWrapper):
 
     def _announce(self, state: PromptState, frame: Frame) -> None:
         log.info(
-            "From frame %d (%.3f s) on: '%s', strength %g, mix %g, steady %g, mask %g%s",
+            "From frame %d (%.3f s) on: '%s', strength %g, mix %g, steady %g, mask %g%s%s",
             self._number,
             self._seconds,
             state.prompt,
@@ -94,6 +95,7 @@ class PromptedTranslator(TranslatorWrapper):
             state.final_steady,
             state.final_mask,
             f", style {numbers_text(state.final_style)}" if state.final_style else "",
+            f", loras {numbers_text(state.final_loras)}" if state.final_loras else "",
         )
         self._tell(
             PromptEvent(
@@ -106,5 +108,6 @@ class PromptedTranslator(TranslatorWrapper):
                 state.final_steady,
                 state.final_mask,
                 state.final_style,
+                state.final_loras,
             )
         )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from streamv2v_cli.diffusion.protocol import Curve
 from streamv2v_cli.prompting.leg import Leg
-from streamv2v_cli.prompting.state import PromptState, numbers_text
+from streamv2v_cli.prompting.state import AT_ONCE, PromptState, numbers_text
 
 __all__ = ["Entry", "PromptScript", "Unit", "plain"]
 
@@ -20,7 +20,7 @@ _ROUNDED = Fraction(1, 2000)
 """Times that people and containers write are rounded to milliseconds: that must not cost a frame."""
 
 
-_NUMBERS = ("strength", "mix", "mask", "style")
+_NUMBERS = ("strength", "mix", "mask", "style", "loras")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Entry:
 
     Attributes:
         at: when it begins, in seconds after the first frame, or the number of a frame.
-        prompt, negative_prompt, strength, mix, mask, style: what there is from then on; None for no change.
+        prompt, negative_prompt, strength, mix, mask, style, loras: what there is from then on; None for no change.
         transition: `hold` for at once, `linear` or `slerp`.
         over: how long it takes, in seconds or frames; 0 for `hold`.
     """
@@ -41,6 +41,7 @@ class Entry:
     mix: float | None
     mask: float | None
     style: tuple[float, ...] | None
+    loras: tuple[float, ...] | None
     transition: str
     over: Fraction
 
@@ -51,9 +52,13 @@ class Entry:
 
     @property
     def numbers(self) -> dict[str, float | tuple[float, ...]]:
-        """Those of strength, mix, mask and weights of style pictures that change."""
+        """Those of strength, mix, mask and weights that change."""
         given = {name: getattr(self, name) for name in _NUMBERS}
         return {name: value for name, value in given.items() if value is not None}
+
+    def lasts(self, name: str) -> Fraction:
+        """How long the change of the prompt or of a number takes."""
+        return Fraction(0) if name in AT_ONCE else self.over
 
 
 class PromptScript:
@@ -70,6 +75,7 @@ class PromptScript:
         self._path = path
         self.option = f"--prompts {path}"
         self.negative_given = any(entry.negative_prompt is not None for entry in entries)
+        self.changes_loras = any(entry.loras is not None for entry in entries)
         self._unit = unit
         self._entries = entries
         at_once = bool(entries) and entries[0].at == 0 and entries[0].transition == "hold"
@@ -83,14 +89,13 @@ class PromptScript:
         self._prompt_legs: list[Leg] = []
         self._number_legs: dict[str, list[Leg]] = {name: [] for name in numbers}
         for entry in self._changes:
-            span = entry.at, entry.over
             if entry.changes_prompt:
                 curve: Curve = "slerp" if entry.transition == "slerp" else "linear"
                 following = _texts_after(entry, texts)
-                self._prompt_legs.append(Leg(*span, texts, following, curve))
+                self._prompt_legs.append(Leg(entry.at, entry.over, texts, following, curve))
                 texts = following
             for name, number in entry.numbers.items():
-                self._number_legs[name].append(Leg(*span, numbers[name], number))
+                self._number_legs[name].append(Leg(entry.at, entry.lasts(name), numbers[name], number))
                 numbers[name] = number
 
     def based_on(self, base: PromptState) -> PromptScript:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ConfigError
 from streamv2v_cli.prompting.script import Entry, PromptScript, Unit, plain
-from streamv2v_cli.prompting.state import PromptState
-from streamv2v_cli.settings.schema import StyleImage
+from streamv2v_cli.prompting.state import AT_ONCE, PromptState
+from streamv2v_cli.settings.schema import Lora, StyleImage
 from streamv2v_cli.settings.values import seconds_of
 from streamv2v_cli.settings.yaml import read_document
 
@@ -19,8 +21,24 @@ if TYPE_CHECKING:
 
 __all__ = ["read_script"]
 
-_CHANGES = ("prompt", "negative_prompt", "strength", "mix", "mask", "style")
+_BLENDED = ("prompt", "negative_prompt", "strength", "mix", "mask", "style")
+_CHANGES = (*_BLENDED, *AT_ONCE)
+_LISTED = ("style", "loras")
 _KEYS = ("time", "frame", *_CHANGES, "transition", "over")
+
+
+@dataclass(frozen=True)
+class _Weighted:
+    """What has weights: its class, its name for people, the option that loads it, and the least weight."""
+
+    type: type[Lora] | type[StyleImage]
+    name: str
+    option: str
+    least: int
+
+
+_STYLE = _Weighted(StyleImage, "style picture", "--style-image", 0)
+_LORAS = _Weighted(Lora, "LoRA", "--lora", -10)
 _TRANSITIONS = ("hold", "linear", "slerp")
 
 
@@ -75,7 +93,7 @@ def _unit_of(rows: list[Any], places: list[str]) -> Unit:
 
 def _entry(row: dict[str, Any], unit: Unit, settings: Settings, where: str) -> Entry:
     for key, value in row.items():
-        if not isinstance(value, str) and not (key == "style" and isinstance(value, list)):
+        if not isinstance(value, str) and not (key in _LISTED and isinstance(value, list)):
             raise ConfigError(f"{where}: {key} must be a text or a number.")
     if not row.keys() & set(_CHANGES):
         raise ConfigError(f"{where} changes nothing.", f"Give it one of {', '.join(_CHANGES)}.")
@@ -102,7 +120,8 @@ def _entry(row: dict[str, Any], unit: Unit, settings: Settings, where: str) -> E
         strength=_strength(row["strength"], settings, where) if "strength" in row else None,
         mix=_share(row["mix"], f"{where}: mix") if "mix" in row else None,
         mask=_mask(row["mask"], settings, where) if "mask" in row else None,
-        style=_style(row["style"], settings, where) if "style" in row else None,
+        style=_weights("style", row, settings.style.images, _STYLE, where),
+        loras=_weights("loras", row, settings.weights.loras, _LORAS, where),
         transition=transition,
         over=over,
     )
@@ -150,21 +169,25 @@ def _mask(text: str, settings: Settings, where: str) -> float:
     return _share(text, f"{where}: mask")
 
 
-def _style(given: Any, settings: Settings, where: str) -> tuple[float, ...]:
-    """Weights of the style pictures; a single one is for all of them."""
-    images = settings.style.images
-    if not images:
-        raise ConfigError(f"{where}: there is no style picture.", "Give one with --style-image.")
-    texts = given if isinstance(given, list) else [given] * len(images)
-    if len(texts) != len(images):
+def _weights(
+    key: str, row: dict[str, Any], items: Sequence[Lora | StyleImage], kind: _Weighted, where: str
+) -> tuple[float, ...] | None:
+    """Weights of the style pictures or LoRAs; a single one is for all of them. None if the entry has none."""
+    if key not in row:
+        return None
+    given = row[key]
+    if not items:
+        raise ConfigError(f"{where}: there is no {kind.name}.", f"Give one with {kind.option}.")
+    texts = given if isinstance(given, list) else [given] * len(items)
+    if len(texts) != len(items):
         raise ConfigError(
-            f"{where}: style has {len(texts)} weights, and there are {len(images)} style pictures.",
+            f"{where}: {key} has {len(texts)} weights, and there are {len(items)} {kind.name}s.",
             "Give one weight for each, or a single one for all.",
         )
     try:
-        return tuple(StyleImage(source="-", weight=float(text)).weight for text in texts)
+        return tuple(kind.type(source="-", weight=float(text)).weight for text in texts)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: style {given} must be weights from 0 to 10.") from error
+        raise ConfigError(f"{where}: {key} {given} must be weights from {kind.least} to 10.") from error
 
 
 def _check_order(entries: list[Entry], unit: Unit, places: list[str]) -> None:
@@ -186,4 +209,4 @@ def _check_order(entries: list[Entry], unit: Unit, places: list[str]) -> None:
                     f"{where}: at {at} the {kind} is still changing from before, until {plain(until)}.",
                     "Give the earlier entry a shorter `over`.",
                 )
-            busy_until[kind] = entry.at + entry.over
+            busy_until[kind] = entry.at + entry.lasts(kind)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from streamv2v_cli.diffusion.protocol import PromptBlend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streamv2v_cli.settings.schema import Settings
+    from streamv2v_cli.settings.schema import Lora, Settings, StyleImage
 
-__all__ = ["PromptEvent", "PromptState", "Prompts", "numbers_text"]
+__all__ = ["AT_ONCE", "PromptEvent", "PromptState", "Prompts", "numbers_text"]
+
+AT_ONCE = ("loras",)
+"""What has its new value at the first frame of a change: LoRAs are fused into the model with each."""
+_Item = TypeVar("_Item", bound="Lora | StyleImage")
 
 
 @dataclass(frozen=True, slots=True)
 class PromptState:
-    """Prompt, strength, mix, steadiness, mask and weights of style pictures of one frame.
+    """Prompt, strength, mix, steadiness, mask, and weights of style pictures and LoRAs, of one frame.
 
     Attributes:
         prompt, negative_prompt: what it goes to, or is at.
@@ -28,7 +32,9 @@ class PromptState:
         steady: share of the frame before in motion fusion.
         mask: how far the mask counts.
         style: weights of the style pictures.
-        final_strength, final_mix, final_steady, final_mask, final_style: what they become when they have changed.
+        loras: weights of the LoRAs, which change at once.
+        final_strength, final_mix, final_steady, final_mask, final_style, final_loras: what they become when they have
+            changed.
         change: how many changes have begun.
         segment: how often it was asked for that a frame does not look back.
     """
@@ -46,6 +52,8 @@ class PromptState:
     final_mask: float = field(kw_only=True, default=1.0)
     style: tuple[float, ...] = field(kw_only=True, default=())
     final_style: tuple[float, ...] = field(kw_only=True, default=())
+    loras: tuple[float, ...] = field(kw_only=True, default=())
+    final_loras: tuple[float, ...] = field(kw_only=True, default=())
     change: int = 0
     segment: int = 0
 
@@ -54,6 +62,7 @@ class PromptState:
         """What the settings say."""
         strength, mix, steady = settings.diffusion.strength, settings.frame.mix, settings.bank.motion.alpha
         mask, style = settings.mask.amount, tuple(image.weight for image in settings.style.images)
+        loras = tuple(lora.weight for lora in settings.weights.loras)
         return cls(
             settings.prompt,
             settings.negative_prompt,
@@ -67,6 +76,8 @@ class PromptState:
             final_mask=mask,
             style=style,
             final_style=style,
+            loras=loras,
+            final_loras=loras,
         )
 
     def applied_to(self, settings: Settings) -> Settings:
@@ -76,13 +87,12 @@ class PromptState:
         motion = settings.bank.motion.model_copy(update={"alpha": self.steady})
         bank = settings.bank.model_copy(update={"motion": motion})
         mask = settings.mask.model_copy(update={"amount": self.mask})
-        images = settings.style.images
-        weighted = zip(images, self.style or (1.0,) * len(images), strict=True)
-        images = tuple(image.model_copy(update={"weight": weight}) for image, weight in weighted)
-        style = settings.style.model_copy(update={"images": images})
+        style = settings.style.model_copy(update={"images": _weighted(settings.style.images, self.style)})
+        loras = _weighted(settings.weights.loras, self.loras)
+        weights = settings.weights.model_copy(update={"loras": loras})
         texts = {"prompt": self.prompt, "negative_prompt": self.negative_prompt}
         sections = {"diffusion": diffusion, "frame": frame, "bank": bank, "mask": mask, "style": style}
-        return settings.model_copy(update={**texts, **sections})
+        return settings.model_copy(update={**texts, **sections, "weights": weights})
 
 
 class Prompts(Protocol):
@@ -92,11 +102,13 @@ class Prompts(Protocol):
         option: the option that it comes from, with its value.
         first: at the beginning, before anything changes.
         negative_given: a negative prompt is among what it says.
+        changes_loras: the weights of LoRAs may change.
     """
 
     option: str
     first: PromptState
     negative_given: bool
+    changes_loras: bool
 
     def at(self, number: int, seconds: Fraction) -> PromptState:
         """The state of a frame.
@@ -118,7 +130,7 @@ class Prompts(Protocol):
 
 @dataclass(frozen=True)
 class PromptEvent:
-    """The prompt, the strength, the mix, the steadiness, the mask or a style picture's weight begins to change."""
+    """The prompt, the strength, the mix, the steadiness, the mask or a weight begins to change."""
 
     name: ClassVar[str] = "prompt"
     frame: int
@@ -130,6 +142,13 @@ class PromptEvent:
     steady: float
     mask: float
     style: tuple[float, ...] = ()
+    loras: tuple[float, ...] = ()
+
+
+def _weighted(items: tuple[_Item, ...], weights: tuple[float, ...]) -> tuple[_Item, ...]:
+    """Style pictures or LoRAs with other weights; 1 where none are given."""
+    pairs = zip(items, weights or (1.0,) * len(items), strict=True)
+    return tuple(item.model_copy(update={"weight": weight}) for item, weight in pairs)
 
 
 def numbers_text(value: float | tuple[float, ...]) -> str:

@@ -44,6 +44,7 @@ class PromptFile:
     """
 
     negative_given = False
+    changes_loras = False
 
     def __init__(
         self, path: Path, settings: Settings, *, clock: Callable[[], float] = time.monotonic

@@ -35,7 +35,7 @@ KEYS = {
     "style": "style.images",
 }
 """Name of a control -> the key of its setting."""
-LIVE = ("prompt", "negative_prompt", "strength", "mix", "steady", "style", "transition")
+LIVE = ("prompt", "negative_prompt", "strength", "mix", "steady", "style", "loras", "transition")
 """What changes from one frame to the next."""
 ALL = (*KEYS, "transition")
 """With those for which the translator is made anew."""

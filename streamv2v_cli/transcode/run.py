@@ -122,9 +122,13 @@ class Run:
                 before, loads = time.monotonic(), job.settings.translator == "diffusion"
                 if loads:
                     waiting.say(f"loading the model {job.settings.model}")
-                translator = stack.enter_context(
-                    closing(make_translator(job.settings, live=job.source.is_live, trim=job.trim))
+                made = make_translator(
+                    job.settings,
+                    live=job.source.is_live,
+                    trim=job.trim,
+                    adjustable_loras=prompts is not None and prompts.changes_loras,
                 )
+                translator = stack.enter_context(closing(made))
                 loading = time.monotonic() - before if loads else 0.0
                 if prompts is not None:
                     translator = PromptedTranslator(translator, prompts, events.write)

@@ -16,18 +16,21 @@ if TYPE_CHECKING:
 __all__ = ["make_translator", "with_mask"]
 
 
-def make_translator(settings: Settings, *, live: bool = False, trim: Trim | None = None) -> FrameTranslator:
+def make_translator(
+    settings: Settings, *, live: bool = False, trim: Trim | None = None, adjustable_loras: bool = False
+) -> FrameTranslator:
     """The translator that the settings ask for; loads the model.
 
     Args:
         settings: the whole configuration.
         live: the source does not wait.
         trim: the part of the source that is taken.
+        adjustable_loras: the weights of LoRAs change while it runs.
 
     Raises:
         StreamV2VError: the model cannot be found, loaded or used with these settings.
     """
-    translator = with_mask(_single_translator(settings, live, trim), settings, trim)
+    translator = with_mask(_single_translator(settings, live, trim, adjustable_loras), settings, trim)
     if settings.output.side_by_side:
         from streamv2v_cli.transcode.side_by_side import SideBySide
 
@@ -48,7 +51,9 @@ def with_mask(translator: FrameTranslator, settings: Settings, trim: Trim | None
     return MaskedTranslator(translator, settings, trim)
 
 
-def _single_translator(settings: Settings, live: bool, trim: Trim | None) -> FrameTranslator:
+def _single_translator(
+    settings: Settings, live: bool, trim: Trim | None, adjustable_loras: bool
+) -> FrameTranslator:
     if settings.translator == "passthrough":
         from streamv2v_cli.transcode.passthrough import PassthroughTranslator
 
@@ -60,7 +65,7 @@ def _single_translator(settings: Settings, live: bool, trim: Trim | None) -> Fra
         if settings.control.takes_video and settings.control.video is not None:
             # Opened first, so that a file that is not there is reported without waiting for the model.
             video = stack.enter_context(closing(VideoBeside(settings.control.video, settings, trim)))
-        model = load_model(settings)
+        model = load_model(settings, adjustable_loras=adjustable_loras)
         # Imported last, so that a model that is not there is reported without waiting for it.
         from streamv2v_cli.diffusion.translator import Translator
 

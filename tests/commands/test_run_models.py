@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from helpers.clips import look, make_clip
 from helpers.lora_files import random_updates, save_lora
+from helpers.lora_methods import METHODS, random_method
 from helpers.single_file import save_single_file
 from helpers.tiny import make_tiny_pipeline, tiny_unet
 from helpers.tiny_control import make_tiny_controlnet
 from helpers.tiny_xl import make_tiny_xl_pipeline
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from streamv2v_cli.app import app
@@ -121,6 +123,20 @@ def test_a_lora_file(folder: Path, restyle: Any, tmp_path: Path) -> None:
     plain = restyle("--model", folder)
     assert differ(plain, restyle("--model", folder, "--lora", f"{lora}:0.8"))
     assert np.array_equal(plain, restyle("--model", folder, "--lora", f"{lora}:0"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_lora_files_of_every_method(folder: Path, restyle: Any, tmp_path: Path, method: str) -> None:
+    """Two runs give the same, another weight something else, and so does a script that ends with the weight 0."""
+    layer, lora = "down_blocks.1.resnets.0.conv2", tmp_path / "style.safetensors"
+    own, _ = random_method(method, tiny_unet(seed=3).get_parameter(f"{layer}.weight"))
+    save_file({f"lora_unet_{layer.replace('.', '_')}.{name}": tensor for name, tensor in own.items()}, lora)
+    plain = restyle("--model", folder, "--bank", "none")
+    styled = restyle("--model", folder, "--bank", "none", "--lora", lora)
+    (tmp_path / "p.yaml").write_text("- {frame: 0, loras: 1}\n- {frame: 3, loras: 0}\n")
+    script = restyle("--model", folder, "--bank", "none", "--lora", lora, "--prompts", tmp_path / "p.yaml")
+    assert [differ(*pair) for pair in zip(plain, styled, strict=True)] == [True] * FRAMES
+    assert np.array_equal(script, np.concatenate([styled[:3], plain[3:]]))
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_weights_that_are_no_numbers(part: str, value: float, model: Path) -> No
 
 def test_large_weights_whose_sum_is_infinite_are_numbers(tmp_path: Path) -> None:
     lora = save_lora(tmp_path, up=torch.full((16, 4), 3e38))
-    assert len(read_lora(lora)) == 1
+    assert len(read_lora(lora).updates) == 1
 
 
 def test_a_model_that_gives_no_numbers(model: Path) -> None:
@@ -220,7 +220,7 @@ def test_an_alpha_pattern_names_a_layer(tmp_path: Path) -> None:
         ({"^to_q": 8}, 1),
     ):
         lora = save_lora(tmp_path, {"unet.lora_alpha": 4, "unet.alpha_pattern": pattern})
-        assert read_lora(lora)[0].scale == scale, pattern
+        assert read_lora(lora).updates[0].scale == scale, pattern
 
 
 def raw(folder: Path, header: bytes) -> Path:

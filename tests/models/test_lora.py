@@ -202,9 +202,10 @@ def test_partly_fitting_lora_says_so(
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("lora_unet_mid_block_attentions_0_proj_in.hada_w1_a", "LoHa"),
-        ("lora_unet_mid_block_attentions_0_proj_in.lokr_w1", "LoKr"),
-        ("lora_unet_mid_block_attentions_0_proj_in.dora_scale", "DoRA"),
+        ("lora_unet_mid_block_attentions_0_proj_in.hada_w1_a", "lacks the hada_w1_b"),
+        ("lora_unet_mid_block_attentions_0_proj_in.lokr_w1", "lacks the lokr_w2"),
+        ("lora_unet_mid_block_attentions_0_proj_in.dora_scale", "holds no LoRA"),
+        ("lora_unet_mid_block_attentions_0_proj_in.oft_blocks", "made with OFT"),
         ("transformer.single_blocks.0.lora_A.weight", "another family"),
         ("model.diffusion_model.out.2.weight", "holds no LoRA"),
         ("lora_unet_mid_block_attentions_0_proj_in.lora_up.weight", "lacks the down"),

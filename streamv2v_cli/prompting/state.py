@@ -17,7 +17,7 @@ __all__ = ["AT_ONCE", "PromptEvent", "PromptState", "Prompts", "numbers_text"]
 
 AT_ONCE = ("loras",)
 """What has its new value at the first frame of a change: LoRAs are fused into the model with each."""
-_Item = TypeVar("_Item", bound="Lora | StyleImage")
+_Item = TypeVar("_Item", "Lora", "StyleImage")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.clips import look, make_clip
-from helpers.lora_files import random_updates, save_lora
+from helpers.lora_files import SPELLINGS, random_updates, save_lora
 from helpers.lora_methods import METHODS, random_method
 from helpers.single_file import save_single_file
 from helpers.tiny import make_tiny_pipeline, tiny_unet
@@ -123,6 +123,19 @@ def test_a_lora_file(folder: Path, restyle: Any, tmp_path: Path) -> None:
     plain = restyle("--model", folder)
     assert differ(plain, restyle("--model", folder, "--lora", f"{lora}:0.8"))
     assert np.array_equal(plain, restyle("--model", folder, "--lora", f"{lora}:0"))
+
+
+def test_lora_files_of_every_spelling(folder: Path, restyle: Any, tmp_path: Path) -> None:
+    """They all say the same."""
+    names = ["mid_block.attentions.0.transformer_blocks.0.attn1.to_q"]
+    updates = random_updates(tiny_unet(), names, alpha=4)
+    plain, pictures = restyle("--model", folder), []
+    for spelling in SPELLINGS:
+        path = tmp_path / (spelling if spelling == "peft" else f"{spelling}.safetensors")
+        lora = save_lora(path, updates, None, spelling)
+        pictures.append(restyle("--model", folder, "--lora", lora))
+    assert differ(plain, pictures[0])
+    assert all(np.array_equal(pictures[0], other) for other in pictures[1:])
 
 
 @pytest.mark.parametrize("method", METHODS)

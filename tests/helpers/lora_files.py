@@ -6,13 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 Spelling = Literal["kohya", "diffusers", "diffusers-old", "peft"]
+SPELLINGS: tuple[Spelling, ...] = get_args(Spelling)
 
 
 @dataclass

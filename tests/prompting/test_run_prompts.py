@@ -45,8 +45,8 @@ def test_a_script_is_told_named_after_and_recorded(
     events = [json.loads(line) for line in (tmp_path / "events").read_text(encoding="utf-8").splitlines()]
     told = [tuple(event.values())[1:] for event in events if event["event"] == "prompt"]
     assert told == [
-        (5, 0.2, "pixel art", "", 0.5, 1.0, 0.9, 1.0, []),
-        (18, 0.72, "pixel art", "", 0.8, 1.0, 0.9, 1.0, []),
+        (5, 0.2, "pixel art", "", 0.5, 1.0, 0.9, 1.0, [], []),
+        (18, 0.72, "pixel art", "", 0.8, 1.0, 0.9, 1.0, [], []),
     ]
     start = next(event for event in events if event["event"] == "start")
     assert start["prompt"] == "Größer wolf"

@@ -50,7 +50,7 @@ def test_a_run_is_followed_and_changed(background: Callable[..., Any], tmp_path:
     assert (seen["command"], seen["translator"], list(seen["controls"])) == (
         "run",
         "passthrough",
-        ["prompt", "negative_prompt", "strength", "mix", "steady", "transition"],
+        ["prompt", "negative_prompt", "strength", "mix", "steady", "style", "loras", "transition"],
     )
     change = {"prompt": "neon", "mix": 0.25, "steady": 0.5, "transition": 0.4}
     status, settings = ask(port, "PATCH", "settings", change)

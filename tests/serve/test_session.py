@@ -17,6 +17,7 @@ from helpers.lora_files import random_updates, save_lora
 from helpers.tiny import tiny_unet
 from helpers.waiting import until
 
+from streamv2v_cli import models
 from streamv2v_cli.errors import ConfigError, DeviceError
 from streamv2v_cli.frame import Closed
 from streamv2v_cli.serve.controls import Controls, choices
@@ -116,7 +117,18 @@ def test_a_transition_takes_its_time(started: Any, tiny: Any) -> None:
     assert number_of(guest.exchange(session, 27)) == 27
 
 
-def test_a_loras_weight_changes_the_picture(started: Any, tiny: Any, tmp_path: Path) -> None:
+def test_a_loras_weight_changes_the_picture(
+    started: Any, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with a seed, for which the translator is made anew; the model is loaded once."""
+    loaded: list[Any] = []
+    original = models.load_model
+
+    def load_model(*arguments: Any, **options: Any) -> Any:
+        loaded.append(arguments)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(models, "load_model", load_model)
     names = ["mid_block.attentions.0.transformer_blocks.0.attn1.to_q", "mid_block.attentions.0.proj_in"]
     lora = save_lora(tmp_path / "style.safetensors", random_updates(tiny_unet(), names))
     settings = tiny("bank.kind=none", "bank.reset_on_cut=false", f"weights.loras={lora}:0")
@@ -127,6 +139,13 @@ def test_a_loras_weight_changes_the_picture(started: Any, tiny: Any, tmp_path: P
     assert not np.array_equal(without, guest.exchange(session, 1))
     session.change({"loras": [0]})
     assert np.array_equal(without, guest.exchange(session, 1))
+    session.change({"loras": [0.8], "seed": 3})
+    styled = guest.exchange(session, 1)
+    session.change({"loras": [0]})
+    assert not np.array_equal(styled, guest.exchange(session, 1))
+    session.change({"seed": 0})
+    assert np.array_equal(without, guest.exchange(session, 1))
+    assert len(loaded) == 1
     with pytest.raises(ConfigError, match="list of 1 weights"):
         session.change({"loras": [1, 2]})
 

@@ -129,7 +129,7 @@ def download(
     from streamv2v_cli.models.downloads import downloads_for
     from streamv2v_cli.models.fetch import check_room, obtain
     from streamv2v_cli.models.known import find_known, need_of
-    from streamv2v_cli.reports.text import bytes_text
+    from streamv2v_cli.reports.text import bytes_text, counted
     from streamv2v_cli.text.terminal import print_path
 
     log_to_stderr("warning")
@@ -141,7 +141,9 @@ def download(
     check_room(found)
     for item in found:
         source = item.need.source.hub_id
-        say(f"{item.need.role} {source}: {len(item.names)} files, {bytes_text(item.missing)} to fetch")
+        say(
+            f"{item.need.role} {source}: {counted(len(item.names), 'file')}, {bytes_text(item.missing)} to fetch"
+        )
         print_path(obtain(item.need))
 
 

@@ -75,14 +75,15 @@ def find_adapter_files(path: Path, encoder: str | None, family: str) -> AdapterF
     Raises:
         ModelError: they are not there, or cannot be told from others.
     """
+    check_place(path, "IP-Adapter", allow_pickle=True)
     if path.is_dir():
         names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*.safetensors"))
         path /= _choose_weights(names, family, str(path))
+        check_place(path, "IP-Adapter", allow_pickle=True)
     if path.suffix.lower() != ".safetensors":
         raise ModelError(
             f"The IP-Adapter {str(path)!r} is no .safetensors file.", "Get its .safetensors version."
         )
-    check_place(path, "IP-Adapter", allow_pickle=False)
     if encoder is not None:
         return AdapterFiles(path, Path(encoder).expanduser())
     folders = (path.parent / ENCODER, path.parent.parent / "models" / ENCODER)

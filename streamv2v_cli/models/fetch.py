@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from streamv2v_cli.errors import ModelError, StreamV2VError
 from streamv2v_cli.models.adapter_files import choose_adapter_files, find_adapter_files
@@ -138,7 +138,7 @@ def fetch(need: Need) -> Path:
     hub_id = need.source.hub_id or need.source.text
     download = plan_download(need)
     check_room([download])
-    with _plain_errors(hub_id, need.role, need.remedy):
+    with _plain_errors(hub_id, need.role, need.remedy), _closed_bars() as bar:
         _log.info(
             "fetching %s %s from the Hugging Face Hub (%d files)", need.role, hub_id, len(download.names)
         )
@@ -148,8 +148,28 @@ def fetch(need: Need) -> Path:
                 cache_dir=constants.HF_HUB_CACHE,
                 allow_patterns=list(download.names),
                 etag_timeout=TIMEOUT,
+                tqdm_class=bar,
             )
         )
+
+
+@contextmanager
+def _closed_bars() -> Iterator[type]:
+    """The client's progress bars; it leaves them open, in the way of what is printed next."""
+    from huggingface_hub.utils import tqdm
+
+    opened: list[Any] = []
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            opened.append(self)
+
+    try:
+        yield Bar
+    finally:
+        for bar in opened:
+            bar.close()
 
 
 @contextmanager

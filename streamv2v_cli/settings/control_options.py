@@ -18,7 +18,7 @@ _PART = re.compile(r"(\d*\.?\d+)-(\d*\.?\d+)")
 class ControlNet(Section):
     """One ControlNet; written `NAME_OR_PATH_OR_ID[:PREPROCESSOR][:WEIGHT][:START-END]`."""
 
-    source: str = Field(min_length=1, description="A name, a folder or a Hub id.")
+    source: str = Field(min_length=1, description="A name, a folder, a file or a Hub id.")
     preprocessor: Literal["auto", "canny", "softedge", "tile", "luma", "video"] = Field(
         "auto", description="What makes the control picture of a frame; auto: what a word in the name says."
     )

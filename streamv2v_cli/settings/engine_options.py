@@ -208,8 +208,8 @@ class Weights(Section):
     )
     allow_pickle: bool = Field(
         False,
-        description="Read .ckpt, .pt and .pth files as well, of which only tensors are taken; safetensors need no "
-        "trust.",
+        description="Read .ckpt, .pt, .pth and .bin files as well, of which only tensors are taken; safetensors need "
+        "no trust.",
     )
 
 

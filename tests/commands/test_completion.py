@@ -46,6 +46,8 @@ def _proposed(line: str) -> list[str]:
         ("streamv2v run a.mp4 --set model=mi", ["model=mini"]),
         ("streamv2v run a.mp4 --set nothing=", []),
         ("streamv2v run a.mp4 --bank d", ["dyme"]),
+        ("streamv2v models download canny", ["canny-sd15", "canny-sd21", "canny-sdxl"]),
+        ("streamv2v models show ta", ["taesd", "taesdxl"]),
         ("streamv2v run a.mp4 --config re", ["realtime"]),
         ("streamv2v config show fi", ["fidelity"]),
         ("streamv2v batch a.mp4 --vae o", ["own"]),

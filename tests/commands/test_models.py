@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import shutil
+import struct
+import subprocess
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.clips import make_clip
+from helpers.commands import COMMAND
 from helpers.hub import Hub
 from helpers.lora_files import random_updates, save_lora
 from helpers.tiny import make_tiny_pipeline, tiny_unet, tiny_vae
@@ -125,6 +132,23 @@ def test_a_connection_that_breaks_off_is_taken_up_where_it_ended(
     assert done.code == 0, done.err
     assert [first > 9_000_000 for _, _, first in hub.sent] == [False, True]
     assert Path(done.out.strip()).read_bytes() == (tmp_path / "lora" / name).read_bytes()
+
+
+def test_a_terminal_shows_how_far_it_is(full_hub: Hub, environment: dict[str, str], tmp_path: Path) -> None:
+    """And is clean before the path is printed."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    command = [*COMMAND, "models", "download", "taesd"]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=follower, env=environment, cwd=tmp_path, check=True
+    )
+    os.close(follower)
+    shown = os.read(leader, 1 << 16).decode()
+    os.close(leader)
+    assert "VAE madebyollin/taesd: 2 files" in shown
+    assert "100%" in shown
+    assert shown.endswith("\r\n")
+    assert Path(done.stdout.decode().strip()).is_dir()
 
 
 def test_files_of_an_interrupted_download_are_kept(full_hub: Hub, streamv2v: Callable[..., Any]) -> None:

@@ -27,7 +27,7 @@ PAGES = ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").g
 RUN = ("README.md", "docs/recipes.md", "docs/usage.md")
 """Pages whose commands are run, as far as they need no model."""
 NOT_RUN = re.compile(
-    r"rtsp://|streamv2v (serve|styles|explain|ablate|bench|study)|^(make|source|pip|pipx|uv|git|docker|cd|curl) "
+    r"rtsp://|streamv2v (serve|styles|explain|ablate|bench|study|models download)|^(make|source|pip|pipx|uv|git|docker|cd|curl) "
 )
 MADE = re.compile(r"-o (?P<output>\S+?\.(?:mp4|mkv|gif|png))|> (?P<shell>\S+\.mp4)")
 CAMERA = "'lavfi:testsrc2=size=64x48:rate=25,realtime' --live on --duration 1"

@@ -266,3 +266,17 @@ def test_a_choice_that_fails_says_so_itself(monkeypatch: pytest.MonkeyPatch, tmp
 
     with pytest.raises(ModelError, match=re.escape("not this one")):
         fetch(replace(part_need("some/model", "VAE"), choose=refuse))
+
+
+def test_pickled_files_are_chosen_where_they_are_allowed_and_there_are_no_others() -> None:
+    old = [name for name in SD15_FILES if not name.endswith(".safetensors")]
+    with pytest.raises(ModelError, match="--allow-pickle"):
+        choose_files(old, ("unet",), "x")
+    chosen = choose_files(old, ("unet", "text_encoder", "vae"), "x", allow_pickle=True)
+    assert {name for name in chosen if name.endswith(".bin")} == {
+        "unet/diffusion_pytorch_model.bin",
+        "text_encoder/pytorch_model.bin",
+        "vae/diffusion_pytorch_model.bin",
+    }
+    both = choose_files(SD15_FILES, ("unet",), "x", allow_pickle=True)
+    assert "unet/diffusion_pytorch_model.bin" not in both

@@ -50,7 +50,7 @@ COMMANDS = {
 EXIT_CODES = (
     "Exit codes: 0 done; 1 failed; 2 wrong usage or settings; 3 finished, but the input was damaged or "
     "lost, or some of a batch failed; 130 interrupted, 143 terminated, with what was finished saved; 141 the "
-    "reader of the output went away."
+    "reader of the output closed it."
 )
 
 _DEBUG = "streamv2v.debug"

@@ -178,7 +178,7 @@ def take_name(part: Path, path: Path, *, overwrite: bool) -> None:
 
 def _came_meanwhile(part: Path, path: Path) -> SinkError:
     return SinkError(
-        f"The output '{path}' has come into being meanwhile, and is not overwritten; this one is left as '{part}'.",
+        f"The output '{path}' was created meanwhile and is not overwritten; this one is left as '{part}'.",
         "Rename it, or run again with -y.",
     )
 

@@ -83,7 +83,7 @@ def test_what_came_into_being_meanwhile_stays(
         monkeypatch.setattr(os, "link", refuse)
     path = tmp_path / "a.png"
     path.write_text("precious")
-    with pytest.raises(SinkError, match="come into being meanwhile"):
+    with pytest.raises(SinkError, match="created meanwhile"):
         picture(path)
     assert path.read_text() == "precious"
     assert size_of(tmp_path / "a.png.part") == (8, 8)

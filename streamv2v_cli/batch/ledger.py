@@ -63,7 +63,7 @@ class Ledger:
             what = f"The record of what was finished, '{ledger.path}', cannot be read: {reason_of(error)}."
             if needed:
                 raise SinkError(
-                    what, "Restore it, or leave out --resume and use -y to make all outputs anew."
+                    what, "Restore it, or leave out --resume and use -y to make all outputs again."
                 ) from error
             log.warning("%s It is kept as '%s', and a new one is begun.", what, ledger.path_if_damaged.name)
             ledger.damaged = True

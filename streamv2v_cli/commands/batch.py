@@ -80,7 +80,10 @@ def batch(
         ),
     ] = None,
     recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Look into folders of folders; the results mirror them.")
+        bool,
+        typer.Option(
+            "--recursive", "-r", help="Search subfolders as well; the results keep their structure."
+        ),
     ] = False,
     pattern: Annotated[
         str | None,
@@ -101,7 +104,7 @@ def batch(
         bool,
         typer.Option("--overwrite/--no-clobber", "-y/-n", help="Replace existing outputs, or refuse to."),
     ] = False,
-    frames: Annotated[int | None, frames_option("N frames of each file only.")] = None,
+    frames: Annotated[int | None, frames_option("Stop after N frames of each file.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Read each output back, as run does.")] = False,
     segment_seconds: SegmentSeconds = 60,
     workers: WorkersOrJobs = None,

@@ -54,8 +54,8 @@ def make(
         typer.Option(
             "--baseline",
             metavar="NAME",
-            help="What ours is compared with, for the table of results: once for all pairs, or once for each. Nobody "
-            "is shown it.  \\[default: baseline]",
+            help="What ours is compared with, for the table of results: once for all pairs, or once for each. The "
+            "page does not show it.  \\[default: baseline]",
             show_default=False,
         ),
     ] = None,

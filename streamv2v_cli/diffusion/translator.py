@@ -359,7 +359,7 @@ class Translator:
             if not torch.isfinite(pictures).all():
                 format = str(self.model.dtype).removeprefix("torch.")
                 raise ModelError(
-                    f"The model {self.model.name!r} gives no pictures but NaN in {format}.",
+                    f"The model {self.model.name!r} produces NaN instead of pictures in {format}.",
                     "Try --dtype float32, or a smaller weight for its LoRAs.",
                 )
         return pictures

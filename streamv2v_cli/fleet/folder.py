@@ -155,7 +155,7 @@ class SegmentFolder:
 
     @property
     def _remedy(self) -> str:
-        return f"Remove '{self.path}' to begin anew."
+        return f"Remove '{self.path}' to start from the beginning."
 
     def _write(self) -> None:
         assert self.survey is not None

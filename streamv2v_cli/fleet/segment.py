@@ -150,7 +150,7 @@ def translate_segment(
             continue
     raise SourceError(
         f"The frames of '{task.input.address.name}' are others than when it was looked through.",
-        "Leave the input as it is until the run has ended, and begin anew.",
+        "Leave the input as it is until the run has ended, and start again.",
     )
 
 

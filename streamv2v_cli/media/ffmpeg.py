@@ -41,8 +41,8 @@ _MEANINGS = {
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the disk is read-only",
     errno.EIO: "the disk reports an error",
-    errno.EPIPE: "the reader went away",
-    errno.EFBIG: "the file grew too large",
+    errno.EPIPE: "the reader closed the pipe",
+    errno.EFBIG: "the file is too large",
 }
 
 
@@ -100,13 +100,13 @@ def last_message() -> Iterator[list[str]]:
 
 _OF_A_CONNECTION = {
     errno.ECONNREFUSED: "the connection was refused",
-    errno.ECONNRESET: "the other side broke the connection off",
-    errno.ECONNABORTED: "the connection broke off",
+    errno.ECONNRESET: "the other side reset the connection",
+    errno.ECONNABORTED: "the connection was lost",
     errno.EPIPE: "the other side closed the connection",
     errno.ETIMEDOUT: "there was no answer",
-    errno.EHOSTUNREACH: "there is no way to that machine",
-    errno.ENETUNREACH: "there is no way to that network",
-    errno.EIO: "the connection broke off",
+    errno.EHOSTUNREACH: "there is no route to that host",
+    errno.ENETUNREACH: "that network cannot be reached",
+    errno.EIO: "the connection was lost",
     errno.EADDRINUSE: "the address is in use",
     errno.EADDRNOTAVAIL: "this machine does not have that address",
     errno.EINVAL: "the address is not complete",

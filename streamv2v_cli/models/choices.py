@@ -77,7 +77,7 @@ def choose_kind(source: ModelSource, entry: CatalogEntry | None, facts: ModelFac
         for word in _WORD.findall(name):
             if word.lower() in _DISTILLED:
                 _log.info(
-                    "%s is taken for a model distilled for few steps, by the %r in the name %r",
+                    "%s is treated as a model distilled for few steps, because of the %r in the name %r",
                     source.text,
                     word,
                     name,

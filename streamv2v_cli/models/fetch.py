@@ -185,7 +185,7 @@ def _plain_errors(hub_id: str, role: str, remedy: str) -> Iterator[None]:
     except OfflineModeIsEnabled as error:
         raise not_found(role, hub_id, "HF_HUB_OFFLINE forbids fetching it", remedy) from error
     except GatedRepoError as error:
-        reason = "its owner gives access only to those who ask for it on its page and then `hf auth login`"
+        reason = "access to it is restricted: ask for it on its page, then run `hf auth login`"
         raise not_found(role, hub_id, reason, remedy) from error
     except RepositoryNotFoundError as error:
         reason = "the Hugging Face Hub has no public model of that name"

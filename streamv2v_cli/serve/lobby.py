@@ -13,7 +13,7 @@ from streamv2v_cli.serve.session import Session
 __all__ = ["BusyError", "Lobby", "Ticket"]
 
 PATIENCE = 5.0
-"""Seconds after which somebody who waits and does not ask any more has gone."""
+"""Seconds without a request after which a waiting visitor loses the place in the queue."""
 MOST_WAITING = 64
 
 

@@ -68,7 +68,7 @@ class Arrival:
 
 
 class Session:
-    """A translator with its controls; what does not change from frame to frame makes the translator anew.
+    """A translator with its controls; what does not change from frame to frame makes a new translator.
 
     Args:
         number: from 1.

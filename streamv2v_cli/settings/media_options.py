@@ -92,9 +92,9 @@ class Input(Section):
         5,
         ge=0,
         le=1_000_000,
-        description="How often in a row to try to reach a live source again that ended or fell silent, after "
-        "0.5 s, 1 s, 2 s and so on up to 30 s; 0 takes its end for the end. A frame that arrives starts the count "
-        "anew.",
+        description="How many times in a row to reconnect to a live source that ended or sends nothing, after "
+        "0.5 s, 1 s, 2 s and so on up to 30 s; 0 never reconnects. A frame that arrives resets the "
+        "count.",
     )
     on_error: Literal["skip", "stop"] = Field(
         "skip",
@@ -140,7 +140,7 @@ class Output(Section):
     pix_fmt: str = Field("yuv420p", min_length=1, description="Pixel format of the encoded video.")
     audio: Literal["copy", "none"] = Field(
         "copy",
-        description="Copy the audio streams, encoded anew only where the container cannot hold them, or leave "
+        description="Copy the audio streams, encoded again only where the container cannot hold them, or leave "
         "them out.",
     )
     subtitles: Literal["copy", "none"] = Field(

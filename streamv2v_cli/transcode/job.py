@@ -303,7 +303,7 @@ def open_job(
     explicit = {key for key, origin in resolved.origins.items() if origin not in ("default", "model")}
     part = trim
     if target.url is not None and trim.start is None:
-        # Who is sent a stream expects its clock to begin with it.
+        # Receivers of a stream expect its clock to begin with it.
         part = replace(trim, start=Fraction(0))
     with closing(
         open_source(

@@ -109,7 +109,7 @@ def test_other_settings(broken_off: Path, passthrough: Run, change: Any, words: 
     result = passthrough("in.mp4", "-o", "out.mkv", *FFV1, *change)
     assert result.code == 2
     assert f"The segments in '{broken_off.resolve()}' were made otherwise: {words}" in result.err
-    assert f"Remove '{broken_off.resolve()}' to begin anew." in result.err
+    assert f"Remove '{broken_off.resolve()}' to start from the beginning." in result.err
     assert (broken_off / "ledger.json").read_bytes() == before
     assert passthrough("in.mp4", "-o", "out.mkv", *FFV1).code == 0
 
@@ -138,7 +138,7 @@ def test_a_ledger_that_cannot_be_read(broken_off: Path, passthrough: Run) -> Non
     result = passthrough("in.mp4", "-o", "out.mkv", *FFV1)
     assert result.code == 1
     assert "ledger.json' cannot be read" in result.err
-    assert "to begin anew" in result.err
+    assert "to start from the beginning" in result.err
 
 
 def test_a_run_without_segments_leaves_them_alone(broken_off: Path, passthrough: Run) -> None:

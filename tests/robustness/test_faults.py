@@ -228,7 +228,7 @@ def test_an_output_that_is_removed_is_noticed_at_once(start: Callable[..., Any],
     written = [event["frames_out"] for event in events if event["event"] == "progress"]
     assert max(written, default=0) < 2500
     assert (process.returncode, out) == (1, "")
-    assert err.splitlines()[-1].endswith("out.mkv.part' failed: somebody removed it.")
+    assert err.splitlines()[-1].endswith("out.mkv.part' failed: it was removed.")
     assert "are in" not in err
 
 

@@ -166,7 +166,7 @@ def test_a_full_disk_does_not_claim_that_all_frames_are_saved(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (result.code, result.out) == (1, "")
-    assert "the file grew too large" in result.err
+    assert "the file is too large" in result.err
     assert "finished; those that could be written are in " in result.err
     assert not (tmp_path / "out.mkv").exists()
 
@@ -186,7 +186,7 @@ def test_an_output_that_somebody_removes_is_not_said_to_be_there(
     command = ["run", str(clip), "--translator", "passthrough", "-o", str(folder / "out.mp4")]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 1
-    assert f"error: Writing '{folder / 'out.mp4.part'}' failed: somebody removed it." in result.stderr
+    assert f"error: Writing '{folder / 'out.mp4.part'}' failed: it was removed." in result.stderr
     assert "are in" not in result.stderr
 
 

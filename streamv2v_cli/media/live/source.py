@@ -262,7 +262,7 @@ class LiveSource:
         if not self._attempts:
             self.lost = reason
             return None
-        reason = reason or "it came to its end"
+        reason = reason or "it ended"
         self.connections.append(Connection("lost", lost_at, reason=reason))
         log.warning(
             "The connection to '%s' was lost at %.2f s: %s; trying to reach it again (--reconnect %d).",

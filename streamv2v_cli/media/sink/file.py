@@ -351,7 +351,7 @@ class FileSink:
         if isinstance(error, BrokenPipeError):
             return BrokenPipeError(errno.EPIPE, describe(error))
         where = f"'{self.destination.name}'" if self.destination.seekable else self.destination.name
-        reason = "somebody removed it" if isinstance(error, FileNotFoundError) else describe(error)
+        reason = "it was removed" if isinstance(error, FileNotFoundError) else describe(error)
         return SinkError(
             f"Writing {where} failed: {reason}.",
             "Free some space and run again." if getattr(error, "errno", None) == 28 else "",

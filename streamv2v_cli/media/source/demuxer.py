@@ -60,7 +60,7 @@ class Demuxer:
         damaged_packets: skipped so far.
         repaired_timestamps: moved so far, because they did not increase or were far from all others.
         acceleration: what decodes the video.
-        lost: why the connection broke off; empty while it holds and after a regular end.
+        lost: why the connection was lost; empty while it holds and after a regular end.
         reading: a thread is inside FFmpeg, which must not be closed under it.
 
     Args:

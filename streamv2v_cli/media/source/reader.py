@@ -31,7 +31,7 @@ class Reader(Protocol):
         streams_to_copy: PyAV's streams whose packets are given.
         seekable: it can be read from another time on.
         stopped: it was told to end.
-        lost: why the connection broke off; empty while it holds and after a regular end.
+        lost: why the connection was lost; empty while it holds and after a regular end.
         images: the image files, where it consists of them.
         rate_assumed: the frame rate is a guess.
     """
@@ -82,7 +82,7 @@ class Reader(Protocol):
         """What may help where not one picture can be decoded."""
 
     def remedy_of_loss(self) -> str:
-        """What may help where the connection broke off before the first picture; empty if nothing is known."""
+        """What may help where the connection was lost before the first picture; empty if nothing is known."""
 
     def extra_videos(self) -> int:
         """How many video streams there are beside the one that is used."""

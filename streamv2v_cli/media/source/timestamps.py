@@ -42,7 +42,7 @@ class _Stream:
 
 
 class TimestampRepair:
-    """Puts single stray timestamps in their place and leaves out sound that goes back in time.
+    """Corrects single wrong timestamps and leaves out sound that goes back in time.
 
     A damaged timestamp would otherwise move all that follows, which must not come before it.
 

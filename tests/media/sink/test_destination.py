@@ -48,7 +48,7 @@ def test_what_came_into_being_meanwhile_stays(clip: Path, tmp_path: Path) -> Non
     output = tmp_path / "out.mp4"
     with writing(clip, output) as sink:
         output.write_text("precious")
-        with pytest.raises(SinkError, match="come into being meanwhile"):
+        with pytest.raises(SinkError, match="was created meanwhile"):
             sink.finish()
     assert output.read_text() == "precious"
     assert len(look(tmp_path / "out.mp4.part").times) == 3

@@ -18,7 +18,7 @@ DEMO_PROMPT ?= pencil sketch
 DEMO_OUTPUT ?= demo_pencil.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-failed test-isa check format docs bench bench-transcoder bench-gpu soak faults sweep fuzz train-mini eval-mini quality demo-sheet clean
+.PHONY: help setup demo test test-failed test-isa check format docs bench bench-transcoder bench-gpu soak faults sweep fuzz train-mini eval-mini quality probe demo-sheet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -121,6 +121,9 @@ eval-mini: setup ## measure the embedded model, write its card; or CLIPS="a.mp4 
 quality: setup ## measure the bank on real clips, write docs/quality.md (ten minutes); or CLIPS="a.mp4 ..." FRAMES=48
 	@$(BIN)/python -m tools.quality --frames $(FRAMES) $(if $(CLIPS),--clips $(CLIPS) \
 	  --document build/quality/own/quality.md --pictures build/quality/own/quality)
+
+probe: setup ## train and measure the probe, a model that reads its bank, anew (hours; minutes on a GPU)
+	@$(BIN)/python -m benchmarks.probe all
 
 demo-sheet: setup ## make docs/demo.jpg anew
 	@$(BIN)/python -m tools.demo_sheet

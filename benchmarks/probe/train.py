@@ -1,0 +1,167 @@
+"""Stages `diffuse` and `distil`: real diffusion first, then consistency in few steps."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks.probe.data import Windows
+from benchmarks.probe.model import build_scheduler, build_unet, load_frozen, predict_x0, style_embeddings
+from tools.train_mini.checkpoint import Progress
+from tools.train_mini.muon import Muon, split_parameters
+
+__all__ = ["diffuse", "distil", "load_unet"]
+
+SOURCE_FROM = 300
+"""The least timestep at which a source is noised: with less noise nothing hides what it looked like."""
+STRIDE = 20
+"""Timesteps between two points of the consistency grid of 50."""
+
+
+class Trainer:
+    """The UNet, its data and its noise.
+
+    Args:
+        work: holds the latents.
+        device: where to compute.
+        batch: windows at once.
+        size: their side in latent cells.
+        seed: of what is drawn.
+    """
+
+    def __init__(self, work: Path, device: str, batch: int, size: int, seed: int) -> None:
+        self.device, self.batch, self.size = device, batch, size
+        self.windows = Windows(work, seed)
+        self.alphas = build_scheduler().alphas_cumprod.to(device)
+        self.styles = style_embeddings(load_frozen()).to(device)
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    def draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What is noised, what it is to become, the style's words and the timesteps; half of them are sources."""
+        plain, styled, places = self.windows.draw(self.batch, self.size)
+        half = self.batch // 2
+        entering = torch.cat((plain[:half], styled[half:])).to(self.device)
+        lowest = torch.cat((torch.full((half,), SOURCE_FROM), torch.full((self.batch - half,), STRIDE - 1)))
+        part = torch.rand(self.batch, generator=self.generator, device=self.device)
+        times = lowest.to(self.device) + (part * (1000 - lowest.to(self.device))).long()
+        return entering, styled.to(self.device), self.styles[places.to(self.device)], times
+
+    def noised(self, latents: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """The latents with fresh noise."""
+        alpha_bar = self.alphas[times].reshape(-1, 1, 1, 1)
+        noise = torch.randn(latents.shape, generator=self.generator, device=self.device)
+        mixed: torch.Tensor = alpha_bar.sqrt() * latents + (1 - alpha_bar).sqrt() * noise
+        return mixed
+
+    def x0(
+        self, unet: nn.Module, noised: torch.Tensor, times: torch.Tensor, text: torch.Tensor
+    ) -> torch.Tensor:
+        """What the UNet takes the clean latents for."""
+        with torch.autocast(self.device, torch.bfloat16):
+            v = unet(noised, times, encoder_hidden_states=text).sample
+        return predict_x0(v.float(), noised, self.alphas[times].reshape(-1, 1, 1, 1))
+
+    def diffusion_loss(self, unet: nn.Module) -> torch.Tensor:
+        """The squared error of v, bounded where there is little noise (min-SNR, Hang et al. 2023)."""
+        entering, wanted, text, times = self.draw()
+        found = self.x0(unet, self.noised(entering, times), times, text)
+        weight: torch.Tensor = (1 / (1 - self.alphas[times])).clamp(max=5)
+        return (weight * (found - wanted).square().mean((1, 2, 3))).mean()
+
+    def consistency_loss(self, student: nn.Module, target: nn.Module, teacher: nn.Module) -> torch.Tensor:
+        """How far two neighbours on a trajectory of the teacher are from the same end (Luo et al. 2023).
+
+        The trajectory's step is that of DDIM; its first point is the noised picture, be it source or styled.
+        """
+        entering, _, text, times = self.draw()
+        times = (times + 1) // STRIDE * STRIDE - 1  # 19 to 999
+        noised = self.noised(entering, times)
+        with torch.no_grad():
+            clean = self.x0(teacher, noised, times, text)
+            alpha_bar = self.alphas[times].reshape(-1, 1, 1, 1)
+            noise = (noised - alpha_bar.sqrt() * clean) / (1 - alpha_bar).sqrt()
+            before = (times - STRIDE).clamp(min=0)
+            alpha_bar = self.alphas[before].reshape(-1, 1, 1, 1)
+            closer = alpha_bar.sqrt() * clean + (1 - alpha_bar).sqrt() * noise
+            end = torch.where(
+                (times < STRIDE).reshape(-1, 1, 1, 1), clean, self.x0(target, closer, before, text)
+            )
+        found = self.x0(student, noised, times, text)
+        return ((found - end).square() + 1e-3).sqrt().mean() - math.sqrt(1e-3)
+
+
+def load_unet(work: Path, *, name: str = "distil", averaged: bool = True) -> nn.Module:
+    """The UNet of a stage's checkpoint; untrained where there is none."""
+    torch.manual_seed(0)
+    unet: nn.Module = build_unet()
+    if (work / f"{name}.pt").exists():
+        state = torch.load(work / f"{name}.pt", weights_only=True, map_location="cpu")
+        unet.load_state_dict(state["ema" if averaged else "model"])
+    return unet
+
+
+def diffuse(work: Path, minutes: float, device: str, batch: int) -> None:
+    """Train for `minutes` in all, resuming from `diffuse.pt`; every fourth batch is of larger windows."""
+    unet = load_unet(work, name="diffuse", averaged=False).to(device).train()
+    progress = start(work / "diffuse.pt", unet, minutes, decay=0.9995)
+    small = Trainer(work, device, batch, 16, seed=progress.step)
+    large = Trainer(work, device, max(2, batch // 4), 32, seed=progress.step + 1)
+    run(progress, 1.2e-3, lambda: (large if progress.step % 4 == 3 else small).diffusion_loss(unet))
+
+
+def distil(work: Path, minutes: float, device: str, batch: int) -> None:
+    """Distil `diffuse.pt` for `minutes` in all, resuming from `distil.pt`."""
+    teacher = load_unet(work, name="diffuse").to(device).eval().requires_grad_(False)
+    resumed = (work / "distil.pt").exists()
+    student = (
+        load_unet(work, name="distil" if resumed else "diffuse", averaged=not resumed).to(device).train()
+    )
+    target = copy.deepcopy(student).eval().requires_grad_(False)
+    progress = start(work / "distil.pt", student, minutes, decay=0.995)
+    small = Trainer(work, device, batch, 16, seed=progress.step + 2)
+    large = Trainer(work, device, max(2, batch // 4), 32, seed=progress.step + 3)
+
+    def loss() -> torch.Tensor:
+        target.load_state_dict(progress.average)
+        trainer = large if progress.step % 4 == 3 else small
+        return trainer.consistency_loss(student, target, teacher)
+
+    run(progress, 3e-4, loss)
+
+
+def start(path: Path, unet: nn.Module, minutes: float, decay: float) -> Progress:
+    """Optimizers for the convolutions and for the rest, and the state of an earlier run."""
+    convolutions, others = split_parameters(unet)
+    optimizers = [
+        Muon(convolutions, weight_decay=0.01),
+        torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=1e-3),
+    ]
+    return Progress(path, unet, optimizers, minutes, decay)
+
+
+def run(progress: Progress, peak: float, loss: Callable[[], torch.Tensor]) -> None:
+    """Step until the time is spent: a warm-up of 100 steps, then a cosine down to nothing over the last half."""
+    losses: list[float] = []
+    while progress.done < 1:
+        fade = max(0.0, progress.done - 0.5) * 2
+        progress.set_rate(
+            peak * min(1.0, (progress.step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * fade)))
+        )
+        progress.module.zero_grad(set_to_none=True)
+        value = loss()
+        value.backward()
+        nn.utils.clip_grad_norm_(progress.module.parameters(), 1.0)
+        progress.tick()
+        losses.append(value.item())
+        if progress.step % 100 == 0:
+            where = f"{progress.path.stem} step {progress.step} {progress.minutes:.1f} min"
+            print(f"{where} loss {np.mean(losses):.4f}", flush=True)
+            losses.clear()
+        if progress.step % 500 == 0 or progress.done >= 1:
+            progress.save()

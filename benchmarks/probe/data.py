@@ -16,6 +16,8 @@ __all__ = ["Windows", "make_latents"]
 
 FACTOR = 4
 """Pixels to a latent cell, each way."""
+SHIFT = 5
+"""How many cells the two views of a pair are apart at most, each way."""
 
 
 def make_latents(work: Path, count: int) -> None:
@@ -65,4 +67,19 @@ class Windows:
             y, x = self._rng.integers(side - size + 1, size=2)
             windows.append(self._latents[picture, [0, 1 + style], :, y : y + size, x : x + size])
         plain, styled = torch.from_numpy(np.stack(windows)).float().unbind(1)
+        return plain, styled, torch.from_numpy(styles)
+
+    def draw_pairs(self, batch: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """As `draw`, but each picture is two overlapping views of one scene side by side, as on a film strip."""
+        side, half = self._latents.shape[-1], size // 2
+        styles = self._rng.integers(len(STYLES), size=batch)
+        pictures = []
+        for style in styles:
+            latents = self._latents[self._rng.integers(len(self._latents)), [0, 1 + style]]
+            limits = np.array((side - size, side - half))
+            first = self._rng.integers(limits + 1)
+            second = np.clip(first + self._rng.integers(-SHIFT, SHIFT + 1, size=2), 0, limits)
+            views = [latents[..., y : y + size, x : x + half] for y, x in (first, second)]
+            pictures.append(np.concatenate(views, axis=-1))
+        plain, styled = torch.from_numpy(np.stack(pictures)).float().unbind(1)
         return plain, styled, torch.from_numpy(styles)

@@ -1,151 +1,186 @@
-"""Stage `measure`: does the probe read its bank? Three clips, several seeds, with intervals, into its card.
+"""Stage `measure`: the paper's tables on the probe, with intervals over clips and seeds.
 
-Everything is computed in float32: bfloat16 rounds more on a processor than a bank changes.
+Everything is computed in float32: bfloat16 rounds more on a processor than a bank changes. Finished cells stay in the
+working folder, so that an interrupted run goes on.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import torch
-from torch import nn
+from diffusers import UNet2DConditionModel
 
 from benchmarks.machine import describe_machine
-from benchmarks.probe.data import Windows
-from benchmarks.probe.model import MODEL, build_scheduler, load_frozen, style_embeddings
-from benchmarks.probe.styles import STYLES
-from streamv2v_cli.analysis.ablation.tables import changed, measure
-from streamv2v_cli.models import load_model
+from benchmarks.probe.model import MODEL, build_scheduler, encode, load_frozen, style_embeddings
+from benchmarks.probe.styles import MAIN_STYLE, OTHER_STYLES
+from streamv2v_cli.analysis.ablation.runner import Work
+from streamv2v_cli.analysis.ablation.tables import Cell, Table, Variant, own_table, table_of
 from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.transcode.configure import resolve
-from tools.quality import own_clips
 
-Cells = dict[str, dict[str, float]]
+__all__ = ["RESULTS", "attention_share", "interval", "measure_tables", "settings_of"]
+
+RESULTS = Path(__file__).parents[1] / "results" / "probe"
+ALL_SEEDS = ("bank", "features", "style", "own")
+"""Tables that are measured with every seed; the others with the first one."""
+STRENGTHS = ("0.4", "0.6", "0.8")
+JOINT = ", "
+"""Between the name of a row and that of its bank, where each row is there without a bank and with DyMe."""
 FIGURES = ("warp_error", "flicker", "sharpness", "fine_detail", "edit")
-ROWS = (
-    "| bank | warp error | change | 95 % interval | flicker | sharpness, of none | fine detail, dB | edit |",
-    "|---|--:|--:|--:|--:|--:|--:|--:|",
-)
-CARD = """\
-# The probe
 
-An instrument, not a model for users: it generates as Stable Diffusion does (its noise schedule, v-prediction, 4 steps
-at strength 0.6) and invents strokes, hatching, paper and palette, so that something flickers and a feature bank has
-something to hold on to. Its recipe is `python -m benchmarks.probe all`; autoencoder and text encoder are those of the
-embedded model.
 
-Without its self-attention {share:.1f} % of the variance of the UNet's output is gone.
+def settings_of(folder: Path, style: str, seed: int, *sets: str) -> Settings:
+    """Of a run without motion fusion, in float32, at the size of its clip."""
+    own = [
+        "compute.dtype=float32",
+        "bank.motion.alpha=0",
+        "frame.size=native",
+        f"prompt={style}",
+        f"model={folder}",
+        f"seed={seed}",
+    ]
+    return resolve(sets=[*own, *sets]).settings
 
-Measured by `python -m benchmarks.probe measure` on {clips}, {seeds} seeds each, in float32, without motion fusion
-({machine}). The intervals are bootstrapped over clips and seeds."""
 
-__all__ = ["VARIANTS", "attention_share", "interval", "measure_probe"]
+def tables_of(settings: Settings, style: str, rows: Sequence[str]) -> list[Table]:
+    """What is measured of a style, or rows of one's own in place of that."""
+    bank = table_of("bank", settings)
+    none, dyme = bank.variants[0], bank.variants[-1]
+    if rows:
+        own = own_table(rows)
+        return [replace(own, variants=(none, dyme, *own.variants[1:]))]
+    if style != MAIN_STYLE:
+        return [Table("style", "With and without a bank", (none, dyme))]
+    features, fusion, steps, strength = (
+        table_of(key, settings) for key in ("features", "fusion", "steps", "strength")
+    )
+    fused = [replace(none, name="no bank"), *fusion.variants]
+    some = [row for row in strength.variants if row.name in STRENGTHS]
+    steady = [Variant(f"--steady {alpha:g}", {"bank.motion.alpha": alpha}) for alpha in (0, 0.9)]
+    return [
+        bank,
+        features,
+        replace(fusion, variants=tuple(fused)),
+        paired("motion", "Motion fusion", steady, (none, dyme)),
+        paired("steps", steps.title, steps.variants, (none, dyme)),
+        paired("strength", strength.title, some, (none, dyme)),
+    ]
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "none": {"bank.kind": "none"},
-    "EA": {"bank.kind": "dyme", "bank.fuse.layers": []},
-    "FF": {"bank.kind": "dyme", "bank.attention.layers": []},
-    "queue 1": {"bank.kind": "queue", "bank.size": 1},
-    "queue 4": {"bank.kind": "queue", "bank.size": 4},
-    "DyMe": {"bank.kind": "dyme"},
-}
-"""What is measured, all without motion fusion; the first is what the others are compared with."""
+
+def paired(key: str, title: str, rows: Sequence[Variant], banks: Sequence[Variant]) -> Table:
+    """A table with each row with each bank."""
+    each = [
+        Variant(f"{row.name}{JOINT}{bank.name}", {**row.changes, **bank.changes})
+        for row in rows
+        for bank in banks
+    ]
+    return Table(key, title, tuple(each))
+
+
+def measure_tables(
+    work: Path,
+    clips: Sequence[Path],
+    seeds: int,
+    folder: Path = MODEL,
+    rows: Sequence[str] = (),
+    styles: Sequence[str] = (MAIN_STYLE, *OTHER_STYLES),
+) -> dict[str, Any]:
+    """Measure what is not measured yet.
+
+    Args:
+        work: holds finished cells.
+        clips: paths of the videos.
+        seeds: how many, from 0 on.
+        folder: the model.
+        rows: `key=value` texts as `streamv2v ablate --row` takes them: rows to compare, in place of all other tables.
+        styles: the prompts.
+
+    Returns:
+        What `benchmarks.probe.report` writes: by style and table, of each row one list a seed of every figure, with
+        one value a clip.
+    """
+    found: dict[str, dict[str, Any]] = {style: {} for style in styles}
+    for style, seed in itertools.product(styles, range(seeds)):
+        settings = settings_of(folder, style, seed)
+        tables = [one for one in tables_of(settings, style, rows) if seed == 0 or one.key in ALL_SEEDS]
+        measuring = Work(settings, work, None, None, "dis", None, verbose=True, progress=False)
+        for result in measuring.results([str(clip) for clip in clips], tables):
+            table = found[style].setdefault(result.table.key, {"title": result.table.title, "rows": {}})
+            for name, cells in result.cells.items():
+                row = table["rows"].setdefault(name, {"against": against(result.table, name)})
+                add(row, list(cells.values()))
+    return {
+        **describe_machine(),
+        "clips": [clip.stem for clip in clips],
+        "seeds": seeds,
+        "attention_share": attention_share(folder, clips),
+        "styles": found,
+    }
+
+
+def against(table: Table, name: str) -> str:
+    """The row that a row is compared with: the one without a bank that is like it in all else, or the first."""
+    base = f"{name.rpartition(JOINT)[0]}{JOINT}none"
+    return base if base in [row.name for row in table.variants] else table.variants[0].name
+
+
+def add(row: dict[str, Any], cells: Sequence[Cell]) -> None:
+    """Append one seed's figures of all clips to those of a row."""
+    for figure in FIGURES:
+        row.setdefault(figure, []).append([float(cell.figures[figure] or 0) for cell in cells])
+    row.setdefault("milliseconds", []).append([cell.milliseconds for cell in cells])
+    row.setdefault("bank_mebibytes", []).append([cell.bank_bytes / 2**20 for cell in cells])
 
 
 def interval(changes: np.ndarray, draws: int = 5000) -> tuple[float, float, float]:
     """The mean of a grid of changes, and the ends of its 95 % interval, by bootstrap over both of its sides.
 
     Args:
-        changes: (clips, seeds).
+        changes: (seeds, clips).
         draws: of the bootstrap; their generator starts from a fixed seed.
     """
     rng = np.random.default_rng(0)
-    clips, seeds = changes.shape
-    rows = rng.integers(clips, size=(draws, clips, 1))
-    columns = rng.integers(seeds, size=(draws, 1, seeds))
+    seeds, clips = changes.shape
+    rows = rng.integers(seeds, size=(draws, seeds, 1))
+    columns = rng.integers(clips, size=(draws, 1, clips))
     means = changes[rows, columns].mean((1, 2))
     low, high = np.percentile(means, (2.5, 97.5))
     return float(changes.mean()), float(low), float(high)
 
 
 @torch.no_grad()
-def attention_share(unet: nn.Module, work: Path, batch: int = 24) -> float:
-    """Share of the variance of the UNet's output that is gone without its self-attention, at strength 0.6.
+def attention_share(folder: Path, clips: Sequence[Path]) -> float:
+    """Share of the variance of the UNet's output that is gone without its self-attention.
 
-    The windows are 160 px wide, noised as a run at 4 steps noises its first one.
+    The first frame of each clip is noised as a run at 4 steps and strength 0.6 noises it, and meets every style.
     """
-    plain, _, places = Windows(work, seed=99).draw(batch, 40)
-    text = style_embeddings(load_frozen())[places]
-    times = torch.full((batch,), 599)
+    unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet").float().eval()
+    frozen = load_frozen()
+    pictures = np.stack([next(read_frames(clip)) for clip in clips])
+    styles = style_embeddings(frozen)
+    latents = encode(frozen.vae, torch.from_numpy(pictures)).float().repeat(len(styles), 1, 1, 1)
+    text = styles.repeat_interleave(len(clips), 0)
+    times = torch.full((len(latents),), 599)
     alpha_bar = build_scheduler().alphas_cumprod[599]
-    noise = torch.randn(plain.shape, generator=torch.Generator().manual_seed(0))
-    noised = alpha_bar.sqrt() * plain + (1 - alpha_bar).sqrt() * noise
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    noised = alpha_bar.sqrt() * latents + (1 - alpha_bar).sqrt() * noise
     whole = unet(noised, times, encoder_hidden_states=text).sample
-    layers = [module for name, module in unet.named_modules() if name.endswith("attn1")]
-    handles = [layer.register_forward_hook(lambda *call: torch.zeros_like(call[2])) for layer in layers]
+    for name, layer in unet.named_modules():
+        if name.endswith("attn1"):
+            layer.register_forward_hook(lambda *call: torch.zeros_like(call[2]))
     without = unet(noised, times, encoder_hidden_states=text).sample
-    for handle in handles:
-        handle.remove()
     return float((whole - without).var() / whole.var())
 
 
-def measure_probe(work: Path, frames: int, seeds: int, folder: Path = MODEL) -> None:
-    """Measure every style, clip and seed, resuming from `cells.json` in `work`; write the card of the model."""
-    file = work / "cells.json"
-    cells: Cells = json.loads(file.read_text()) if file.exists() else {}
-    clips = list(own_clips(work, frames))
-    model = load_model(settings_of(folder, "photo", 0))
-    for style, seed, clip, name in itertools.product(STYLES, range(seeds), clips, VARIANTS):
-        key = f"{style}/{clip.stem}/{seed}/{name}"
-        if key in cells:
-            continue
-        settings = changed(settings_of(folder, style, seed), VARIANTS[name])
-        cells[key] = asdict(measure(model, settings, str(clip), progress=False))["figures"]
-        print(f"{key}: warp error {cells[key]['warp_error']:.2f}", flush=True)
-        file.write_text(json.dumps(cells, indent=1))
-    share = attention_share(model.unet, work)
-    text = card(cells, [clip.stem for clip in clips], seeds, share)
-    (folder / "MODEL_CARD.md").write_text(text, encoding="utf-8")
-
-
-def settings_of(folder: Path, style: str, seed: int) -> Settings:
-    """Of a run without motion fusion, in float32."""
-    sets = [
-        "compute.dtype=float32",
-        "bank.motion.alpha=0",
-        f"prompt={style}",
-        f"model={folder}",
-        f"seed={seed}",
-    ]
-    return resolve(sets=sets).settings
-
-
-def card(cells: Cells, clips: list[str], seeds: int, share: float) -> str:
-    """The card of the model, in Markdown."""
-    machine = describe_machine()
-    where = f"{machine['processor']}, torch {machine['versions']['torch']}"
-    lines = [CARD.format(share=100 * share, clips=", ".join(clips), seeds=seeds, machine=where)]
-    for style in STYLES:
-        lines += ["", f"## {style}", "", *ROWS]
-        first = grids(cells, style, clips, seeds, "none")
-        for name in VARIANTS:
-            found = grids(cells, style, clips, seeds, name)
-            mean, low, high = interval(100 * found["warp_error"] / first["warp_error"] - 100)
-            sharpness = 100 * (found["sharpness"] / first["sharpness"]).mean()
-            lines.append(
-                f"| {name} | {found['warp_error'].mean():.1f} | {mean:+.1f} % | {low:+.1f} to {high:+.1f} | "
-                f"{found['flicker'].mean():.2f} | {sharpness:.0f} % | {found['fine_detail'].mean():+.2f} | "
-                f"{found['edit'].mean():.1f} |"
-            )
-    return "\n".join(lines) + "\n"
-
-
-def grids(cells: Cells, style: str, clips: list[str], seeds: int, name: str) -> dict[str, np.ndarray]:
-    """(clips, seeds) of every figure of one bank."""
-    rows = [[cells[f"{style}/{clip}/{seed}/{name}"] for seed in range(seeds)] for clip in clips]
-    return {what: np.array([[cell[what] for cell in row] for row in rows]) for what in FIGURES}
+def read_frames(path: Path) -> Iterator[np.ndarray]:
+    """(H, W, 3) uint8."""
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="rgb24")

@@ -60,7 +60,7 @@ def build_unet(channels: int = 24) -> UNet2DConditionModel:
         up_block_types=("CrossAttnUpBlock2D",) * 3,
         transformer_layers_per_block=(1, 2, 2),
         cross_attention_dim=128,
-        attention_head_dim=(3, 4, 7),  # heads of 16 channels: diffusers' name for their number
+        attention_head_dim=(2, 2, 4),  # heads of 24 to 32 channels: diffusers' name for their number
         norm_num_groups=8,
     )
 

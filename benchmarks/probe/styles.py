@@ -14,7 +14,7 @@ import numpy as np
 
 from tools.train_mini.filters import blur, contrast, edges, kuwahara, luminance, mix, saturate, smoothstep
 
-__all__ = ["STYLES", "stylise"]
+__all__ = ["MAIN_STYLE", "OTHER_STYLES", "STYLES", "stylise"]
 
 Styliser = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
@@ -101,6 +101,9 @@ STYLES: dict[str, Styliser] = {
     "oil painting": oil_painting,
     "pencil sketch": pencil_sketch,
 }
+MAIN_STYLE = "oil painting"
+"""The style of all tables; of the others there are no bank and DyMe alone."""
+OTHER_STYLES = tuple(name for name in STYLES if name != MAIN_STYLE)
 
 
 def stylise(name: str, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -6,9 +6,11 @@ import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from diffusers.models.attention_processor import AttnProcessor
 from torch import nn
 
 from benchmarks.probe.data import Windows
@@ -33,10 +35,13 @@ class Trainer:
         batch: windows at once.
         size: their side in latent cells.
         seed: of what is drawn.
+        pairs: a window is two views of one scene; they can only agree on what they invent through self-attention.
     """
 
-    def __init__(self, work: Path, device: str, batch: int, size: int, seed: int) -> None:
-        self.device, self.batch, self.size = device, batch, size
+    def __init__(
+        self, work: Path, device: str, batch: int, size: int, seed: int, *, pairs: bool = False
+    ) -> None:
+        self.device, self.batch, self.size, self.pairs = device, batch, size, pairs
         self.windows = Windows(work, seed)
         self.alphas = build_scheduler().alphas_cumprod.to(device)
         self.styles = style_embeddings(load_frozen()).to(device)
@@ -44,7 +49,8 @@ class Trainer:
 
     def draw(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """What is noised, what it is to become, the style's words and the timesteps; half of them are sources."""
-        plain, styled, places = self.windows.draw(self.batch, self.size)
+        draw = self.windows.draw_pairs if self.pairs else self.windows.draw
+        plain, styled, places = draw(self.batch, self.size)
         half = self.batch // 2
         entering = torch.cat((plain[:half], styled[half:])).to(self.device)
         lowest = torch.cat((torch.full((half,), SOURCE_FROM), torch.full((self.batch - half,), STRIDE - 1)))
@@ -107,32 +113,48 @@ def load_unet(work: Path, *, name: str = "distil", averaged: bool = True) -> nn.
 
 
 def diffuse(work: Path, minutes: float, device: str, batch: int) -> None:
-    """Train for `minutes` in all, resuming from `diffuse.pt`; every fourth batch is of larger windows."""
-    unet = load_unet(work, name="diffuse", averaged=False).to(device).train()
+    """Train for `minutes` in all, resuming from `diffuse.pt`."""
+    unet = trainable(load_unet(work, name="diffuse", averaged=False), device)
     progress = start(work / "diffuse.pt", unet, minutes, decay=0.9995)
-    small = Trainer(work, device, batch, 16, seed=progress.step)
-    large = Trainer(work, device, max(2, batch // 4), 32, seed=progress.step + 1)
-    run(progress, 1.2e-3, lambda: (large if progress.step % 4 == 3 else small).diffusion_loss(unet))
+    trainers = windows(work, device, batch, seed=progress.step)
+    run(progress, 1.2e-3, lambda: trainers[progress.step % len(trainers)].diffusion_loss(unet))
 
 
 def distil(work: Path, minutes: float, device: str, batch: int) -> None:
     """Distil `diffuse.pt` for `minutes` in all, resuming from `distil.pt`."""
-    teacher = load_unet(work, name="diffuse").to(device).eval().requires_grad_(False)
+    teacher = trainable(load_unet(work, name="diffuse"), device).eval().requires_grad_(False)
     resumed = (work / "distil.pt").exists()
-    student = (
-        load_unet(work, name="distil" if resumed else "diffuse", averaged=not resumed).to(device).train()
+    student = trainable(
+        load_unet(work, name="distil" if resumed else "diffuse", averaged=not resumed), device
     )
     target = copy.deepcopy(student).eval().requires_grad_(False)
     progress = start(work / "distil.pt", student, minutes, decay=0.995)
-    small = Trainer(work, device, batch, 16, seed=progress.step + 2)
-    large = Trainer(work, device, max(2, batch // 4), 32, seed=progress.step + 3)
+    trainers = windows(work, device, batch, seed=progress.step + 4)
 
     def loss() -> torch.Tensor:
         target.load_state_dict(progress.average)
-        trainer = large if progress.step % 4 == 3 else small
-        return trainer.consistency_loss(student, target, teacher)
+        return trainers[progress.step % len(trainers)].consistency_loss(student, target, teacher)
 
     run(progress, 3e-4, loss)
+
+
+def trainable(unet: Any, device: str) -> Any:
+    """On the device, in the memory format and with the attention that train fastest there (bfloat16)."""
+    if device == "cpu":
+        unet.set_attn_processor(AttnProcessor())  # torch's fused one is slow backwards
+    return unet.to(device, memory_format=torch.channels_last).train()
+
+
+def windows(work: Path, device: str, batch: int, seed: int) -> list[Trainer]:
+    """What is trained on in turn: windows of 64 px, those of 128 px, and pairs of views of 128 x 64 px each."""
+    large = max(2, batch // 4)
+    small = [Trainer(work, device, batch, 16, seed + place) for place in range(2)]
+    return [
+        small[0],
+        Trainer(work, device, large, 32, seed + 2),
+        small[1],
+        Trainer(work, device, large, 32, seed + 3, pairs=True),
+    ]
 
 
 def start(path: Path, unet: nn.Module, minutes: float, decay: float) -> Progress:
@@ -140,7 +162,7 @@ def start(path: Path, unet: nn.Module, minutes: float, decay: float) -> Progress
     convolutions, others = split_parameters(unet)
     optimizers = [
         Muon(convolutions, weight_decay=0.01),
-        torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=1e-3),
+        torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=1e-3, fused=True),
     ]
     return Progress(path, unet, optimizers, minutes, decay)
 
@@ -163,5 +185,5 @@ def run(progress: Progress, peak: float, loss: Callable[[], torch.Tensor]) -> No
             where = f"{progress.path.stem} step {progress.step} {progress.minutes:.1f} min"
             print(f"{where} loss {np.mean(losses):.4f}", flush=True)
             losses.clear()
-        if progress.step % 500 == 0 or progress.done >= 1:
+        if progress.step % 200 == 0 or progress.done >= 1:
             progress.save()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import math
 from pathlib import Path
 
@@ -11,11 +13,12 @@ import pytest
 import torch
 
 from benchmarks.probe import __main__ as recipe
-from benchmarks.probe import measure
-from benchmarks.probe.model import build_scheduler, predict_x0
-from benchmarks.probe.styles import STYLES, smeared_noise, stylise
+from benchmarks.probe import clips, long, measure, report
+from benchmarks.probe.clips import moving_camera, there_and_back
+from benchmarks.probe.data import SHIFT, Windows
+from benchmarks.probe.model import MINI, build_scheduler, predict_x0
+from benchmarks.probe.styles import MAIN_STYLE, STYLES, smeared_noise, stylise
 from benchmarks.probe.train import Trainer
-from streamv2v_cli.models import load_model
 from tools.quality import write_clip
 from tools.train_mini.scenes import scene
 
@@ -32,10 +35,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(work: Path, *stages: str) -> None:
+def run(work: Path, *stages: str, **given: object) -> None:
     options = argparse.Namespace(
-        work=work, pictures=3, minutes=0.002, distil_minutes=0.002, device="cpu", batch=2
+        work=work, pictures=3, minutes=0.002, distil_minutes=0.002, device="cpu", batch=2, frames=3, row=[]
     )
+    vars(options).update(given)
     for stage in stages:
         recipe.run_stage(stage, options)
 
@@ -92,6 +96,23 @@ def test_consistency_of_a_perfect_teacher_is_no_loss(work: Path) -> None:
     assert trainer.consistency_loss(unet, unet, unet).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_a_pair_is_two_views_of_one_scene(tmp_path: Path) -> None:
+    """Latents that hold their own place show which views are side by side, and how far they are apart."""
+    rows, columns = np.indices((44, 44), np.float16)
+    place = np.stack([rows, columns])
+    latents = np.stack([np.stack([place, *(place + 100 * (1 + style) for style in range(3))])] * 2)
+    np.save(tmp_path / "latents.npy", latents)
+    plain, styled, styles = Windows(tmp_path, seed=0).draw_pairs(32, 16)
+    first, second = plain.split(8, dim=3)
+    shift = (second - first)[:, :, 0, 0]
+    assert shift.abs().max() == SHIFT
+    assert len(shift.unique(dim=0)) > 10
+    for view in (first, second):
+        steps = view - view[:, :, :1, :1]
+        torch.testing.assert_close(steps, torch.from_numpy(place[None, :, :16, :8]).float().expand_as(steps))
+    torch.testing.assert_close(styled, plain + 100 * (1 + styles.float()).reshape(-1, 1, 1, 1))
+
+
 def test_an_interval_by_bootstrap() -> None:
     same = measure.interval(np.full((3, 4), -5.0))
     assert same == (-5.0, -5.0, -5.0)
@@ -100,24 +121,85 @@ def test_an_interval_by_bootstrap() -> None:
     assert -8 < low < high < -4
 
 
-def test_the_recipe_from_pictures_to_the_card(
-    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_scenes_of_long_runs_repeat_themselves() -> None:
+    still = scene(np.random.default_rng(0), 96)
+    camera = list(itertools.islice(moving_camera(still, 32, 12), 25))
+    frames = [np.full((2, 2), value) for value in range(4)]
+    clip = list(itertools.islice(there_and_back(frames), 13))
+    for length, pictures in ((12, camera), (6, clip)):
+        assert all(np.array_equal(a, b) for a, b in zip(pictures, pictures[length:], strict=False))
+        assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(pictures))
+    np.testing.assert_allclose(camera[0], still[32:64, 32:64], atol=1)
+
+
+def test_every_table_of_the_paper_is_measured() -> None:
+    """A row is compared with what is like it in all but the bank."""
+    tables = measure.tables_of(measure.settings_of(MINI, MAIN_STYLE, 0), MAIN_STYLE, ())
+    rows = {table.key: {row.name: dict(row.changes) for row in table.variants} for table in tables}
+    assert list(rows) == ["bank", "features", "fusion", "motion", "steps", "strength"]
+    for table in tables:
+        for name in rows[table.key]:
+            base = rows[table.key][measure.against(table, name)]
+            assert base["bank.kind"] == "none"
+            if table.key in ("motion", "steps", "strength"):
+                ours = rows[table.key][name]
+                assert {**base, "bank.kind": 0} == {**ours, "bank.kind": 0}
+
+
+def test_a_table_compares_cell_by_cell() -> None:
+    """Worked out by hand: 8 for 10 and 30 for 40 are -20 % and -25 %."""
+    others = {
+        "flicker": 1,
+        "sharpness": 50,
+        "fine_detail": -1,
+        "edit": 20,
+        "milliseconds": 5,
+        "bank_mebibytes": 0,
+    }
+    none = {"against": "none", "warp_error": [[10, 40]]} | {name: [[one] * 2] for name, one in others.items()}
+    ours = {**none, "warp_error": [[8, 30]], "sharpness": [[50, 40]], "fine_detail": [[-1, -2]]}
+    text = report.table_text({"none": none, "ours": ours}).splitlines()
+    assert text[2].startswith("| none | 25.0 |  |  | 1.00 | 100 % | +0.00 dB |")
+    assert text[3].startswith("| ours | 19.0 | -22.5 % | -25.0 to -20.0 | 1.00 | 90 % | -0.50 dB |")
+
+
+def test_the_recipe_from_pictures_to_the_tables(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """All stages with small times; the clips are drawn here instead of fetched."""
+    clip = tmp_path / "clip.mkv"
+    picture = scene(np.random.default_rng(2), 32)
+    pictures = [np.roll(picture, 2 * k, 1) for k in range(3)]
+    write_clip(clip, pictures)
+    monkeypatch.setattr(clips, "five_clips", lambda work, frames: [clip])
+    monkeypatch.setattr(long, "endless", lambda *scene: there_and_back(pictures))
+    monkeypatch.setattr(measure, "RESULTS", tmp_path)
     model = tmp_path / "model"
-    monkeypatch.setattr(recipe, "MODEL", model)
-    run(work, "diffuse", "distil", "export")
-    loaded = load_model(measure.settings_of(model, "photo", 0))
-    assert 0 < measure.attention_share(loaded.unet, work, batch=2) < 1
+    run(work, "diffuse", "distil", "export", model=model)
     assert sum(file.stat().st_size for file in model.rglob("*") if file.is_file()) < 12e6
 
-    rng = np.random.default_rng(2)
-    clip = tmp_path / "clip.mkv"
-    picture = scene(rng, 64)
-    write_clip(clip, [np.roll(picture, 3 * k, 1) for k in range(3)])
-    monkeypatch.setattr(measure, "own_clips", lambda work, frames: [clip])
-    monkeypatch.setattr(measure, "STYLES", {"photo": STYLES["photo"]})
-    monkeypatch.setattr(measure, "VARIANTS", {name: measure.VARIANTS[name] for name in ("none", "DyMe")})
-    measure.measure_probe(work, 3, 2, model)
-    card = (model / "MODEL_CARD.md").read_text()
-    assert "| none |" in card
-    assert "| DyMe |" in card
+    run(work, "measure", "long", model=model, seeds=2, styles=["photo"], long_frames=8, part=4)
+    result = json.loads((tmp_path / "tables.json").read_text())
+    assert 0 < result["attention_share"] < 2
+    assert np.shape(result["styles"]["photo"]["style"]["rows"]["DyMe"]["warp_error"]) == (2, 1)
+    runs = json.loads((tmp_path / "long.json").read_text())["scenes"]["camera"]
+    first, second = runs["bank.kind=none"]
+    assert second == first
+    assert first["apart"] == 0
+    assert runs["bank.kind=dyme"][1]["apart"] > 0
+
+    document = tmp_path / "quality.md"
+    document.write_text(f"before\n{report.MARKS[0]}\nold\n{report.MARKS[1]}\nafter\n")
+    report.write_report(tmp_path, document)
+    text = document.read_text()
+    assert "| DyMe |" in text
+    assert "| 4 to 7 |" in text
+    assert "old" not in text
+    assert text.startswith("before")
+    assert text.endswith("after\n")
+
+    kept = (tmp_path / "tables.json").read_text()
+    capsys.readouterr()
+    run(work, "measure", model=model, seeds=1, styles=["photo"], row=["bank.kind=queue bank.size=2"])
+    assert "| bank.kind=queue bank.size=2 |" in capsys.readouterr().out
+    assert (tmp_path / "tables.json").read_text() == kept

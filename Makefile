@@ -118,9 +118,10 @@ train-mini: setup ## train the embedded model anew (hours)
 eval-mini: setup ## measure the embedded model, write its card; or CLIPS="a.mp4 ..." to only measure it on those
 	@$(BIN)/python -m tools.train_mini $(if $(CLIPS),clips --clips $(CLIPS),eval clips card sheets)
 
-quality: setup ## measure the bank on real clips, write docs/quality.md (ten minutes); or CLIPS="a.mp4 ..." FRAMES=48
+quality: setup ## measure the bank on real clips, write docs/quality.md (an hour); or CLIPS="a.mp4 ..." FRAMES=48
 	@$(BIN)/python -m tools.quality --frames $(FRAMES) $(if $(CLIPS),--clips $(CLIPS) \
 	  --document build/quality/own/quality.md --pictures build/quality/own/quality)
+	@$(if $(CLIPS),,$(BIN)/python -m benchmarks.probe measure long report)
 
 probe: setup ## train and measure the probe, a model that reads its bank, anew (hours; minutes on a GPU)
 	@$(BIN)/python -m benchmarks.probe all

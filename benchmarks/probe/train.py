@@ -54,7 +54,8 @@ class Trainer:
         half = self.batch // 2
         entering = torch.cat((plain[:half], styled[half:])).to(self.device)
         lowest = torch.cat((torch.full((half,), SOURCE_FROM), torch.full((self.batch - half,), STRIDE - 1)))
-        part = torch.rand(self.batch, generator=self.generator, device=self.device)
+        # More in the middle, where a picture is decided on (logit-normal, Esser et al. 2024).
+        part = torch.randn(self.batch, generator=self.generator, device=self.device).sub(0.4).sigmoid()
         times = lowest.to(self.device) + (part * (1000 - lowest.to(self.device))).long()
         return entering, styled.to(self.device), self.styles[places.to(self.device)], times
 
@@ -117,7 +118,7 @@ def diffuse(work: Path, minutes: float, device: str, batch: int) -> None:
     unet = trainable(load_unet(work, name="diffuse", averaged=False), device)
     progress = start(work / "diffuse.pt", unet, minutes, decay=0.9995)
     trainers = windows(work, device, batch, seed=progress.step)
-    run(progress, 1.2e-3, lambda: trainers[progress.step % len(trainers)].diffusion_loss(unet))
+    run(progress, 2.5e-3, lambda: trainers[progress.step % len(trainers)].diffusion_loss(unet))
 
 
 def distil(work: Path, minutes: float, device: str, batch: int) -> None:

@@ -34,6 +34,7 @@ def main() -> None:
     measuring.add_argument("--frames", type=int, default=48, help="frames of each clip")
     measuring.add_argument("--seeds", type=int, default=3)
     measuring.add_argument("--styles", nargs="+", choices=tuple(STYLES), default=(MAIN_STYLE, *OTHER_STYLES))
+    measuring.add_argument("--tables", nargs="+", help="these tables only, such as bank features")
     measuring.add_argument(
         "--row",
         action="append",
@@ -82,7 +83,7 @@ def measure(stage: str, options: argparse.Namespace) -> None:
     """The tables, rows of one's own (which are only printed), or long runs."""
     from benchmarks.probe.clips import five_clips
     from benchmarks.probe.long import measure_long
-    from benchmarks.probe.measure import RESULTS, measure_tables
+    from benchmarks.probe.measure import RESULTS, TABLES, measure_tables
     from benchmarks.probe.report import long_text, tables_text
 
     if stage == "long":
@@ -92,7 +93,13 @@ def measure(stage: str, options: argparse.Namespace) -> None:
     else:
         clips = five_clips(options.work, options.frames)
         result = measure_tables(
-            options.work, clips, options.seeds, options.model, options.row, options.styles
+            options.work,
+            clips,
+            options.seeds,
+            options.model,
+            options.row,
+            options.styles,
+            options.tables or TABLES,
         )
     if options.row:
         print(long_text(result) if stage == "long" else tables_text(result))

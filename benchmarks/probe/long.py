@@ -28,7 +28,7 @@ from streamv2v_cli.models import load_model
 __all__ = ["measure_long"]
 
 SCENES = ("clip", "camera")
-SIDE = 96
+SIDE = 64
 FIGURES = ("warp_error", "sharpness", "fine_detail", "edit")
 
 

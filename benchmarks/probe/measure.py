@@ -7,7 +7,7 @@ working folder, so that an interrupted run goes on.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,10 @@ from streamv2v_cli.analysis.ablation.tables import Cell, Table, Variant, own_tab
 from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.transcode.configure import resolve
 
-__all__ = ["RESULTS", "attention_share", "interval", "measure_tables", "settings_of"]
+__all__ = ["RESULTS", "TABLES", "attention_share", "interval", "measure_tables", "settings_of"]
 
 RESULTS = Path(__file__).parents[1] / "results" / "probe"
+TABLES = ("bank", "features", "fusion", "motion", "steps", "strength", "style", "own")
 ALL_SEEDS = ("bank", "features", "style", "own")
 """Tables that are measured with every seed; the others with the first one."""
 STRENGTHS = ("0.4", "0.6", "0.8")
@@ -42,6 +43,7 @@ def settings_of(folder: Path, style: str, seed: int, *sets: str) -> Settings:
         "compute.dtype=float32",
         "bank.motion.alpha=0",
         "frame.size=native",
+        "lookahead=1",  # no slower on a processor, and short clips fill no groups
         f"prompt={style}",
         f"model={folder}",
         f"seed={seed}",
@@ -91,6 +93,7 @@ def measure_tables(
     folder: Path = MODEL,
     rows: Sequence[str] = (),
     styles: Sequence[str] = (MAIN_STYLE, *OTHER_STYLES),
+    only: Collection[str] = TABLES,
 ) -> dict[str, Any]:
     """Measure what is not measured yet.
 
@@ -101,6 +104,7 @@ def measure_tables(
         folder: the model.
         rows: `key=value` texts as `streamv2v ablate --row` takes them: rows to compare, in place of all other tables.
         styles: the prompts.
+        only: keys of tables; the others are left out.
 
     Returns:
         What `benchmarks.probe.report` writes: by style and table, of each row one list a seed of every figure, with
@@ -109,7 +113,11 @@ def measure_tables(
     found: dict[str, dict[str, Any]] = {style: {} for style in styles}
     for style, seed in itertools.product(styles, range(seeds)):
         settings = settings_of(folder, style, seed)
-        tables = [one for one in tables_of(settings, style, rows) if seed == 0 or one.key in ALL_SEEDS]
+        tables = [
+            table
+            for table in tables_of(settings, style, rows)
+            if table.key in only and (seed == 0 or table.key in ALL_SEEDS)
+        ]
         measuring = Work(settings, work, None, None, "dis", None, verbose=True, progress=False)
         for result in measuring.results([str(clip) for clip in clips], tables):
             table = found[style].setdefault(result.table.key, {"title": result.table.title, "rows": {}})

@@ -37,7 +37,15 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(work: Path, *stages: str, **given: object) -> None:
     options = argparse.Namespace(
-        work=work, pictures=3, minutes=0.002, distil_minutes=0.002, device="cpu", batch=2, frames=3, row=[]
+        work=work,
+        pictures=3,
+        minutes=0.002,
+        distil_minutes=0.002,
+        device="cpu",
+        batch=2,
+        frames=3,
+        row=[],
+        tables=None,
     )
     vars(options).update(given)
     for stage in stages:

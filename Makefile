@@ -18,7 +18,7 @@ DEMO_PROMPT ?= pencil sketch
 DEMO_OUTPUT ?= demo_pencil.mp4
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-failed test-isa check format docs bench bench-transcoder bench-gpu soak faults sweep fuzz train-mini eval-mini quality paper demo-sheet clean
+.PHONY: help setup demo test test-failed test-isa check format docs bench bench-transcoder bench-gpu soak faults sweep fuzz train-mini eval-mini quality probe paper demo-sheet clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -118,9 +118,13 @@ train-mini: setup ## train the embedded model anew (hours)
 eval-mini: setup ## measure the embedded model, write its card; or CLIPS="a.mp4 ..." to only measure it on those
 	@$(BIN)/python -m tools.train_mini $(if $(CLIPS),clips --clips $(CLIPS),eval clips card sheets)
 
-quality: setup ## measure the bank on real clips, write docs/quality.md (ten minutes); or CLIPS="a.mp4 ..." FRAMES=48
+quality: setup ## measure the bank on real clips, write docs/quality.md (an hour); or CLIPS="a.mp4 ..." FRAMES=48
 	@$(BIN)/python -m tools.quality --frames $(FRAMES) $(if $(CLIPS),--clips $(CLIPS) \
 	  --document build/quality/own/quality.md --pictures build/quality/own/quality)
+	@$(if $(CLIPS),,$(BIN)/python -m benchmarks.probe measure long report)
+
+probe: setup ## train and measure the probe, a model that reads its bank, anew (hours; minutes on a GPU)
+	@$(BIN)/python -m benchmarks.probe all
 
 paper: setup ## the paper's tables beside our own figures, on DAVIS with SD 1.5 (downloads 7 GB; hours on a GPU); ARGS="..."
 	@$(BIN)/python -m benchmarks.paper $(ARGS)

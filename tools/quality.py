@@ -168,14 +168,15 @@ def verdict(results: dict) -> list[str]:
     return lines
 
 
-def write(document: Path, measured: str) -> None:
+def write(document: Path, measured: str, marks: tuple[str, str] = (BEGIN, END)) -> None:
     """Replace what stands between the marks, and leave the words around it."""
-    text = document.read_text(encoding="utf-8") if document.exists() else f"# Quality\n\n{BEGIN}\n{END}\n"
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
+    first, last = marks
+    text = document.read_text(encoding="utf-8") if document.exists() else f"# Quality\n\n{first}\n{last}\n"
+    head, begin, rest = text.partition(first)
+    _, end, tail = rest.partition(last)
     if not begin or not end:
-        raise SystemExit(f"{document} lacks the lines {BEGIN!r} and {END!r}.")
-    document.write_text(f"{head}{BEGIN}\n\n{measured}\n{END}{tail}", encoding="utf-8")
+        raise SystemExit(f"{document} lacks the lines {first!r} and {last!r}.")
+    document.write_text(f"{head}{first}\n\n{measured}\n{last}{tail}", encoding="utf-8")
 
 
 if __name__ == "__main__":

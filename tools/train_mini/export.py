@@ -18,7 +18,7 @@ from tools.train_mini.prompts import PHRASES
 from tools.train_mini.styles import STYLES
 from tools.train_mini.unet import load_restyler
 
-__all__ = ["MODEL_DIR", "export_model"]
+__all__ = ["MODEL_DIR", "drop_key", "export_model", "write_index"]
 
 MODEL_DIR = Path(__file__).parents[2] / "streamv2v_cli" / "models" / "mini"
 
@@ -55,6 +55,11 @@ def drop_key(path: Path, key: str) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n")
 
 
+def write_index(folder: Path) -> None:
+    """Write the index of a pipeline of the parts that `mini` has."""
+    (folder / "model_index.json").write_text(json.dumps(_INDEX, indent=2) + "\n")
+
+
 def export_model(work: Path, target: Path = MODEL_DIR) -> None:
     """Write the averaged weights in `work` to `target`.
 
@@ -72,7 +77,7 @@ def export_model(work: Path, target: Path = MODEL_DIR) -> None:
     CLIPTokenizer.from_pretrained(work / "tokenizer").save_pretrained(partial / "tokenizer")
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(work / "tokenizer" / name, partial / "tokenizer" / name)
-    (partial / "model_index.json").write_text(json.dumps(_INDEX, indent=2) + "\n")
+    write_index(partial)
     shutil.copy(MODEL_DIR / "streamv2v.yaml", partial)
     (partial / "styles.yaml").write_text(style_list(), encoding="utf-8")
     size = sum(file.stat().st_size for file in partial.rglob("*") if file.is_file()) / 1e6

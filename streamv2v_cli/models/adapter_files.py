@@ -12,10 +12,10 @@ from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.kinds import check_place
 from streamv2v_cli.models.layout import read_header
 
-__all__ = ["AdapterFiles", "AdapterShapes", "choose_adapter_files", "find_adapter_files"]
+__all__ = ["NAMED", "AdapterFiles", "AdapterShapes", "choose_adapter_files", "find_adapter_files"]
 
 ENCODER = "image_encoder"
-_NAMED = {
+NAMED = {
     "SD 1.x": ("models/ip-adapter_sd15.safetensors", f"models/{ENCODER}"),
     "SDXL": ("sdxl_models/ip-adapter_sdxl_vit-h.safetensors", f"models/{ENCODER}"),
 }
@@ -43,7 +43,7 @@ def choose_adapter_files(names: Sequence[str], family: str, where: str) -> list[
     """
     weights = _choose_weights(names, family, where)
     encoders = [name for name in names if PurePosixPath(name).match(f"{ENCODER}/config.json")]
-    named = f"{_NAMED[family][1]}/config.json" if family in _NAMED else ""
+    named = f"{NAMED[family][1]}/config.json" if family in NAMED else ""
     beside = str(PurePosixPath(weights).parent / ENCODER / "config.json")
     config = next((name for name in (named, beside, *encoders) if name in encoders), None)
     if config is None:
@@ -52,7 +52,7 @@ def choose_adapter_files(names: Sequence[str], family: str, where: str) -> list[
 
 
 def _choose_weights(names: Sequence[str], family: str, where: str) -> str:
-    named = _NAMED.get(family)
+    named = NAMED.get(family)
     if named is not None and named[0] in names:
         return named[0]
     found = [x for x in names if x.endswith(".safetensors") and ENCODER not in PurePosixPath(x).parts]

@@ -277,7 +277,7 @@ def adapter_need(text: str, family: str) -> Need:
         return True
 
     source = find_source(text, "IP-Adapter", "--ip-adapter")
-    return Need(source, "IP-Adapter", ADAPTER_REMEDY, choose, complete)
+    return Need(source, f"IP-Adapter for {family}", ADAPTER_REMEDY, choose, complete)
 
 
 def obtain_model(

@@ -26,11 +26,12 @@ __all__ = [
     "size_of_quality",
     "style_settings",
     "useful_ranges",
+    "without_effect",
 ]
 
 RECOMMENDATIONS = "streamv2v.yaml"
-USEFUL, STYLES, QUALITY = "useful", "styles", "quality"
-_NO_SETTINGS = (USEFUL, STYLES, QUALITY)
+USEFUL, STYLES, QUALITY, UNSEEN = "useful", "styles", "quality", "without_effect"
+_NO_SETTINGS = (USEFUL, STYLES, QUALITY, UNSEEN)
 QUALITIES = ("fast", "good", "best")
 _SCALE = {"fast": 0.75, "good": 1.0, "best": 1.5}
 """Of the size that a model works at in general."""
@@ -121,6 +122,26 @@ def useful_ranges(model: str) -> dict[str, tuple[float, float]]:
         if keys()[key].is_switch or not isinstance(keys()[key].default, int | float):
             raise ModelError(f"{where} gives a range for '{key}', which is not a number.")
     return {key: (pair[0], pair[1]) for key, pair in ranges.items()}
+
+
+def without_effect(model: str) -> dict[str, str]:
+    """Options that change nothing that is seen with a model, by dotted key, and why, as the end of a sentence.
+
+    They are under `without_effect` in the same file.
+
+    Raises:
+        ModelError: the file cannot be read, an option is unknown, or a reason is no text.
+    """
+    where = f"`{UNSEEN}` in the {RECOMMENDATIONS} of the model {model}"
+    try:
+        reasons = flatten(_advice(model).get(UNSEEN) or {}, where)
+    except ConfigError as error:
+        raise ModelError(error.message, error.remedy) from error
+    except AttributeError:
+        reasons = {"": None}
+    if not all(isinstance(reason, str) for reason in reasons.values()):
+        raise ModelError(f"{where} must give a reason for each option.")
+    return reasons
 
 
 def style_settings(model: str) -> dict[str, Frames]:

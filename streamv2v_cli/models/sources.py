@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
+from streamv2v_cli.models.adapter_files import NAMED
 from streamv2v_cli.models.catalog import CATALOG
 
 __all__ = ["ModelSource", "cached_snapshot", "find_source", "not_found", "not_kept"]
@@ -103,6 +104,10 @@ _NEEDED = {
     ),
     "VAE": ("config.json", "diffusion_pytorch_model.safetensors"),
     "ControlNet": ("config.json", "diffusion_pytorch_model.safetensors"),
+}
+_NEEDED |= {
+    f"IP-Adapter for {family}": (file, f"{encoder}/config.json", f"{encoder}/model.safetensors")
+    for family, (file, encoder) in NAMED.items()
 }
 _NEEDED["model with its VAE"] = (*_NEEDED["model"], "vae/diffusion_pytorch_model.safetensors")
 """What is read of a repository, by role: it may hold many times as much in other formats."""

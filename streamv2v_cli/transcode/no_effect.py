@@ -48,17 +48,23 @@ def model_limits(settings: Settings, prompts: Prompts | None = None, others: Ite
     """
     if settings.translator == "passthrough":
         return []
-    from streamv2v_cli.models.recommendations import useful_ranges
+    from streamv2v_cli.models.recommendations import useful_ranges, without_effect
     from streamv2v_cli.models.styles import unknown_style_note
     from streamv2v_cli.settings.keys import values_of
 
     later = (prompts.record() if prompts else None) or []
     texts = [settings.prompt, *(str(row.get("prompt", "")) for row in later), *others]
     values = {key: [value] for key, value in values_of(settings).items()}
+    defaults = values_of(type(settings)())
     values["diffusion.strength"] += [float(str(row["strength"])) for row in later if "strength" in row]
     note = unknown_style_note(settings.model, texts)
     return [
         *([note] if note else []),
+        *(
+            f"{key} changes nothing that is seen with the model {settings.model}: {reason}."
+            for key, reason in without_effect(settings.model).items()
+            if values[key] != [defaults[key]]
+        ),
         *(
             f"{key} {value:g} is outside {low:g} to {high:g}, where the model {settings.model} is of use; "
             "--mix shows more or less of the source."

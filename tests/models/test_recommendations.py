@@ -10,7 +10,7 @@ import pytest
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models import load_model
-from streamv2v_cli.models.recommendations import recommended_settings, style_settings
+from streamv2v_cli.models.recommendations import recommended_settings, style_settings, without_effect
 from streamv2v_cli.models.styles import read_styles
 from streamv2v_cli.settings.schema import Settings
 
@@ -62,3 +62,12 @@ def test_a_prompt_gets_what_its_style_recommends() -> None:
     model: Any = load_model(Settings.model_validate({"compute": {"device": "cpu"}}))
     assert model.advice("a cat, 8-bit game").upscale == "nearest"
     assert model.advice("a photo") is None
+
+
+def test_options_without_effect(write: Callable[[str], str]) -> None:
+    model = write("seed: 1\nwithout_effect: {style: {images: it cannot see}, bank.size: it forgets}\n")
+    assert recommended_settings(model) == {"seed": "1"}
+    assert without_effect(model) == {"style.images": "it cannot see", "bank.size": "it forgets"}
+    for wrong, named in (("[1]", "a reason"), ("{no.such: x}", "no.such"), ("{seed: [1]}", "a reason")):
+        with pytest.raises(ModelError, match=named):
+            without_effect(write(f"without_effect: {wrong}\n"))

@@ -85,3 +85,12 @@ def test_a_segment_starts_with_the_next_frame() -> None:
             prompts.start_segment()
         translator.push(Frame(numbered(number), number))
     assert begun == [2, 5]
+
+
+def test_the_weights_of_style_pictures_move_as_well() -> None:
+    prompts = LivePrompts(given(prompt="comic", style__images="[a.png, 'b.png:0']"))
+    prompts.change(given(prompt="comic", style__images="['a.png:0', 'b.png:2']"), Fraction(4))
+    assert prompts.at(0, Fraction(10)).style == (1, 0)
+    state = prompts.at(1, Fraction(11))
+    assert (state.style, state.final_style) == ((0.75, 0.5), (0, 2))
+    assert prompts.at(2, Fraction(14)).style == (0, 2)

@@ -194,3 +194,29 @@ def test_mistakes_are_told_with_file_entry_and_value(read: Read, text: str, word
 def test_mistakes_in_json(read: Read, text: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         read(text, "p.json")
+
+
+def test_weights_of_style_pictures(read: Read) -> None:
+    style = {"images": ["a.png", "b.png:0.5"]}
+    script = read(
+        "- {time: 0, prompt: a, style: 2}\n- {time: 1, style: [0, 3], transition: linear, over: 2}",
+        style=style,
+    )
+    assert script.first.style == script.at(0, Fraction(1)).style == (2, 2)
+    state = script.at(0, Fraction(2))
+    assert (state.style, state.final_style, state.prompt) == ((1, 2.5), (0, 3), "a")
+    assert script.at(0, Fraction(9)).style == (0, 3)
+    assert script.record()[1]["style"] == [0, 3]
+    assert script.describe()[1] == "1 s: style 0, 3, linear over 2 s"
+    applied = script.first.applied_to(Settings.model_validate({"style": style}))
+    assert [(image.source, image.weight) for image in applied.style.images] == [("a.png", 2), ("b.png", 2)]
+    for text, wanted in (
+        ("[1]", "style has 1 weights, and there are 2"),
+        ("11", "from 0 to 10"),
+        ("[0, x]", "from 0 to 10"),
+        ("[0, [1]]", "from 0 to 10"),
+    ):
+        with pytest.raises(UsageError, match=wanted):
+            read(f"- {{time: 0, prompt: a, style: {text}}}", style=style)
+    with pytest.raises(UsageError, match="no style picture"):
+        read("- {time: 0, prompt: a, style: 1}")

@@ -16,6 +16,7 @@ from helpers.clips import number_of, numbered
 from helpers.lora_files import random_updates, save_lora
 from helpers.tiny import tiny_unet
 from helpers.waiting import until
+from PIL import Image
 
 from streamv2v_cli import models
 from streamv2v_cli.errors import ConfigError, DeviceError
@@ -330,3 +331,21 @@ def test_controls_say_what_they_take() -> None:
         ),
     )
     assert native.changed({"seed": 1}).as_json()["size"] == "native"
+
+
+def test_a_style_pictures_weight_changes_the_next_frame(started: Any, tiny: Any, tmp_path: Path) -> None:
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
+        tmp_path / "look.png"
+    )
+    settings = tiny("bank.kind=none", "bank.reset_on_cut=false", f"style.images={tmp_path}/look.png:0")
+    assert choices(settings)["style_images"] == ["look.png"]
+    session, guest = started(settings), Guest()
+    without = guest.exchange(session, 1)
+    session.change({"style": [3]})
+    assert session.settings()["style"] == [3]
+    assert not np.array_equal(without, guest.exchange(session, 1))
+    session.change({"style": [0]})
+    assert np.array_equal(without, guest.exchange(session, 1))
+    for value, wanted in (([1, 2], "list of 1 weights"), ([11], "less than or equal|at most|10")):
+        with pytest.raises(ConfigError, match=wanted):
+            session.change({"style": value})

@@ -90,6 +90,7 @@ def test_messages_change_the_settings_and_bad_ones_change_nothing(serve: Callabl
         {"upscale": "/etc/weights.safetensors"},
         {"upscale": ["guided"]},
         {"loras": [1]},
+        {"style": [1]},
         {"transition": -1},
         {"prompt": "x" * 3000},
         {"model": "sd15"},

@@ -20,7 +20,7 @@ from streamv2v_cli.transcode.events import EVENTS, WarningEvent
 
 Run = Callable[..., Any]
 DOCUMENT = ROOT / "docs" / "events.md"
-TYPES = {"string": str, "integer": int, "number": (int, float), "null": type(None)}
+TYPES = {"string": str, "integer": int, "number": (int, float), "null": type(None), "list": list}
 
 
 def documented() -> dict[str, dict[str, str]]:
@@ -55,6 +55,7 @@ def test_the_document_lists_every_event_and_field() -> None:
         written = {field.name: field.type.replace(" | ", " or ") for field in fields(event)}
         for name, kind in {"str": "string", "int": "integer", "float": "number", "None": "null"}.items():
             written = {key: re.sub(rf"\b{name}\b", kind, value) for key, value in written.items()}
+        written = {key: "list" if value.startswith("tuple[") else value for key, value in written.items()}
         written = {key: "string" if "Literal" in value else value for key, value in written.items()}
         assert documented()[event.name] == written
 

@@ -49,6 +49,10 @@ def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
         (["control.nets='a:video'", "control.video=a.mp4"], []),
         (["control.nets='canny:0-0.3'", "diffusion.steps=2"], ["control.nets"]),
         (["control.nets=['canny:0-0.3', tile]", "diffusion.steps=2"], []),
+        (["style.layers=up", "style.adapter=a/b"], ["style.layers", "style.adapter"]),
+        (["style.images=a.png", "style.layers=up", "style.adapter=a/b", "style.encoder=c"], []),
+        (["style.images=a.png", "style.layers=none"], ["style.images"]),
+        (["style.images=a.png", "style.encoder=c"], ["style.encoder"]),
         (["frame.guide.radius=3", "frame.grid=8"], []),
         (
             ["frame.upscale=bicubic", "frame.guide.radius=3", "frame.grid=8"],
@@ -154,3 +158,12 @@ def test_strengths_over_time_are_looked_at_once(tmp_path: Path) -> None:
     (note,) = model_limits(settings, read_script(script, settings))
     assert "diffusion.strength 0.9 is" in note
     assert model_limits(settings.model_copy(update={"translator": "passthrough"})) == []
+
+
+def test_what_the_model_makes_nothing_of_is_named() -> None:
+    settings = resolve(sets=["prompt=comic", "style.images=a.png"]).settings
+    (note,) = model_limits(settings)
+    assert note.startswith(
+        "style.images changes nothing that is seen with the model mini: its self-attention"
+    )
+    assert model_limits(resolve(sets=["prompt=comic"]).settings) == []

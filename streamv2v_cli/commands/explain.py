@@ -231,6 +231,11 @@ def _check_usage(resolved: Resolved, output: str | None, report: str | None) -> 
         raise UsageError(f"The translator '{settings.translator}' has no feature bank.")
     check_prompt(settings)
     refuse_encoding(resolved)
+    if settings.style.images and settings.style.adapter is None:
+        raise UsageError(
+            "explain shows what frames attend to in the bank, and not in style pictures.",
+            "Leave out --style-image.",
+        )
     if output is None and report is None:
         raise UsageError("Nothing would be written.", "Name a picture with -o, or numbers with --json.")
 

@@ -139,6 +139,7 @@ def test_the_bank_over_time(explain: Callable, tmp_path: Path) -> None:
         (("--frame", "3", "--point", "0,0", "--step", "3"), 2, "There is no denoising step 3"),
         (("--frame", "3", "--point", "0,0", "--bank", "none"), 2, "bank.kind is none"),
         (("--over-time", "--bank", "none"), 2, "bank.kind is none"),
+        (("--over-time", "--style-image", "a.png"), 2, "not in style pictures"),
         (("--frame", "3"), 2, "Which point?"),
         (("--over-time", "--point", "0,0"), 2, "--point has no meaning here"),
         (("--frame", "3", "--point", "0,0", "--frames", "5"), 2, "--frames has no meaning here"),

@@ -107,6 +107,10 @@ def _entry(row: dict[str, Any], unit: Unit, settings: Settings, where: str) -> E
             f"{where}: transition {transition} {'takes no' if 'over' in row else 'needs an'} `over`.",
             "`over` says how long a change by linear or slerp takes.",
         )
+    if transition != "hold" and not row.keys() & set(_BLENDED):
+        raise ConfigError(
+            f"{where}: the weights of LoRAs change at once.", "Leave out `transition` and `over`."
+        )
     if transition == "slerp" and not row.keys() & {"prompt", "negative_prompt"}:
         kind = next(name for name in ("strength", "mix", "mask", "style") if name in row)
         raise ConfigError(f"{where}: a {kind} cannot change by slerp.", "Write `transition: linear`.")

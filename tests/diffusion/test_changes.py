@@ -142,7 +142,7 @@ def test_strengths_that_take_the_same_timesteps_are_one_schedule(model: Any, set
 def test_buffers_are_written_only_when_something_changes(
     model: Any, settings: Any, frames: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from streamv2v_cli.diffusion.prompts import BatchPrompts
+    from streamv2v_cli.diffusion.batch_prompts import BatchPrompts
     from streamv2v_cli.diffusion.schedule import BatchSchedule
 
     translator = Translator(model, settings(diffusion={"steps": 2}, bank={"kind": "none"}, lookahead=1))

@@ -1,8 +1,8 @@
 """One text encoder of a model: prompts with weights, of any length, to what the UNet's cross-attention reads.
 
-compel cuts long prompts into pieces and weights tokens. Its own syntax is left aside: it is not what people write, and
-gives signs in plain prompts a meaning, such as plus, minus and quotation marks. So is its way with weights below 1,
-which encodes the text once more for each: here they are what weights above 1 are, in the other direction.
+compel cuts long prompts into pieces and weights tokens. Its own syntax is left aside: it is not what people write,
+and gives signs in plain prompts a meaning, such as plus, minus and quotation marks. So is its way with weights below
+1, which encodes the text once more for each: here they are what weights above 1 are, in the other direction.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ConfigError, ModelError, ModelNotFoundError
+from streamv2v_cli.models.kinds import check_shapes
 from streamv2v_cli.models.layout import read_header
 from streamv2v_cli.models.soundness import check_finite, damaged_if_it_fails
 from streamv2v_cli.models.weighted_text import plain_text
-from streamv2v_cli.models.weights import read_tensors
+from streamv2v_cli.models.weights import read_tensors, shapes_of
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +86,7 @@ def add_embeddings(
     for request in requests:
         with damaged_if_it_fails(f"The embedding {request.source!r}"):
             tensors = read_tensors(request.path, allow_pickle=request.allow_pickle)
+            check_shapes(request.path, shapes_of(tensors), "embedding")
             vectors = _vectors(tensors, request.source)
             check_finite(vectors.items(), f"The embedding {request.source!r}")
         _check_fits(vectors, {part: modules[part] for part in tokenizers}, request.source)

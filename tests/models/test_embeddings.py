@@ -133,11 +133,9 @@ def test_with_weights(folder: Path, tmp_path: Path) -> None:
     [
         ("wide.pt", of_web_ui(vectors(1, width=24)), "another family.*have 24 numbers, .* words 16"),
         ("xl.safetensors", {"clip_l": vectors(), "clip_g": vectors()}, "another family.*16 and 16 .* 16"),
-        (
-            "lora.safetensors",
-            {"a.lora_up": vectors(), "a.lora_down": vectors()},
-            "no textual inversion: .* 2 t",
-        ),
+        ("lora.safetensors", {"a.lora_up": vectors()}, "holds a LoRA, not an embedding"),
+        ("lora.pt", {"a.lora_up": vectors()}, "holds a LoRA, not an embedding"),
+        ("two.safetensors", {"a": vectors(), "b": vectors(1, 1)}, "no textual inversion: it holds 2 .* as a"),
         ("empty.safetensors", {}, "no textual inversion: it holds 0"),
         ("cube.safetensors", {"emb_params": torch.zeros(1, 2, 16)}, "no textual inversion"),
         ("whole.safetensors", {"emb_params": torch.zeros(1, 16, dtype=torch.int64)}, "no textual inversion"),

@@ -12,7 +12,7 @@ import streamv2v_cli
 from streamv2v_cli import errors
 from streamv2v_cli.app import COMMANDS
 
-HEAVY = {"torch", "diffusers", "transformers", "av", "numpy", "peft", "lycoris", "huggingface_hub"}
+HEAVY = {"torch", "compel", "diffusers", "transformers", "av", "numpy", "peft", "lycoris", "huggingface_hub"}
 
 ERRORS = [found for name in errors.__all__ if isinstance(found := getattr(errors, name), type)]
 PROBE = """

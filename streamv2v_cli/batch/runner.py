@@ -22,7 +22,12 @@ from streamv2v_cli.files import check_unrelated
 from streamv2v_cli.logs import say, shown
 from streamv2v_cli.reports.text import duration_text
 from streamv2v_cli.text.terminal import print_path
-from streamv2v_cli.transcode.no_effect import model_limits, unused_prompts, unused_settings
+from streamv2v_cli.transcode.no_effect import (
+    model_limits,
+    unused_embeddings,
+    unused_prompts,
+    unused_settings,
+)
 from streamv2v_cli.transcode.run import prompts_text
 
 if TYPE_CHECKING:
@@ -60,8 +65,8 @@ class BatchRun:
         _check_prompts(self._options, tasks)
         self._ledger = Ledger.open(options.folder, needed=options.resume)
         notes = [*unused_settings(resolved), *unused_prompts(resolved, prompts)]
-        own = (task.prompt for task in tasks if task.prompt)
-        self._notes = [*notes, *model_limits(resolved.settings, prompts, own)]
+        asked = resolved.settings, prompts, [task.prompt for task in tasks if task.prompt]
+        self._notes = [*notes, *model_limits(*asked), *unused_embeddings(*asked)]
         for note in self._notes:
             log.warning("%s", note)
 

@@ -28,6 +28,7 @@ PACKAGES = (
     "diffusers",
     "transformers",
     "accelerate",
+    "compel",
     "safetensors",
     "huggingface_hub",
     "av",

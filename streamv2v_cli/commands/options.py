@@ -54,6 +54,7 @@ _INPUT = "Input"
 FLAGS: Mapping[str, Flag] = {
     "prompt": Flag(("--prompt", "-p"), _PICTURE, "TEXT"),
     "negative_prompt": Flag(("--negative-prompt",), _PICTURE, "TEXT"),
+    "clip_skip": Flag(("--clip-skip",), _PICTURE, "LAYERS"),
     "diffusion.strength": Flag(("--strength",), _PICTURE),
     "frame.mix": Flag(("--mix",), _PICTURE),
     "frame.match_colours": Flag(("--match-colours",), _PICTURE),
@@ -85,6 +86,7 @@ FLAGS: Mapping[str, Flag] = {
     "weights.vae": Flag(("--vae",), _MODEL, "VAE"),
     "weights.lcm_lora": Flag(("--lcm-lora",), _MODEL, "LORA"),
     "weights.loras": Flag(("--lora",), _MODEL, "LORA", repeatable=True),
+    "weights.embeddings": Flag(("--embedding",), _MODEL, "FILE[:TOKEN]", repeatable=True),
     "weights.config": Flag(("--model-config",), _MODEL, "DIR"),
     "weights.allow_pickle": Flag(("--allow-pickle/--no-allow-pickle",), _MODEL),
     "compute.device": Flag(("--device",), _MODEL, "DEVICE"),
@@ -149,6 +151,7 @@ class SettingsRequest:
             weights.lcm_lora,
             weights.config,
             *loras,
+            *(embedding.source for embedding in weights.embeddings),
             *(net.source for net in settings.control.nets),
             settings.control.video,
             *(image.source for image in settings.style.images),

@@ -13,10 +13,11 @@ from streamv2v_cli.accel import PlainRunner, TickCounts, TickRunner, make_runner
 from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import AttentionLayer
+from streamv2v_cli.diffusion.batch_prompts import BatchPrompts
 from streamv2v_cli.diffusion.conditioning import Conditioning
 from streamv2v_cli.diffusion.control import ControlNets
 from streamv2v_cli.diffusion.groups import Group
-from streamv2v_cli.diffusion.prompts import BatchPrompts, Prompt, TextEmbedding
+from streamv2v_cli.diffusion.prompts import Prompt, TextEmbedding
 from streamv2v_cli.diffusion.schedule import Schedule
 from streamv2v_cli.diffusion.stream_batch import StreamBatch, batch_stages
 from streamv2v_cli.diffusion.style import StylePictures
@@ -124,21 +125,23 @@ class Engine:
             )
 
         bank.install(model.unet, processor)
-        self._conditioning = Conditioning(
-            model.unet,
-            self.batch.schedule.timesteps,
-            self.batch.timestep_cond,
-            self._prompts.hidden,
-            added,
-            model.dtype,
-        )
+        self._conditioning = self._new_conditioning()
         batch, clean = self.batch, self._clean
         # No method of this engine, which would keep its memory until Python looks for cycles.
         self.work = lambda: batch.tick(clean)
         self._ticks = ticks
-        self.runner: TickRunner = make_runner(
-            ticks.accel, self.work, model.device, optional=settings.compute.accel == "auto"
+        self._optional = settings.compute.accel == "auto"
+        self.runner = self._new_runner()
+
+    def _new_conditioning(self) -> Conditioning:
+        """What the UNet computes from timesteps and prompts alone, of the present buffers."""
+        batch, unet = self.batch, self._model.unet
+        return Conditioning(
+            unet, batch.schedule.timesteps, batch.timestep_cond, batch.hidden, batch.added, self._model.dtype
         )
+
+    def _new_runner(self) -> TickRunner:
+        return make_runner(self._ticks.accel, self.work, self._model.device, optional=self._optional)
 
     @property
     def nbytes(self) -> int:
@@ -155,6 +158,7 @@ class Engine:
         self._in_flight = [None] * len(self._in_flight)
         self.bank.reset()
         self.batch.reset()
+        self._prompts.release()
         if self._controls is not None:
             self._controls.reset()
 
@@ -217,7 +221,10 @@ class Engine:
             stages: the group at each denoising step; None where there is none.
         """
         self.bank.prepare([_event(stages[step], step) for step, _ in self._stages])
-        new_prompts = self._prompts.assign(self._embeddings(stages))
+        embeddings = self._embeddings(stages)
+        if self._prompts.fit(embeddings):
+            self._take_new_buffers()
+        new_prompts = self._prompts.assign(embeddings)
         new_schedules = self.batch.schedule.assign(self._schedules(stages))
         if new_schedules or (new_prompts and self._conditioning.depends_on_prompts):
             self._conditioning.refresh()
@@ -230,6 +237,13 @@ class Engine:
             )
         if self._fresh_noise:
             self.batch.set_noise(self._noise_of(stages))
+
+    def _take_new_buffers(self) -> None:
+        """Read prompts from where they lie now; ticks that were captured or compiled read them where they lay."""
+        self.batch.hidden = self._prompts.hidden
+        self._conditioning = self._new_conditioning()
+        if self.runner.name != "none":
+            self.runner = self._new_runner()
 
     def _embeddings(self, stages: Sequence[Group | None]) -> list[TextEmbedding | None]:
         """The prompt embedding of each entry of the UNet batch; None for padding."""

@@ -1,26 +1,23 @@
-"""Prompts as the UNet sees them: text embeddings, and their keys and values for every entry of the batch."""
+"""Prompts as the UNet sees them: text embeddings, and what lies between two of them."""
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from math import lcm
+from typing import TYPE_CHECKING
 
 import torch
 
-from streamv2v_cli.bank.layers import AttentionLayer, attention_layers
 from streamv2v_cli.bank.merging import precise
-from streamv2v_cli.bank.processor import PromptFeatures
+from streamv2v_cli.diffusion.text_encoder import TextEncoder
+from streamv2v_cli.models.weighted_text import weighted_texts
 
 if TYPE_CHECKING:
     from streamv2v_cli.diffusion.protocol import Curve
     from streamv2v_cli.models.model import Model
 
-__all__ = ["BatchPrompts", "Prompt", "PromptEncoder", "TextEmbedding", "between", "lerp", "slerp"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["Prompt", "PromptEncoder", "TextEmbedding", "between", "lerp", "repeated", "slerp"]
 
 # With less free memory than this share the text encoder makes room for the UNet.
 _SHORT_OF_MEMORY = 0.25
@@ -34,7 +31,8 @@ class TextEmbedding:
     """A text as the UNet sees it.
 
     Attributes:
-        hidden: (tokens, width), for cross-attention.
+        hidden: (tokens, width), for cross-attention: as many tokens as the text encoder reads at once, or several
+            times as many.
         pooled: (pooled width,) of the whole text, which the UNet of SDXL takes as well; else None.
     """
 
@@ -77,7 +75,8 @@ def between(start: Prompt, target: Prompt, share: float, curve: Curve) -> Prompt
         if a is b:
             return b
         pooled = None if a.pooled is None or b.pooled is None else mix(a.pooled, b.pooled, share)
-        return TextEmbedding(mix(a.hidden, b.hidden, share), pooled)
+        begin, end = _of_one_length(a.hidden, b.hidden)
+        return TextEmbedding(mix(begin, end, share), pooled)
 
     return Prompt(
         target.text,
@@ -94,15 +93,24 @@ class PromptEncoder:
         model: the model.
         offload: `always`, `never` or `auto`: move the text encoders to the CPU after encoding; `auto` does so when
             the accelerator has little free memory.
+        clip_skip: layers at the end of the text encoders that are left out.
+
+    Raises:
+        ConfigError: they do not have as many layers.
     """
 
-    def __init__(self, model: Model, offload: str) -> None:
+    def __init__(self, model: Model, offload: str, clip_skip: int = 0) -> None:
         self.model = model
         self._offload = offload
+        second = model.text_encoder_2
+        # SDXL reads the last layer but one of both, and projects the end of the second.
+        self._encoders = [TextEncoder(model.tokenizer, model.text_encoder, second is not None, clip_skip)]
+        if second is not None:
+            self._encoders.append(TextEncoder(model.tokenizer_2, second, True, clip_skip))
         self._embeddings: OrderedDict[str | None, TextEmbedding] = OrderedDict()
 
     def encode(self, prompt: str, negative: str) -> Prompt:
-        """Encode a prompt and its negative; text beyond the encoder's length is cut, with a warning.
+        """Encode a prompt and its negative, with weights; the end of a very long text is left out, with a warning.
 
         Of a prompt for a model that knows only certain styles, words that name none are left out.
 
@@ -132,44 +140,20 @@ class PromptEncoder:
 
     def embed(self, text: str, *, zero: bool = False) -> TextEmbedding:
         """The embedding of a text, computed anew; zeros of its shape where they are wanted."""
-        model = self.model
-        if model.known_part is not None:
-            text = model.known_part(text)
-        output = self._encode(model.tokenizer, model.text_encoder, text)
-        if model.text_encoder_2 is None:
-            embedding = TextEmbedding(self._ready(output[0]))
-        else:
-            # SDXL reads the last layer but one of both, without the final norm, and projects the end of the second.
-            second = self._encode(model.tokenizer_2, model.text_encoder_2, text)
-            hidden = torch.cat([self._ready(x.hidden_states[-2]) for x in (output, second)], -1)
-            embedding = TextEmbedding(hidden, self._ready(second.text_embeds))
-        if not zero:
-            return embedding
-        pooled = None if embedding.pooled is None else torch.zeros_like(embedding.pooled)
-        return TextEmbedding(torch.zeros_like(embedding.hidden), pooled)
+        parts = weighted_texts(text)
+        if self.model.known_part is not None:
+            parts = self.model.known_part(parts)
+        encoded = [encoder.encode(parts) for encoder in self._encoders]
+        hidden = torch.cat(_of_one_length(*(self._ready(hidden) for hidden, _ in encoded)), -1)
+        pooled = None if (last := encoded[-1][1]) is None else self._ready(last)
+        if zero:
+            hidden = torch.zeros_like(hidden)
+            pooled = None if pooled is None else torch.zeros_like(pooled)
+        return TextEmbedding(hidden, pooled)
 
     def _ready(self, values: torch.Tensor) -> torch.Tensor:
-        """The only entry of a batch, where and how the UNet takes it."""
-        return values[0].to(self.model.device, self.model.dtype)
-
-    @torch.no_grad()
-    def _encode(self, tokenizer: Any, encoder: Any, text: str) -> Any:
-        """What a text encoder gives for a text."""
-        length = tokenizer.model_max_length
-        count = len(tokenizer(text, verbose=False).input_ids)
-        if count > length:
-            logger.warning("the prompt has %d tokens, of which the model reads %d: %s", count, length, text)
-        # Each text alone, so that its bits do not depend on what it is encoded with.
-        tokens = tokenizer(
-            [text], padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-        )
-        mask = tokens.attention_mask if getattr(encoder.config, "use_attention_mask", False) else None
-        device = next(encoder.parameters()).device
-        return encoder(
-            tokens.input_ids.to(device),
-            attention_mask=None if mask is None else mask.to(device),
-            output_hidden_states=self.model.text_encoder_2 is not None,
-        )
+        """Where and how the UNet takes them."""
+        return values.to(self.model.device, self.model.dtype)
 
     def _should_offload(self) -> bool:
         if self.model.device.type != "cuda" or self._offload == "never":
@@ -180,74 +164,18 @@ class PromptEncoder:
         return free < _SHORT_OF_MEMORY * total
 
 
-class BatchPrompts:
-    """The prompt of each entry of the UNet batch, in buffers that are written only where a prompt changes.
+def repeated(values: torch.Tensor, tokens: int) -> torch.Tensor:
+    """(tokens, width) of values that fit into it a whole number of times.
 
-    Args:
-        unet: the UNet, for the projections of its cross-attention layers.
-        entries: size of the UNet batch.
-        first: a prompt to fill all entries with.
-
-    Attributes:
-        hidden: (entries, tokens, width).
-        pooled: (entries, pooled width), or None.
+    Attention gives the same where every key and value is there as often as every other.
     """
-
-    def __init__(self, unet: Any, entries: int, first: TextEmbedding) -> None:
-        self._current: list[TextEmbedding] = [first] * entries
-        # Copies also of a single one: the embedding is still needed when another is written over it.
-        self.hidden = first.hidden.repeat(entries, 1, 1)
-        self.pooled = None if first.pooled is None else first.pooled.repeat(entries, 1)
-        self._layers: dict[str, tuple[AttentionLayer, PromptFeatures]] = {}
-        for layer in attention_layers(unet):
-            if not layer.is_self:
-                key, value = _project(layer, first.hidden)
-                buffers = PromptFeatures(*(x.expand(entries, -1, -1).contiguous() for x in (key, value)))
-                self._layers[layer.name] = (layer, buffers)
-
-    def for_layer(self, layer: AttentionLayer) -> PromptFeatures | None:
-        """What an attention processor needs for its layer; None for self-attention."""
-        found = self._layers.get(layer.name)
-        return None if found is None else found[1]
-
-    def assign(self, embeddings: Sequence[TextEmbedding | None]) -> bool:
-        """Set the prompts of a tick.
-
-        Args:
-            embeddings: for each entry its embedding, the same object for the same prompt; None leaves the entry as
-                it is (it holds no frame).
-
-        Returns:
-            Whether any of them changed.
-        """
-        changed: dict[int, list[int]] = {}
-        for entry, embedding in enumerate(embeddings):
-            if embedding is not None and embedding is not self._current[entry]:
-                changed.setdefault(id(embedding), []).append(entry)
-                self._current[entry] = embedding
-        for entries in changed.values():
-            self.write(entries, self._current[entries[0]])
-        return bool(changed)
-
-    @torch.no_grad()
-    def write(self, entries: list[int], embedding: TextEmbedding) -> None:
-        """Put an embedding, and its keys and values, into these entries."""
-        # One by one: a GPU would be waited for until it had the entries as an index.
-        for entry in entries:
-            self.hidden[entry] = embedding.hidden
-            if self.pooled is not None:
-                assert embedding.pooled is not None
-                self.pooled[entry] = embedding.pooled
-        for layer, buffers in self._layers.values():
-            key, value = _project(layer, embedding.hidden)
-            for entry in entries:
-                buffers.keys[entry], buffers.values[entry] = key, value
+    return values if len(values) == tokens else values.repeat(tokens // len(values), 1)
 
 
-@torch.no_grad()
-def _project(layer: AttentionLayer, embedding: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Keys and values (tokens, d) of a prompt at one cross-attention layer."""
-    return layer.module.to_k(embedding), layer.module.to_v(embedding)
+def _of_one_length(*values: torch.Tensor) -> list[torch.Tensor]:
+    """Each repeated until all have the same number of tokens."""
+    tokens = lcm(*(len(value) for value in values))
+    return [repeated(value, tokens) for value in values]
 
 
 _SMALLEST_ANGLE = 1e-3

@@ -48,6 +48,8 @@ class StreamBatch:
 
     Attributes:
         noise: (S, 1 or group, C, h, w) noise that a frame gets on entering each step; `set_noise` writes it.
+        hidden: (rows * group, tokens, width) buffer of prompt embeddings; another one may take its place.
+        added: buffers that the UNet of SDXL takes as `added_cond_kwargs`; else None.
         schedule: the coefficients of each frame in flight.
         timestep_cond: (rows * group, width) embedding of the guidance scale, or None.
     """
@@ -75,7 +77,7 @@ class StreamBatch:
         self._add_noise = add_noise
         self._steps = schedule.steps
         self._negatives = len(batch_stages(schedule.steps, settings.kind)) - schedule.steps
-        self._hidden, self._added, self._controls = hidden, added, controls
+        self.hidden, self.added, self._controls = hidden, added, controls
         self._group = group
         stages = [step for step, _ in batch_stages(schedule.steps, settings.kind)]
         precise = torch.promote_types(dtype, torch.float32)
@@ -148,13 +150,13 @@ class StreamBatch:
         sample, timesteps = batch.flatten(0, 1).to(self._dtype), self.schedule.timesteps
         residuals = {}
         if self._controls is not None and controlled:
-            residuals = self._controls(sample, timesteps, self._hidden, self._added)
+            residuals = self._controls(sample, timesteps, self.hidden, self.added)
         computed = self._unet(
             sample,
             timesteps,
-            encoder_hidden_states=self._hidden,
+            encoder_hidden_states=self.hidden,
             timestep_cond=self.timestep_cond,
-            added_cond_kwargs=self._added,
+            added_cond_kwargs=self.added,
             return_dict=False,
             **residuals,
         )[0]

@@ -75,7 +75,7 @@ class Translator:
         self.ticks = TickCounts(choose_accel(settings.compute.accel, model.device))
         self._transfers = make_transfers(model.device)
         self.results = Results(settings, model, self._transfers)
-        self._encoder = PromptEncoder(model, settings.compute.offload_text_encoder)
+        self._encoder = PromptEncoder(model, settings.compute.offload_text_encoder, settings.clip_skip)
         self._similar = SimilarFrameFilter(settings.skip_similar)
         lookahead = settings.lookahead
         if lookahead == "auto":

@@ -64,7 +64,7 @@ def check_place(path: Path, role: str, *, allow_pickle: bool) -> None:
 
     Args:
         path: of a file or folder.
-        role: `model`, `VAE`, `LoRA`, `LCM-LoRA`, `ControlNet` or `upscaler`.
+        role: `model`, `VAE`, `LoRA`, `LCM-LoRA`, `ControlNet`, `embedding` or `upscaler`.
         allow_pickle: pickled files may be read.
 
     Raises:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.accel.device import pick_device, pick_dtype, use_layout
 from streamv2v_cli.errors import ConfigError, ModelError
@@ -18,6 +18,7 @@ from streamv2v_cli.models.adapter_files import AdapterFiles, find_adapter_files
 from streamv2v_cli.models.checkpoint import Checkpoint, FileCheckpoint, FolderCheckpoint
 from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
 from streamv2v_cli.models.controlnets import choose_controlnet, choose_preprocessor, load_controlnet
+from streamv2v_cli.models.embeddings import EmbeddingRequest, add_embeddings, embedding_path
 from streamv2v_cli.models.facts import ModelFacts
 from streamv2v_cli.models.fetch import (
     obtain_adapter,
@@ -66,6 +67,7 @@ class _Parts:
     loras: tuple[LoraRequest, ...]
     lcm_lora: str | None
     controls: tuple[tuple[ControlNetOptions, str, Path], ...]
+    embeddings: tuple[EmbeddingRequest, ...]
     styles: tuple[StylePicture, ...] = ()
     adapter: AdapterFiles | None = None
 
@@ -131,10 +133,15 @@ def _gather(settings: Settings) -> _Parts:
         for net in settings.control.nets
     )
     adapter = _find_adapter(settings.style, checkpoint.facts)
+    embeddings = tuple(
+        EmbeddingRequest(word.source, embedding_path(word.source), word.token, pickle)
+        for word in weights.embeddings
+    )
     places: dict[str, list[Path | None]] = {
         "VAE": [vae_path],
         "LoRA": [x.path for x in loras],
         "ControlNet": [path for *_, path in controls],
+        "embedding": [x.path for x in embeddings],
     }
     for role, paths in places.items():
         for path in filter(None, paths):
@@ -144,7 +151,17 @@ def _gather(settings: Settings) -> _Parts:
         checkpoint = _open(source, weights, (*needed, "vae") if vae is None else needed)
     own = f"the model's own {(checkpoint.facts.vae or {}).get('_class_name', 'VAE')}"
     return _Parts(
-        checkpoint, kind, vae_path, pickle, vae or own, tuple(loras), lcm_lora, controls, styles, adapter
+        checkpoint,
+        kind,
+        vae_path,
+        pickle,
+        vae or own,
+        tuple(loras),
+        lcm_lora,
+        controls,
+        embeddings,
+        styles,
+        adapter,
     )
 
 
@@ -196,6 +213,8 @@ def build(
     if facts.is_xl:
         modules["text_encoder_2"] = checkpoint.text_encoder_2(precise)
     loras = fuse_loras(modules, parts.loras, adjustable=adjustable_loras)
+    tokenizers = _tokenizers(checkpoint)
+    word_notes = add_embeddings(modules, tokenizers, parts.embeddings)
     with damaged_if_it_fails("A ControlNet"):
         controls = tuple(
             ControlNet(load_controlnet(path, dtype, facts, allow_pickle=parts.allow_pickle), net, kind)
@@ -212,6 +231,7 @@ def build(
         f"VAE: {parts.vae_name}{'' if vae.dtype == dtype else _IN_FULL}",
         *_lcm_note(parts),
         *loras.notes,
+        *word_notes,
         *(
             f"ControlNet {x.options.source}, weight {x.options.weight:g}, by {x.preprocessor}"
             for x in controls
@@ -226,11 +246,9 @@ def build(
         name=name,
         vae=vae,
         **modules,
-        tokenizer=fit_tokenizer(checkpoint.tokenizer(), modules["text_encoder"]),
+        tokenizer=fit_tokenizer(tokenizers["text_encoder"], modules["text_encoder"]),
         tokenizer_2=(
-            fit_tokenizer(checkpoint.tokenizer("tokenizer_2"), modules["text_encoder_2"])
-            if facts.is_xl
-            else None
+            fit_tokenizer(tokenizers["text_encoder_2"], modules["text_encoder_2"]) if facts.is_xl else None
         ),
         scheduler=make_scheduler(facts),
         device=device,
@@ -266,6 +284,14 @@ def _style_notes(parts: _Parts) -> tuple[str, ...]:
     return tuple(
         f"style picture {x.options.source}, weight {x.options.weight:g}, by {way}" for x in parts.styles
     )
+
+
+def _tokenizers(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Those of the text encoders, by the names of these."""
+    tokenizers: dict[str, Any] = {"text_encoder": checkpoint.tokenizer()}
+    if checkpoint.facts.is_xl:
+        tokenizers["text_encoder_2"] = checkpoint.tokenizer("tokenizer_2")
+    return tokenizers
 
 
 def _load_vae(parts: _Parts, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:

@@ -14,6 +14,7 @@ from streamv2v_cli.models.adapter_files import find_adapter_files
 from streamv2v_cli.models.catalog import LAYOUTS, LCM_LORAS, SD15_LAYOUT, SD_TINY_VAE
 from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
 from streamv2v_cli.models.controlnets import choose_controlnet, choose_preprocessor
+from streamv2v_cli.models.embeddings import embedding_path
 from streamv2v_cli.models.facts import ModelFacts, read_facts
 from streamv2v_cli.models.fetch import Need, adapter_need, found, lora_need, model_need, part_need
 from streamv2v_cli.models.kinds import check_place
@@ -28,7 +29,7 @@ from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
 
 if TYPE_CHECKING:
     from streamv2v_cli.models.model import Kind
-    from streamv2v_cli.settings.schema import ControlNet, Settings, Style, StyleImage, Weights
+    from streamv2v_cli.settings.schema import ControlNet, Embedding, Settings, Style, StyleImage, Weights
 
 __all__ = ["ModelPlan", "PlannedPart", "describe_model", "upscaler_path"]
 
@@ -108,6 +109,7 @@ def _described(settings: Settings) -> ModelPlan:
         *_lcm_parts(facts, kind, weights),
         *_upscaler_parts(settings),
         *(_lora_part("LoRA", lora.source, f"weight {lora.weight:g}", weights) for lora in weights.loras),
+        *(_embedding_part(embedding, weights) for embedding in weights.embeddings),
         *(_control_part(control, facts, weights) for control in settings.control.nets),
         *(_picture_part(image) for image in settings.style.images),
         *_adapter_parts(settings.style, facts),
@@ -210,6 +212,15 @@ def _lora_part(role: Literal["LoRA", "LCM-LoRA"], text: str, remark: str, weight
         return _missing(role, text, error)
     remark = ", ".join(filter(None, [remark, "" if path else FETCHED]))
     return PlannedPart(role, text, path, remark, need=need)
+
+
+def _embedding_part(embedding: Embedding, weights: Weights) -> PlannedPart:
+    try:
+        path = embedding_path(embedding.source)
+        check_place(path, "embedding", allow_pickle=weights.allow_pickle)
+    except ModelError as error:
+        return _missing("embedding", embedding.source, error)
+    return PlannedPart("embedding", embedding.source, path, embedding.token or "")
 
 
 def _control_part(options: ControlNet, facts: ModelFacts | None, weights: Weights) -> PlannedPart:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     import torch
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
     from streamv2v_cli.models.fused_loras import FusedLoras
+    from streamv2v_cli.models.weighted_text import WeightedText
     from streamv2v_cli.settings.schema import ControlNet as ControlNetOptions
     from streamv2v_cli.settings.schema import Frames, StyleImage
 
@@ -104,7 +105,7 @@ class Model:
     vae_factor: int
     kind: Kind
     notes: tuple[str, ...] = ()
-    known_part: Callable[[str], str] | None = None
+    known_part: Callable[[Sequence[WeightedText]], list[WeightedText]] | None = None
     advice: Callable[[str], Frames | None] | None = None
     text_encoder_2: CLIPTextModelWithProjection | None = None
     tokenizer_2: CLIPTokenizer | None = None

@@ -6,8 +6,8 @@ Imports no torch: `streamv2v styles` and the check of a prompt need no weights.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.choices import find_model
+from streamv2v_cli.models.weighted_text import WeightedText, plain_text
 from streamv2v_cli.settings.yaml import read_document
 
 __all__ = ["STYLES_FILE", "Style", "StyleBook", "read_styles", "unknown_style_note"]
@@ -51,16 +52,31 @@ class StyleBook:
 
     def named_in(self, prompt: str) -> list[Style]:
         """The styles of which a phrasing is in the prompt as whole words, whatever the case and hyphens."""
-        padded = _padded(prompt)
+        padded = _padded(plain_text(prompt))
         return [style for style in self.styles if any(_padded(phrase) in padded for phrase in style.phrases)]
 
-    def known_part(self, prompt: str) -> str:
+    def known_part(self, parts: Sequence[WeightedText]) -> list[WeightedText]:
         """What of a prompt the model was taught: the phrasings in it, as they are written; the rest is left out.
 
         A model of a few styles takes a word that it has never seen for one that is spelt with the same pieces. A
         prompt without any phrasing becomes the empty text, which asks for no style.
+
+        Args:
+            parts: the prompt; a phrasing may have several weights in it.
         """
-        words = list(_WORD.finditer(prompt.lower()))
+        kept: list[WeightedText] = []
+        for begin, end in self._known_spans("".join(part.text for part in parts)):
+            if kept:
+                kept.append(WeightedText(", "))
+            for part in parts:
+                text = part.text[max(begin, 0) : max(end, 0)]
+                kept += [replace(part, text=text)] if text else []
+                begin, end = begin - len(part.text), end - len(part.text)
+        return kept
+
+    def _known_spans(self, text: str) -> list[tuple[int, int]]:
+        """Where phrasings begin and end in a text; all of it if there is nothing else."""
+        words = list(_WORD.finditer(text.lower()))
         spoken = [word[0] for word in words]
         known: set[int] = set()
         for phrase in (_words(phrase) for style in self.styles for phrase in style.phrases):
@@ -68,13 +84,13 @@ class StyleBook:
                 if spoken[start : start + len(phrase)] == phrase:
                     known.update(range(start, start + len(phrase)))
         if len(known) == len(words):
-            return prompt if words else ""
+            return [(0, len(text))] if words else []
         runs: list[tuple[int, int]] = []
         for place in sorted(known):
             follows = bool(runs) and place - 1 in known
             begin = runs.pop()[0] if follows else words[place].start()
             runs.append((begin, words[place].end()))
-        return ", ".join(prompt[begin:end] for begin, end in runs)
+        return runs
 
     def nearest(self, prompt: str, count: int = 3) -> list[Style]:
         """The styles with a word that is spelt nearly like one of the prompt, the nearest first."""
@@ -84,7 +100,7 @@ class StyleBook:
                 owners.setdefault(word, []).append(style)
         near: dict[str, Style] = {}
         for cutoff in (0.9, 0.75):  # every word's best guess before any word's second
-            for word in _words(prompt):
+            for word in _words(plain_text(prompt)):
                 for close in get_close_matches(word, owners, n=2, cutoff=cutoff) if len(word) > 3 else ():
                     near |= {style.name: style for style in owners[close] if style.name not in near}
         return list(near.values())[:count]

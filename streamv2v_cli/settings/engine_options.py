@@ -14,6 +14,7 @@ __all__ = [
     "BlockNames",
     "Compute",
     "Diffusion",
+    "Embedding",
     "ExtendedAttention",
     "FeatureFusion",
     "Guidance",
@@ -187,6 +188,26 @@ class Lora(Section):
         return source_and_weight(value)
 
 
+class Embedding(Section):
+    """One textual inversion and the word that stands for it; written `FILE` or `FILE:TOKEN`."""
+
+    source: str = Field(min_length=1, description="A .safetensors, .pt or .bin file.")
+    token: Annotated[str | None, BeforeValidator(none_by_name)] = Field(
+        None, description="The word for it in prompts; the one in the file, or else the file's name."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parse(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        head, colon, tail = value.rpartition(":")
+        # A path may have a colon of its own, after the drive or in the name of a folder.
+        if not colon or not head or "/" in tail or "\\" in tail:
+            return {"source": value}
+        return {"source": head, "token": tail}
+
+
 class Weights(Section):
     """What is loaded beside the model itself."""
 
@@ -202,6 +223,11 @@ class Weights(Section):
     )
     loras: Annotated[tuple[Lora, ...], BeforeValidator(one_or_more)] = Field(
         (), description="LoRAs fused into the model: PATH_OR_ID[:WEIGHT]."
+    )
+    embeddings: Annotated[tuple[Embedding, ...], BeforeValidator(one_or_more)] = Field(
+        (),
+        description="Textual inversions, FILE[:TOKEN]: TOKEN is the word for it in prompts, else the one in the file "
+        "or the file's name.",
     )
     config: Annotated[str | None, BeforeValidator(none_by_name)] = Field(
         None, description="Folder with the diffusers configs and tokenizer of a single-file model."

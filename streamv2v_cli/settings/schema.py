@@ -15,6 +15,7 @@ from streamv2v_cli.settings.engine_options import (
     Bank,
     Compute,
     Diffusion,
+    Embedding,
     ExtendedAttention,
     FeatureFusion,
     Guidance,
@@ -33,6 +34,7 @@ __all__ = [
     "Control",
     "ControlNet",
     "Diffusion",
+    "Embedding",
     "ExtendedAttention",
     "FeatureFusion",
     "Frames",
@@ -63,6 +65,12 @@ class Settings(Section):
     prompt: str = Field("", description="What the video should look like.")
     negative_prompt: str = Field(
         "", description="What it should not look like; used by guidance full and initialize."
+    )
+    clip_skip: int = Field(
+        0,
+        ge=0,
+        le=48,
+        description="Layers at the end of the text encoders that are left out, counted as in diffusers.",
     )
     quality: Literal["auto", "fast", "good", "best"] = Field(
         "auto",

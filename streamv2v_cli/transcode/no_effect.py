@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.settings.resolve import Resolved
     from streamv2v_cli.settings.schema import Frames, Settings
 
-__all__ = ["model_limits", "unused_prompts", "unused_settings"]
+__all__ = ["model_limits", "unused_embeddings", "unused_prompts", "unused_settings"]
 
 
 def unused_settings(resolved: Resolved, source: MediaInput | None = None) -> list[str]:
@@ -73,6 +73,23 @@ def model_limits(settings: Settings, prompts: Prompts | None = None, others: Ite
             if isinstance(value, int | float) and not low <= value <= high
         ),
     ]
+
+
+def unused_embeddings(
+    settings: Settings, prompts: Prompts | None = None, others: Iterable[str] = ()
+) -> list[str]:
+    """One sentence for each textual inversion of which no prompt has the word; none if the prompts are not known yet.
+
+    Args:
+        settings, prompts, others: as `model_limits` has them.
+    """
+    later = prompts.record() if prompts else []
+    if later is None or settings.translator == "passthrough":
+        return []
+    from streamv2v_cli.models.embeddings import unused_embedding_notes
+
+    texts = [str(row.get(key, "")) for row in later for key in ("prompt", "negative_prompt")]
+    return unused_embedding_notes(settings, [settings.prompt, settings.negative_prompt, *texts, *others])
 
 
 def unused_prompts(resolved: Resolved, prompts: Prompts | None) -> list[str]:
@@ -147,7 +164,16 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
     if settings.translator == "passthrough":
         # Scene cuts are found, counted and listed without a model as well.
         bank_keys = [f"bank.{key}" for key in type(settings.bank).model_fields if key != "reset_on_cut"]
-        sections = ("prompt", "negative_prompt", "seed", "model", "lookahead", "diffusion", *bank_keys)
+        sections = (
+            "prompt",
+            "negative_prompt",
+            "clip_skip",
+            "seed",
+            "model",
+            "lookahead",
+            "diffusion",
+            *bank_keys,
+        )
         sections = (
             *sections,
             "frame.mix",

@@ -21,7 +21,12 @@ from streamv2v_cli.reports.waiting import Waiting
 from streamv2v_cli.text.masking import masked
 from streamv2v_cli.transcode.event_log import EventLog
 from streamv2v_cli.transcode.job import Job, Outcome, open_job
-from streamv2v_cli.transcode.no_effect import model_limits, unused_prompts, unused_settings
+from streamv2v_cli.transcode.no_effect import (
+    model_limits,
+    unused_embeddings,
+    unused_prompts,
+    unused_settings,
+)
 from streamv2v_cli.transcode.translators import make_translator
 
 if TYPE_CHECKING:
@@ -188,7 +193,9 @@ class Run:
     def _notes(self, job: Job) -> list[str]:
         """What the user should know before it begins."""
         notes = [*unused_settings(self._given, job.input), *unused_prompts(self._given, self.prompts)]
-        return [*notes, *model_limits(self._resolved.settings, self.prompts), *job.plan.notes]
+        settings = self._resolved.settings
+        notes += [*model_limits(settings, self.prompts), *unused_embeddings(settings, self.prompts)]
+        return [*notes, *job.plan.notes]
 
     def _reads(self, source: MediaInput) -> list[File]:
         """All files that are read."""

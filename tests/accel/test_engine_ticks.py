@@ -24,6 +24,8 @@ BANKS: list[dict[str, Any]] = [
     {"kind": "dyme", "update": "tick"},
 ]
 FRAMES, CUT = 22, 13
+PROMPTS = {9: "pencil sketch"}
+"""By the frame from which on they hold."""
 
 
 def settings_for(bank: dict[str, Any], guidance: str = "none", **diffusion: Any) -> Settings:
@@ -70,8 +72,8 @@ def translate(
             if number == CUT:
                 run(groups.close_group())
                 groups.start_segment()
-            if number == 9:
-                prompt = encoder.encode("pencil sketch", "blue")
+            if number in PROMPTS:
+                prompt = encoder.encode(PROMPTS[number], "blue")
             if number == 17:
                 schedule = schedules.at(0.8)
             groups.enter(frame, None, prompt, schedule)  # type: ignore[arg-type]
@@ -125,3 +127,23 @@ def test_traced_ticks_give_the_same_frames(small_model: Any, bank: dict[str, Any
     torch._dynamo.reset()
     assert ticks[0].start_up_seconds > 0
     assert max(float((a - b).abs().max()) for a, b in zip(plain, traced, strict=True)) < 1e-9
+
+
+def test_a_longer_prompt_is_captured_anew(small_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its keys and values lie elsewhere; those of shorter prompts are captured no more."""
+    monkeypatch.setitem(
+        globals(), "PROMPTS", {9: "red cat, " * 35, 14: "a cat", 18: "blue " * 70 + "a cat, " * 9}
+    )
+    settings = settings_for({"kind": "dyme"})
+    plain = translate(small_model, settings, PlainRunner)
+    made: list[CudaGraphRunner] = []
+
+    def graphs(name: str, work: Any, device: Any, *, optional: bool) -> CudaGraphRunner:
+        made.append(CudaGraphRunner(FakeRecorder(), PlainRunner(work)))
+        return made[-1]
+
+    monkeypatch.setattr("streamv2v_cli.diffusion.engine.make_runner", graphs)
+    replayed = translate(small_model, settings, lambda work: made[-1])
+    assert [runner.recorded > 0 for runner in made] == [True, True]
+    for a, b in zip(plain, replayed, strict=True):
+        assert torch.equal(a, b)

@@ -14,7 +14,7 @@ from streamv2v_cli.errors import UsageError
 from streamv2v_cli.settings.keys import keys, values_of
 
 SAMPLES = {
-    "prompt": "ink", "negative_prompt": "blur", "diffusion.strength": "0.6", "diffusion.steps": "2",
+    "prompt": "ink", "negative_prompt": "blur", "clip_skip": "1", "diffusion.strength": "0.6", "diffusion.steps": "2",
     "diffusion.guidance.kind": "self", "diffusion.guidance.scale": "1.5", "seed": "7",
     "frame.size": "640x360", "frame.output_size": "model", "bank.kind": "queue", "bank.size": "3",
     "bank.interval": "2", "bank.fuse.alpha": "0.5", "bank.fuse.threshold": "0.9", "bank.motion.alpha": "0.5",
@@ -69,6 +69,7 @@ def test_the_samples_cover_every_flag_with_a_value():
         "mask.invert",
         "skip_similar.enabled",
         "style.images",
+        "weights.embeddings",
         "weights.loras",
         "weights.allow_pickle",
         "output.encoder_opt",

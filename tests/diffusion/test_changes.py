@@ -98,6 +98,90 @@ def test_each_frame_keeps_its_prompt_and_strength(
     assert max(differences) <= 1e-9 * scale, differences
 
 
+LENGTHS = ("a cat", "red cat, " * 35, "blue " * 160)
+"""Prompts of one, two and three pieces."""
+
+
+@pytest.mark.parametrize(
+    ("steps", "lookahead", "guidance", "order"),
+    [
+        (1, 1, "none", (0, 1, 2, 0, 1, 2)),
+        (4, 1, "none", (0, 0, 1, 0, 2, 0)),
+        (2, 4, "none", (1, 0, 2, 2, 0, 1)),
+        (2, 1, "full", (2, 2, 1, 0, 0, 2)),
+        (2, 4, "initialize", (0, 0, 0, 1, 1, 0)),
+    ],
+)
+def test_prompts_of_several_lengths_side_by_side(
+    small_model: Any, settings: Any, run_engine: Any, steps: int, lookahead: int, guidance: str, order: Any
+) -> None:
+    """What a frame becomes does not depend on how long the prompts of others are, nor its negative prompt."""
+    model = small_model
+    chosen = settings(
+        bank={"kind": "queue", "interval": 4, "fuse": {"layers": ["mid"]}},
+        diffusion={"steps": steps, "guidance": {"kind": guidance, "scale": 1.5, "delta": 0.9}},
+        prompt=LENGTHS[order[0]],
+        negative_prompt=LENGTHS[1],
+    )
+    pictures = latents(6)
+    encoder = PromptEncoder(model, "never")
+    prompts = [encoder.encode(LENGTHS[length], LENGTHS[1]) for length in order]
+    assert {len(prompt.embedding.hidden) for prompt in prompts} <= {77, 154, 231}
+    got = run_engine(model, chosen, pictures, lookahead=lookahead, looks=dict(enumerate(prompts)))
+    wanted = reference.translate(
+        model.unet,
+        model.scheduler,
+        pictures,
+        chosen,
+        embeddings=[prompt.embedding for prompt in prompts],
+        negatives=[prompt.negative for prompt in prompts],
+        noises=[noise(SHAPE, chosen.seed, "noise", step) for step in range(steps)],
+        draw=lambda *_: None,
+    )
+    scale = max(1.0, *(float(x.abs().max()) for x in wanted))
+    differences = [float((a - b).abs().max()) for a, b in zip(got, wanted, strict=True)]
+    assert max(differences) <= 1e-9 * scale, differences
+
+
+@pytest.mark.parametrize("curve", ["linear", "slerp"])
+def test_between_prompts_of_several_lengths(model: Any, curve: Any) -> None:
+    """The shorter is there several times: on the way nothing jumps."""
+    encoder = PromptEncoder(model, "never")
+    short, long = (encoder.encode(LENGTHS[index], "red") for index in (0, 1))
+    a, b = torch.cat([short.embedding.hidden] * 2), long.embedding.hidden
+    for share in (0.001, 0.4, 0.999):
+        wanted = reference.turned(a, b, share) if curve == "slerp" else a + share * (b - a)
+        for start, target, part in ((short, long, share), (long, short, 1 - share)):
+            got = between(start, target, part, curve).embedding.hidden.double()
+            torch.testing.assert_close(got, wanted.double(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("longest", [1, 2])
+def test_a_long_prompt_leaves_nothing_behind(model: Any, settings: Any, frames: Any, longest: int) -> None:
+    """After a reset the bits are those of a new translator, also where prompts were longer before."""
+    chosen = settings(diffusion={"steps": 2, "guidance": {"kind": "full"}})
+    clip = frames(5)
+
+    def run(translator: Translator, *order: int) -> list[np.ndarray]:
+        out = []
+        for frame, length in zip(clip, order, strict=True):
+            translator.set_prompt(LENGTHS[length])
+            out += translator.push(frame)
+        return [x.pixels for x in out + translator.flush()]
+
+    first, translator = Translator(model, chosen), Translator(model, chosen)
+    translator.set_prompt(LENGTHS[longest])
+    mixed = (0, 0, longest, 0, longest)
+    wanted = run(first, *mixed)
+    first.reset()
+    short = run(first, *[0] * 5)
+    first.close()
+    assert all(np.array_equal(a, b) for a, b in zip(run(translator, *[0] * 5), short, strict=True))
+    translator.reset()
+    assert all(np.array_equal(a, b) for a, b in zip(run(translator, *mixed), wanted, strict=True))
+    translator.close()
+
+
 def test_slerp_turns_each_token_and_is_exact_at_the_ends(model: Any) -> None:
     drawn = torch.Generator().manual_seed(3)
     a, b = torch.randn(2, 7, 16, generator=drawn)
@@ -142,7 +226,7 @@ def test_strengths_that_take_the_same_timesteps_are_one_schedule(model: Any, set
 def test_buffers_are_written_only_when_something_changes(
     model: Any, settings: Any, frames: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from streamv2v_cli.diffusion.prompts import BatchPrompts
+    from streamv2v_cli.diffusion.batch_prompts import BatchPrompts
     from streamv2v_cli.diffusion.schedule import BatchSchedule
 
     translator = Translator(model, settings(diffusion={"steps": 2}, bank={"kind": "none"}, lookahead=1))

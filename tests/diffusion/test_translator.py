@@ -241,11 +241,19 @@ def test_the_guidance_embedding_is_that_of_diffusers() -> None:
     torch.testing.assert_close(guidance_embedding(own, 7.5), wanted[0], atol=1e-4, rtol=1e-4)
 
 
-def test_a_long_prompt_is_cut_with_one_warning_of_our_own(
-    settings: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+def test_a_very_long_prompt_is_cut_with_one_warning_of_our_own(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    Translator(tiny_model(), settings(prompt="a cat " * 60))
-    assert "of which the model reads 77" in caplog.text
+    encoder = PromptEncoder(tiny_model(), "never")
+    caplog.clear()
+    encoder.encode("a cat " * 60, "")
+    assert not caplog.messages
+    prompt = encoder.encode("a cat " * 200, "")
+    (message,) = caplog.messages
+    assert message.startswith(
+        "the prompt has 6 pieces of at most 75 tokens, of which the first 4 are used: a cat a"
+    )
+    assert torch.equal(prompt.embedding.hidden, encoder.encode("a cat " * 150, "").embedding.hidden)
     assert "indexing errors" not in capfd.readouterr().err + caplog.text
 
 

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from compel import Compel, ReturnedEmbeddingsType, SplitLongTextMode
 from diffusers import LCMScheduler, StableDiffusionXLImg2ImgPipeline
 from helpers import reference
 from helpers.tiny_xl import tiny_xl_model
@@ -44,8 +45,11 @@ def small_model() -> Any:
     )
 
 
-def diffusers_result(model: Any, settings: Any, frame: Frame) -> torch.Tensor:
-    """The same frame through diffusers, with the engine's noises and timesteps; (h, w, 3) from 0 to 1."""
+def diffusers_result(model: Any, settings: Any, frame: Frame, **prompts: Any) -> torch.Tensor:
+    """The same frame through diffusers, with the engine's noises and timesteps; (h, w, 3) from 0 to 1.
+
+    `prompts` are arguments of the pipeline in place of the settings' prompts.
+    """
     pipeline = StableDiffusionXLImg2ImgPipeline(
         vae=model.vae,
         text_encoder=model.text_encoder,
@@ -79,8 +83,7 @@ def diffusers_result(model: Any, settings: Any, frame: Frame) -> torch.Tensor:
         patch.object(LCMScheduler, scalings.__name__, precise_scalings),
     ):
         picture = pipeline(
-            prompt=settings.prompt,
-            negative_prompt=settings.negative_prompt or None,
+            **(prompts or {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt or None}),
             image=to_model_range(torch.from_numpy(frame.pixels.copy())).double() / 2 + 0.5,
             timesteps=Schedule.from_scheduler(model.scheduler, settings.diffusion).timesteps.tolist(),
             strength=1.0,
@@ -128,6 +131,52 @@ def test_equal_to_diffusers(
         wanted = diffusers_result(model, chosen, frame)
         assert result.pixels.shape == (64, 96, 3)
         torch.testing.assert_close(torch.as_tensor(result.pixels), wanted, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["weights", "long", "clip skip"])
+def test_prompts_as_people_write_them_are_equal_to_diffusers(
+    settings: Any, frames: Any, monkeypatch: Any, kind: str
+) -> None:
+    model = tiny_xl_model(dtype=torch.float64)
+    text, of_compel, plain = {
+        "weights": ("a (cat:1.4), (red)", "a (cat)1.4, (red)1.1", "a cat, red"),
+        "long": ("red cat, " * 40, "red cat, " * 40, "red cat, " * 40),
+        "clip skip": ("a cat", "a cat", "a cat"),
+    }[kind]
+    skip = int(kind == "clip skip")
+    chosen = settings(bank={"kind": "none"}, diffusion={"steps": 2}, prompt=text, clip_skip=skip)
+    monkeypatch.setattr(
+        "streamv2v_cli.diffusion.enlarging.pixels_of",
+        lambda picture, size: (picture[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 0),
+    )
+    encoders = [
+        Compel(
+            tokenizer=tokenizer,
+            text_encoder=encoder,
+            returned_embeddings_type=ReturnedEmbeddingsType.PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED,
+            dtype_for_device_getter=lambda _: torch.float64,
+            truncate_long_prompts=False,
+            split_long_text_mode=SplitLongTextMode.PHRASES,
+        )
+        for tokenizer, encoder in (
+            (model.tokenizer, model.text_encoder),
+            (model.tokenizer_2, model.text_encoder_2),
+        )
+    ]
+    tokens = model.tokenizer_2(plain, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    pooled = model.text_encoder_2(tokens).text_embeds
+    hidden = torch.cat([compel(of_compel) for compel in encoders], -1)
+    given = {"prompt_embeds": hidden, "pooled_prompt_embeds": pooled}
+    translator = Translator(model, chosen)
+    clip = frames(2)
+    results = [out for frame in clip for out in translator.push(frame)] + translator.flush()
+    translator.close()
+    for frame, result in zip(clip, results, strict=True):
+        wanted = diffusers_result(
+            model, chosen, frame, **({"prompt": text, "clip_skip": 1} if skip else given)
+        )
+        torch.testing.assert_close(torch.as_tensor(result.pixels), wanted, atol=1e-9, rtol=0)
+        assert float((wanted - diffusers_result(model, chosen, frame, prompt=plain)).abs().max()) > 1e-4
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.styles import STYLES_FILE, Style, StyleBook, read_styles, unknown_style_note
+from streamv2v_cli.models.weighted_text import WeightedText, weighted_texts
 
 BOOK = StyleBook(
     (
@@ -45,7 +46,24 @@ def test_a_prompt_names_styles_by_whole_phrases(prompt: str, names: list[str]) -
     ],
 )
 def test_words_that_name_no_style_are_left_out(prompt: str, known: str) -> None:
-    assert BOOK.known_part(prompt) == known
+    assert "".join(part.text for part in BOOK.known_part([WeightedText(prompt)])) == known
+
+
+@pytest.mark.parametrize(
+    ("prompt", "known"),
+    [
+        ("(sketch:1.3)", [("sketch", 1.3)]),
+        (
+            "a (pencil:1.2) sketch of a [dog], (8-bit game:0.5)!",
+            [("pencil", 1.2), (" sketch", 1), (", ", 1), ("8-bit game", 0.5)],
+        ),
+        ("(a dragon of oil in a (sketch:2):2)", [("oil", 2), (", ", 1), ("sketch", 4)]),
+        ("(a dragon:2)", []),
+    ],
+)
+def test_a_known_phrase_may_have_weights(prompt: str, known: list[tuple[str, float]]) -> None:
+    assert BOOK.known_part(weighted_texts(prompt)) == [WeightedText(*part) for part in known]
+    assert bool(BOOK.named_in(prompt)) == bool(known)
 
 
 def test_misspelt_words_find_the_style_that_was_meant() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.catalog import LAYOUTS
 from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.layout import (
@@ -89,4 +90,8 @@ def _check(path: Path, found: str, role: str) -> None:
     found = "model" if found.startswith("SD-like") else found
     if found == "unknown" or found in _ALLOWED.get(role, (role,)):
         return
+    if role == "VAE" and (path / "vae" / "config.json").is_file():
+        raise ModelError(
+            f"{str(path)!r} holds a whole model, not a VAE.", f"Give its folder with --vae '{path / 'vae'}'."
+        )
     raise wrong_kind(repr(str(path)), found, role)

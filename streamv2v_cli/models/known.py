@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from streamv2v_cli.errors import ModelError, ModelNotFoundError
+from streamv2v_cli.errors import ModelError, ModelNotFoundError, reason_of
 from streamv2v_cli.models.catalog import CATALOG, LAYOUTS, LCM_LORAS, SD_TINY_VAE, SDXL_TINY_VAE
 from streamv2v_cli.models.choices import find_model
 from streamv2v_cli.models.controlnets import NAMED
@@ -161,13 +161,18 @@ def files_in(folder: Path) -> Iterator[FoundFile]:
 
     Raises:
         ModelNotFoundError: there is no such folder.
+        ModelError: it cannot be read.
     """
     if not folder.is_dir():
         raise ModelNotFoundError(f"The folder '{folder}' does not exist.", "Check the path.")
     if kind_of(folder) != "unknown":
         yield _found(folder)
         return
-    for path in sorted(folder.iterdir()):
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise ModelError(f"The folder '{folder}' cannot be read: {reason_of(error)}.") from error
+    for path in inside:
         if path.is_file() and path.suffix.lower() in WEIGHT_SUFFIXES:
             yield _found(path)
         elif path.is_dir() and not path.is_symlink():

@@ -165,6 +165,7 @@ WRONG = [
     for name, right in FILES.items()
     if option != right
     and (option, name) != ("--vae", "model.safetensors")  # its VAE is taken
+    and (option, name) != ("--vae", "model")  # below
     and not (option == "--upscale" and "." not in name)  # refused as a setting: no folders
     and not (option == "--ip-adapter" and name.endswith((".pth", ".pt")))  # refused by its ending
 ]
@@ -182,3 +183,11 @@ def test_what_is_given_in_the_wrong_place(run: Any, name: str, option: str) -> N
     right = FILES[name]
     wanted = rf"Give it with {right}\b" if right else r"no use here|not a whole supported model|pictures"
     assert re.search(wanted, said)
+
+
+def test_a_whole_model_given_as_a_vae_and_a_plan_of_that(run: Any, place: Path) -> None:
+    done = run("--vae", "model")
+    assert done.code == 1
+    assert f"Give its folder with --vae '{place / 'model/vae'}'" in done.err
+    planned = run("--vae", "lora.safetensors", "--dry-run")
+    assert "holds a LoRA, not a VAE" in " ".join((planned.out + planned.err).split())

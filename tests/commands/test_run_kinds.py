@@ -158,7 +158,7 @@ FILES = {
     "words.pt": "--embedding",
     "taesd_decoder.pth": "--vae",
 }
-OPTIONS = ("--model", "--vae", "--lora", "--controlnet", "--upscale", "--ip-adapter")
+OPTIONS = ("--model", "--vae", "--lora", "--controlnet", "--upscale", "--ip-adapter", "--embedding")
 WRONG = [
     (option, name)
     for option in OPTIONS
@@ -167,6 +167,7 @@ WRONG = [
     and (option, name) != ("--vae", "model.safetensors")  # its VAE is taken
     and (option, name) != ("--vae", "model")  # below
     and not (option == "--upscale" and "." not in name)  # refused as a setting: no folders
+    and not (option == "--embedding" and "." not in name)  # refused: no file
     and not (option == "--ip-adapter" and name.endswith((".pth", ".pt")))  # refused by its ending
 ]
 

@@ -13,8 +13,10 @@ from helpers.lora_files import SPELLINGS, random_updates, save_lora
 from helpers.lora_methods import METHODS, random_method
 from helpers.single_file import save_single_file
 from helpers.tiny import make_tiny_pipeline, tiny_unet
+from helpers.tiny_adapter import make_tiny_adapter
 from helpers.tiny_control import make_tiny_controlnet
 from helpers.tiny_xl import make_tiny_xl_pipeline
+from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
@@ -81,6 +83,25 @@ def test_controlnets(folder: Path, restyle: Any, tmp_path: Path) -> None:
     assert np.array_equal(tile, restyle("--model", folder, *video))
     other = make_clip(tmp_path / "other.mp4", pts=tuple(range(0, 512 * FRAMES, 512)), picture=_grey)
     assert differ(tile, restyle("--model", folder, *video[:3], other))
+
+
+def test_style_pictures(folder: Path, restyle: Any, tmp_path: Path) -> None:
+    """By reference-only attention and by an IP-Adapter, several at once, and with weights over time."""
+    look = tmp_path / "look.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (70, 50, 3), dtype=np.uint8)).save(look)
+    adapter = ("--ip-adapter", make_tiny_adapter(tmp_path / "ip" / "adapter.safetensors", tiny_unet()))
+    common = ("--model", folder, "-p", "a cat")
+    plain = restyle(*common)
+    for way in ((), adapter):
+        assert np.array_equal(plain, restyle(*common, "--style-image", f"{look}:0", *way))
+        one = restyle(*common, "--style-image", f"{look}:5", *way)
+        assert differ(plain, one)
+        assert differ(one, restyle(*common, "--style-image", f"{look}:5", "--style-image", look, *way))
+        script = tmp_path / "p.yaml"
+        script.write_text("- {frame: 0, style: 5}\n- {frame: 2, style: 0}")
+        over_time = restyle(*common, "--style-image", look, "--prompts", script, *way)
+        assert differ(one, over_time)
+        assert differ(plain, over_time)
 
 
 def _grey(index: int) -> np.ndarray:

@@ -289,7 +289,7 @@ def test_damaged_lists_of_styles_and_recommendations(text: str, model: Path) -> 
 def test_lack_of_memory_is_no_damage(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from streamv2v_cli.errors import DeviceError
 
-    def fails(*_: Any) -> None:
+    def fails(*_: Any, **__: Any) -> None:
         raise MemoryError
 
     monkeypatch.setattr("streamv2v_cli.models.load.fuse_loras", fails)

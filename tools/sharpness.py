@@ -24,6 +24,7 @@ from PIL import Image
 from streamv2v_cli import Frame, Translator, load_model, resolve
 from streamv2v_cli.diffusion.enlarging import Enlarger
 from streamv2v_cli.diffusion.tensors import from_model_range
+from streamv2v_cli.frame import wait_for_pixels
 from streamv2v_cli.metrics.comparison import Comparison
 from streamv2v_cli.metrics.figures import sharpness
 from streamv2v_cli.metrics.flow import luma
@@ -75,8 +76,8 @@ def results(frames: list[np.ndarray], quality: str) -> Iterator[tuple[str, list[
             both = Both(Enlarger(bicubic, model), Enlarger(chosen, model))
             translator.results.enlarger = both  # type: ignore[assignment]
             for number, pixels in enumerate(frames):
-                translator.push(Frame(pixels, number))
-            translator.flush()
+                wait_for_pixels(translator.push(Frame(pixels, number)))
+            wait_for_pixels(translator.flush())
             yield style, both.pictures
 
 

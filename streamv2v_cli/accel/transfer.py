@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-__all__ = ["CudaTransfers", "DirectTransfers", "Transfers", "make_transfers", "send"]
+__all__ = [
+    "CudaTransfers",
+    "DirectTransfers",
+    "ThreadedTransfers",
+    "Transfers",
+    "make_transfers",
+    "send",
+]
 
 
 def send(values: torch.Tensor, buffer: torch.Tensor) -> None:
@@ -30,11 +39,15 @@ class Transfers(Protocol):
         """Pixels as a tensor on the device, for the work that is queued there from now on; they may change after."""
         ...
 
-    def download(self, pixels: torch.Tensor) -> Callable[[], np.ndarray]:
-        """Begin to bring a tensor back.
+    def download(self, make: Callable[[], torch.Tensor]) -> Callable[[], np.ndarray]:
+        """Begin to make a tensor on the device and to bring it back.
+
+        Args:
+            make: may be called in another thread, and later.
 
         Returns:
-            What waits for it and gives it as an array of its own, in any thread, once.
+            What waits for the tensor and gives it as an array of its own, in any thread, once. It raises what `make`
+            raised.
         """
         ...
 
@@ -45,9 +58,13 @@ class Transfers(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """End what was begun for it; what is on its way still arrives."""
+        ...
+
 
 class DirectTransfers:
-    """Copies at once: for a processor, and for devices whose queues nobody has tried here.
+    """Copies and computes at once: for devices whose queues nobody has tried here.
 
     Args:
         device: the model's.
@@ -60,13 +77,66 @@ class DirectTransfers:
         """Pixels as a tensor on the device."""
         return torch.tensor(pixels).to(self._device)
 
-    def download(self, pixels: torch.Tensor) -> Callable[[], np.ndarray]:
+    def download(self, make: Callable[[], torch.Tensor]) -> Callable[[], np.ndarray]:
         """The tensor as an array, which is there already."""
-        array: np.ndarray = pixels.cpu().numpy()
+        array: np.ndarray = make().cpu().numpy()
         return lambda: array
 
     def keep_pace(self) -> None:
         """Do nothing: all is done."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class ThreadedTransfers(DirectTransfers):
+    """For a processor: what is brought back is made beside the next tick, by one core each.
+
+    Many small steps that two cores share have them wait for each other at every step; two pictures at a time do not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(torch.device("cpu"))
+        self._workers: ThreadPoolExecutor | None = None
+        self._begun: deque[Future[np.ndarray]] = deque()
+        self._cores = torch.get_num_threads()
+
+    def download(self, make: Callable[[], torch.Tensor]) -> Callable[[], np.ndarray]:
+        """Let a worker make the tensor."""
+        if self._workers is None:
+            self._workers = _single_threads(self._cores)
+        future = self._workers.submit(lambda: make().numpy())
+        self._begun.append(future)
+        return future.result
+
+    def keep_pace(self) -> None:
+        """Wait until no more is begun than can be worked on."""
+        while len(self._begun) > self._cores:
+            self._begun.popleft().result()
+
+    def close(self) -> None:
+        """End the workers once they are done."""
+        self._begun.clear()
+        if self._workers is not None:
+            self._workers.shutdown(wait=False)
+            self._workers = None
+
+
+def _compute_alone() -> None:
+    """Let PyTorch use no other thread than this one."""
+    torch.get_num_threads()  # when it is asked first, it takes the number of the process
+    torch.set_num_threads(1)
+
+
+def _single_threads(count: int) -> ThreadPoolExecutor:
+    """Workers in which PyTorch computes with one thread."""
+    workers = ThreadPoolExecutor(count, "streamv2v-pixels", _compute_alone)
+    started = threading.Barrier(count)
+    for waiting in [workers.submit(started.wait) for _ in range(count)]:
+        waiting.result()
+    # The number holds for the thread that sets it, but threads that begin later take the last one that was set.
+    torch.set_num_threads(torch.get_num_threads())
+    return workers
 
 
 class CudaTransfers:
@@ -94,8 +164,9 @@ class CudaTransfers:
         arrived.record_stream(work)
         return arrived
 
-    def download(self, pixels: torch.Tensor) -> Callable[[], np.ndarray]:
-        """Copy the tensor once the work that is queued by now has filled it."""
+    def download(self, make: Callable[[], torch.Tensor]) -> Callable[[], np.ndarray]:
+        """Queue the work on the tensor, and copy it once that has filled it."""
+        pixels = make()
         buffer = self.page_locked(pixels.shape, pixels.dtype)
         self._outwards.wait_stream(self._cuda.current_stream(self._device))
         with self._cuda.stream(self._outwards):
@@ -116,6 +187,9 @@ class CudaTransfers:
         if len(self._ticks) > 1:
             self._ticks.popleft().synchronize()
 
+    def close(self) -> None:
+        """Do nothing: the streams end with this object."""
+
     def _mark(self) -> Any:
         """An event after the last download, which lets a processor core sleep that waits for it."""
         return self._outwards.record_event(self._cuda.Event(blocking=True))
@@ -127,4 +201,6 @@ class CudaTransfers:
 
 def make_transfers(device: torch.device) -> Transfers:
     """How the pixels of frames travel to the model's device and back."""
-    return CudaTransfers(device) if device.type == "cuda" else DirectTransfers(device)
+    if device.type == "cuda":
+        return CudaTransfers(device)
+    return ThreadedTransfers() if device.type == "cpu" else DirectTransfers(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def enlarging_of(frames: Frames, advised: Frames | None) -> Enlarging:
 
 
 class Enlarger:
-    """Makes pixels of the output's size of results, each by the recommendations for its prompt.
+    """Makes pixels of the output's size of results, each by the recommendations for its prompt; in any threads.
 
     Args:
         settings: the whole configuration.
@@ -68,7 +69,7 @@ class Enlarger:
     def __init__(self, settings: Settings, model: Model) -> None:
         self._frames, self._model = settings.frame, model
         self._of_prompt: dict[str, Enlarging] = {}
-        self._guided: tuple[tuple[Size, Size], GuidedUpsampler] | None = None
+        self._own = threading.local()
         self._network: Callable[[torch.Tensor], torch.Tensor] | None = None
         if settings.frame.upscale not in UPSCALE_METHODS:
             pickle = settings.weights.allow_pickle
@@ -114,9 +115,12 @@ class Enlarger:
         return self._of_prompt[prompt]
 
     def _upsampler(self, small: Size, large: Size) -> GuidedUpsampler:
-        if self._guided is None or self._guided[0] != (small, large):
-            self._guided = (small, large), GuidedUpsampler(small, large, self._model.device)
-        return self._guided[1]
+        """That of this thread: it has buffers."""
+        sizes, upsampler = getattr(self._own, "guided", (None, None))
+        if upsampler is None or sizes != (small, large):
+            upsampler = GuidedUpsampler(small, large, self._model.device)
+            self._own.guided = (small, large), upsampler
+        return upsampler
 
 
 def blocks(picture: torch.Tensor, size: Size, grid: int) -> torch.Tensor:

@@ -6,19 +6,23 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
+import torch
 
 from streamv2v_cli.diffusion.colours import ColourMatcher
 from streamv2v_cli.diffusion.enlarging import Enlarger
 from streamv2v_cli.frame import LateFrame
 from streamv2v_cli.media.picture.resize import resized
+from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory
 from streamv2v_cli.settings.sizes import output_frame_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
-    import torch
 
     from streamv2v_cli.accel.transfer import Transfers
     from streamv2v_cli.diffusion.groups import InFlightFrame
+    from streamv2v_cli.errors import DeviceError
     from streamv2v_cli.frame import Frame
     from streamv2v_cli.models.model import Model
     from streamv2v_cli.settings.schema import Settings
@@ -36,13 +40,21 @@ class Results:
         settings: the whole configuration.
         model: what makes the results.
         transfers: brings pixels to the device and back.
+        too_little_memory: what to raise if there was not enough for the pixels.
 
     Raises:
         StreamV2VError: an upscaler that the settings name cannot be had or loaded.
     """
 
-    def __init__(self, settings: Settings, model: Model, transfers: Transfers) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        model: Model,
+        transfers: Transfers,
+        too_little_memory: Callable[[], DeviceError],
+    ) -> None:
         self._frames, self._transfers = settings.frame, transfers
+        self._too_little_memory = too_little_memory
         self._colours = ColourMatcher(settings.frame.match_colours)
         self.enlarger = Enlarger(settings, model)
 
@@ -66,17 +78,28 @@ class Results:
                 be the same picture.
         """
         assert member.picture is not None, "the frame has not left"
-        small = member.picture.shape[-1], member.picture.shape[-2]
-        translated = member.frames[0][0]
-        pixels = self.enlarger(
-            member.picture,
-            output_frame_size((frame.width, frame.height), small, self._frames),
-            member.prompt.text,
-            member.source,
-            lambda: self._transfers.upload(translated.pixels),
+        result = LateFrame(
+            frame, self._transfers.download(partial(self._pixels, frame, member, member.picture))
         )
-        result = LateFrame(frame, self._transfers.download(pixels))
         return result if mix == 1 else LateFrame(frame, partial(_blend, frame, result, mix))
+
+    def close(self) -> None:
+        """End what makes pixels; those that are on their way still come."""
+        self._transfers.close()
+
+    @torch.no_grad()
+    def _pixels(self, frame: Frame, member: InFlightFrame, picture: torch.Tensor) -> torch.Tensor:
+        """The pixels of a frame on the device, (height, width, 3) uint8; in any thread."""
+        small = picture.shape[-1], picture.shape[-2]
+        translated = member.frames[0][0]
+        with explaining_lack_of_memory(self._too_little_memory):
+            return self.enlarger(
+                picture,
+                output_frame_size((frame.width, frame.height), small, self._frames),
+                member.prompt.text,
+                member.source,
+                lambda: self._transfers.upload(translated.pixels),
+            )
 
 
 def _blend(source: Frame, result: Frame, mix: float) -> np.ndarray:

@@ -45,8 +45,8 @@ class Translator:
     """Restyles a stream of frames by prompt.
 
     A frame comes out S - 1 pushes after it went in (S denoising steps), with lookahead up to that many groups later;
-    `flush` brings the rest. On a GPU it may come out before its pixels have been computed: who asks for them waits,
-    and the next frame can be pushed meanwhile. The frames may have any size, and the size may change in mid-stream:
+    `flush` brings the rest. It may come out before its pixels have been computed: who asks for them waits, and the
+    next frame can be pushed meanwhile. The frames may have any size, and the size may change in mid-stream:
     that drains the frames in flight and starts a new segment.
 
     Args:
@@ -74,7 +74,7 @@ class Translator:
         _check(model, settings)
         self.ticks = TickCounts(choose_accel(settings.compute.accel, model.device))
         self._transfers = make_transfers(model.device)
-        self.results = Results(settings, model, self._transfers)
+        self.results = Results(settings, model, self._transfers, self._too_little_memory)
         self._encoder = PromptEncoder(model, settings.compute.offload_text_encoder, settings.clip_skip)
         self._similar = SimilarFrameFilter(settings.skip_similar)
         lookahead = settings.lookahead
@@ -194,6 +194,10 @@ class Translator:
 
     def close(self) -> None:
         """Give the UNet its original attention processors back; the translator is of no use afterwards."""
+        self.results.close()
+        self._leave_engine()
+
+    def _leave_engine(self) -> None:
         if self.engine is not None:
             self.engine.close()
             self.engine = None
@@ -293,7 +297,7 @@ class Translator:
         if size == self.model_size and self.engine is not None:
             return self._take_drained()
         finished = self._flush()
-        self.close()
+        self._leave_engine()
         self.model_size = self._size = size
         factor = self.model.vae_factor
         self.engine = Engine(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,12 @@ import torch
 from helpers.fake_source import FakeSource
 from helpers.tiny import tiny_model
 
-from streamv2v_cli.accel.transfer import CudaTransfers, DirectTransfers, make_transfers
+from streamv2v_cli.accel.transfer import (
+    CudaTransfers,
+    DirectTransfers,
+    ThreadedTransfers,
+    make_transfers,
+)
 from streamv2v_cli.diffusion import translator
 from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame, LateFrame
@@ -32,8 +38,8 @@ class LateTransfers(DirectTransfers):
         self.log: list[str] = []
         self.threads: set[str] = set()
 
-    def download(self, pixels: torch.Tensor) -> Callable[[], np.ndarray]:
-        number = sum(line.startswith("download") for line in self.log)
+    def download(self, make: Callable[[], torch.Tensor]) -> Callable[[], np.ndarray]:
+        number, pixels = sum(line.startswith("download") for line in self.log), make()
         self.log.append(f"download {number}")
 
         def fetch() -> np.ndarray:
@@ -217,7 +223,7 @@ def test_frames_travel_on_streams_of_their_own(cuda: FakeCuda) -> None:
     assert cuda.log == ["copy on in, waiting: False", "work waits for in", "memory kept for work"]
     assert there.tolist() == pixels.tolist()
     cuda.log.clear()
-    fetch = transfers.download(there)
+    fetch = transfers.download(lambda: there)
     assert cuda.log == [
         "out waits for work",
         "copy on out, waiting: False",
@@ -242,8 +248,71 @@ def test_the_host_is_one_tick_ahead(cuda: FakeCuda) -> None:
     ]
 
 
-def test_a_processor_copies_at_once() -> None:
-    assert type(make_transfers(CPU)) is DirectTransfers
+def _on_two_cores(work: Callable[[ThreadedTransfers], None]) -> None:
+    """With two threads of PyTorch, whatever this machine has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        transfers = make_transfers(CPU)
+        assert isinstance(transfers, ThreadedTransfers)
+        work(transfers)
+        transfers.close()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_processor_makes_pixels_beside_the_next_frame() -> None:
+    """Two at a time, by a thread of PyTorch each; here and in threads that begin later it keeps its own number."""
+    both_began, go_on = threading.Barrier(3, timeout=20), threading.Event()
+    threads: list[int] = []
+
+    def make() -> torch.Tensor:
+        both_began.wait()
+        go_on.wait(20)
+        threads.append(torch.get_num_threads())
+        return torch.arange(3)
+
+    def work(transfers: ThreadedTransfers) -> None:
+        fetches = [transfers.download(make) for _ in range(2)]
+        transfers.keep_pace()
+        both_began.wait()
+        go_on.set()
+        assert [fetch().tolist() for fetch in fetches] == [[0, 1, 2]] * 2
+        other = threading.Thread(target=lambda: threads.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+        assert (threads, torch.get_num_threads()) == ([1, 1, 2], 2)
+
+    _on_two_cores(work)
+
+
+def test_a_processor_is_not_further_ahead_than_it_can_work() -> None:
+    done: list[int] = []
+
+    def make() -> torch.Tensor:
+        time.sleep(0.01)
+        done.append(1)
+        return torch.zeros(1)
+
+    def work(transfers: ThreadedTransfers) -> None:
+        for _ in range(7):
+            transfers.download(make)
+        transfers.keep_pace()
+        assert len(done) >= 5
+
+    _on_two_cores(work)
+
+
+def test_what_fails_beside_fails_where_the_pixels_are_asked_for_and_what_is_begun_is_finished() -> None:
+    def broken() -> torch.Tensor:
+        raise MemoryError("can't allocate memory")
+
+    transfers = ThreadedTransfers()
+    failing, whole = transfers.download(broken), transfers.download(lambda: torch.ones(2))
+    transfers.close()
+    with pytest.raises(MemoryError):
+        failing()
+    assert whole().tolist() == [1, 1]
 
 
 @pytest.mark.needs_cuda

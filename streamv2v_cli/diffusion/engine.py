@@ -165,7 +165,7 @@ class Engine:
     def use_new_weights(self) -> None:
         """Compute anew what is kept of timesteps, after weights of the UNet changed and before the next frame enters.
 
-        What is kept of prompts follows with the next frames, whose embeddings must be new objects.
+        What is kept of prompts and style pictures follows with the next frames, whose embeddings must be new objects.
         """
         self._conditioning.refresh()
 

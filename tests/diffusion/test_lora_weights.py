@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.errors import ConfigError
 from streamv2v_cli.models.fused_loras import LoraRequest
 from streamv2v_cli.models.lora import fuse_loras
+from streamv2v_cli.models.model import StylePicture
 from streamv2v_cli.prompting import PromptedTranslator
 from streamv2v_cli.prompting.script_reader import read_script
+from streamv2v_cli.settings.schema import StyleImage
 
 LAYERS = [
     "mid_block.attentions.0.transformer_blocks.0.attn1.to_q",  # a part of one matrix for q, k and v
@@ -46,9 +49,7 @@ def lora_model(folder: Path, model: Any, *, adjustable: bool = True) -> Any:
     modules = {"unet": model.unet, "text_encoder": model.text_encoder}
     if model.text_encoder_2 is not None:
         modules["text_encoder_2"] = model.text_encoder_2
-    # A frozen dataclass, which is only put together here as `load_model` does it.
-    object.__setattr__(model, "loras", fuse_loras(modules, requests, adjustable=adjustable))
-    return model
+    return replace(model, loras=fuse_loras(modules, requests, adjustable=adjustable))
 
 
 @pytest.fixture
@@ -72,12 +73,19 @@ def play(translator: Any, clip: list[Any], changes: dict[int, Any]) -> list[np.n
     return [frame.pixels for frame in out]
 
 
+def with_style_picture() -> Any:
+    """A model that looks at a picture, whose keys and values are those of the present weights."""
+    model = tiny_model(dtype=torch.float64)
+    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    return replace(model, styles=(StylePicture(pixels, StyleImage(source="x")),))
+
+
 def same(a: list[np.ndarray], b: list[np.ndarray]) -> list[bool]:
     return [np.array_equal(x, y) for x, y in zip(a, b, strict=True)]
 
 
 @pytest.mark.parametrize("lookahead", [1, 4])
-@pytest.mark.parametrize("make", [tiny_model, tiny_xl_model], ids=["sd", "sdxl"])
+@pytest.mark.parametrize("make", [tiny_model, tiny_xl_model, with_style_picture], ids=["sd", "sdxl", "style"])
 def test_frames_before_and_after_are_those_of_whole_runs(
     chosen: Any, frames: Any, tmp_path: Path, make: Any, lookahead: int
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import peft
 import pytest
 import torch
+from helpers.lora_files import random_updates, save_lora
 from helpers.lora_methods import METHODS, Change, Tensors, random_method
 from helpers.tiny import tiny_model
 from safetensors.torch import save_file
@@ -85,6 +86,27 @@ def test_weights_are_those_of_the_formula(tmp_path: Path, plain: Any, method: st
     for part, module in modules.items():
         assert_weights(module, getattr(plain, part), changes[part])
     assert "fused with weight -0.7 into 4 layers" in loras.notes[0]
+
+
+def test_a_plain_lora_has_the_bits_of_its_formula(tmp_path: Path, plain: Any) -> None:
+    """W + Σ weight · alpha / rank · B A in float32, in every layer."""
+    kinds = (torch.nn.Linear, torch.nn.Conv2d)
+    names = [name for name, layer in plain.unet.named_modules() if isinstance(layer, kinds)]
+    requests, sums = [], {name: torch.zeros_like(plain.unet.get_submodule(name).weight) for name in names}
+    for seed, (rank, alpha, weight) in enumerate([(4, 2.7, 0.7), (16, 5.0, -1.3), (7, 3.1, 0.33)]):
+        updates = random_updates(plain.unet, names, rank=rank, alpha=alpha, seed=seed)
+        path = save_lora(tmp_path / f"{seed}.safetensors", updates)
+        requests.append(LoraRequest(str(path), path, weight))
+        scale = weight * (float(torch.tensor(alpha)) / rank)
+        for name, update in updates.items():
+            product = update.up.flatten(1) @ update.down.flatten(1)
+            sums[name] += (scale * product).view_as(sums[name])
+    unet = deepcopy(plain.unet)
+    fuse_loras({"unet": unet}, requests)
+    for name in names:
+        assert torch.equal(
+            unet.get_submodule(name).weight, plain.unet.get_submodule(name).weight + sums[name]
+        )
 
 
 def test_biases_and_norms(tmp_path: Path, plain: Any) -> None:

@@ -176,7 +176,7 @@ def test_repository_with_only_pickles_or_in_another_format(
     ("status", "code", "said"),
     [
         (401, "RepoNotFound", "no public model of that name"),
-        (403, "GatedRepo", "gives access only"),
+        (403, "GatedRepo", "access to it is restricted"),
         (500, "", "reached"),
     ],
 )

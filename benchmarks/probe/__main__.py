@@ -12,7 +12,7 @@ from benchmarks.probe.model import MODEL
 from benchmarks.probe.styles import MAIN_STYLE, OTHER_STYLES, STYLES
 
 STAGES = ("data", "diffuse", "distil", "export", "measure", "long", "report")
-BANKS = ("bank.kind=none", "bank.kind=dyme", "bank.kind=queue")
+BANKS = ("bank.kind=none", "bank.kind=dyme")
 
 
 def main() -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.probe.measure import RESULTS, interval
-from benchmarks.probe.model import MODEL
 from tools.quality import DOCUMENT, write
 
 __all__ = ["table_text", "write_report"]
 
+CARD = Path(__file__).with_name("MODEL_CARD.md")
+"""Beside the model, whose files tell which finished cells are still its own."""
 MARKS = ("<!-- probe: written by python -m benchmarks.probe report -->", "<!-- probe: end -->")
 HEADINGS = (
     "",
@@ -31,7 +32,7 @@ HEADINGS = (
 LONG_HEADINGS = ("frames", "warp error", "sharpness", "fine detail, dB", "edit", "apart")
 
 
-CARD = """\
+TEXT = """\
 # The probe
 
 An instrument, not a model for users: it draws as Stable Diffusion does (its noise schedule, v-prediction, 4 steps at
@@ -48,7 +49,7 @@ Without its self-attention {share:.1f} % of the variance of the UNet's output is
 {tables}"""
 
 
-def write_report(folder: Path = RESULTS, document: Path = DOCUMENT, model: Path = MODEL) -> None:
+def write_report(folder: Path = RESULTS, document: Path = DOCUMENT, card: Path = CARD) -> None:
     """Write what `tables.json` and `long.json` hold between the marks of the document, and the model's card."""
     parts = [
         text(json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
@@ -58,8 +59,7 @@ def write_report(folder: Path = RESULTS, document: Path = DOCUMENT, model: Path 
     write(document, "\n".join(parts), MARKS)
     result = json.loads((folder / "tables.json").read_text(encoding="utf-8"))
     tables = tables_text(result, ("bank", "style"))
-    card = CARD.format(share=100 * result["attention_share"], tables=tables)
-    (model / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    card.write_text(TEXT.format(share=100 * result["attention_share"], tables=tables), encoding="utf-8")
 
 
 def tables_text(result: Mapping[str, Any], keys: Collection[str] | None = None) -> str:

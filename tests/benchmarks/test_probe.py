@@ -198,12 +198,12 @@ def test_the_recipe_from_pictures_to_the_tables(
 
     document = tmp_path / "quality.md"
     document.write_text(f"before\n{report.MARKS[0]}\nold\n{report.MARKS[1]}\nafter\n")
-    report.write_report(tmp_path, document, model)
+    report.write_report(tmp_path, document, tmp_path / "card.md")
     text = document.read_text()
     assert "| DyMe |" in text
     assert "| 4 to 7 |" in text
     assert "old" not in text
-    assert "| DyMe |" in (model / "MODEL_CARD.md").read_text()
+    assert "| DyMe |" in (tmp_path / "card.md").read_text()
     assert text.startswith("before")
     assert text.endswith("after\n")
 

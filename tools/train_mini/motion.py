@@ -100,6 +100,7 @@ def measure_clips(work: Path, clips: list[Path], count: int = 8) -> dict:
         (fetch(package, work / "packages") / path, first) for package, path, first in OWN_CLIPS
     ]
     films = {path.stem: read_clip(path, first, count) for path, first in chosen}
+    nearest = {film: nearest_style(frames) for film, frames in films.items()}
     report: dict = {"speed": speed(), "frames": count, "styles": {}}
     print(report["speed"], flush=True)
     for name in STYLES:
@@ -111,7 +112,7 @@ def measure_clips(work: Path, clips: list[Path], count: int = 8) -> dict:
         }
         for film, frames in films.items():
             row["clips"][film] = {
-                key: consistency(frames, restyler(frames, name, **sets), name)
+                key: consistency(frames, restyler(frames, name, **sets), name, nearest[film])
                 for key, sets in (("none", {"bank__kind": "none", "bank__motion__alpha": 0}), ("dyme", {}))
             }
         report["styles"][name] = row
@@ -130,17 +131,22 @@ def measure_clips(work: Path, clips: list[Path], count: int = 8) -> dict:
     return report
 
 
-def consistency(frames: list[np.ndarray], edited: list[np.ndarray], style: str) -> dict[str, float]:
-    """Warp error, sharpness, and in how many percent of the frames the style is the nearest one."""
+def nearest_style(frames: list[np.ndarray]) -> Nearest:
+    """Names the nearest style of restyled frames, every fourth one of a clip."""
+    return Nearest(
+        {name: to_tensor(np.stack([stylise(name, one) for one in frames[::4]])) for name in STYLES}
+    )
+
+
+def consistency(
+    frames: list[np.ndarray], edited: list[np.ndarray], style: str, nearest: Nearest
+) -> dict[str, float]:
+    """Warp error, sharpness, and in how many percent of every fourth frame the style is the nearest one."""
     comparison = Comparison()
     for source, restyled in zip(frames, edited, strict=True):
         comparison.push(source, restyled)
     means = comparison.means()
-    some = range(0, len(frames), 4)
-    nearest = Nearest(
-        {name: to_tensor(np.stack([stylise(name, frames[i]) for i in some])) for name in STYLES}
-    )
-    hits = nearest(to_tensor(np.stack([edited[i] for i in some])))
+    hits = nearest(to_tensor(np.stack(edited[::4])))
     assert means.warp_error is not None
     assert means.sharpness is not None
     return {

@@ -149,7 +149,7 @@ def test_the_options_of_a_command_exist(call: str) -> None:
 
 
 def test_the_python_example_runs(tmp_path: Path) -> None:
-    (code,) = blocks_of("README.md", "python", "From Python")
+    (code,) = blocks_of("README.md", "python")
     clip = make_clip(tmp_path / "clip.mp4", pts=tuple(range(0, 512 * 6, 512)))
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -163,3 +163,22 @@ def test_the_python_example_runs(tmp_path: Path) -> None:
     told = [line.split(" ", 1) for line in done.stdout.splitlines()]
     assert [float(time) for time, _ in told] == pytest.approx(look(clip).times)
     assert {shape for _, shape in told} == {"(48, 64, 3)"}
+
+
+@pytest.mark.parametrize("page", [*PAGES, "SECURITY.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        target, _, heading = link.partition("#")
+        if "://" in target:
+            continue
+        path = (ROOT / page).parent / target if target else ROOT / page
+        assert path.exists(), link
+        if heading:
+            headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w\- ]", "", name).lower().replace(" ", "-") for name in headings}, link
+
+
+def test_the_list_of_pages_is_complete() -> None:
+    text = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    assert {name for name in PAGES if f"({Path(name).name})" not in text} == {"README.md", "docs/README.md"}

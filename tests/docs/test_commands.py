@@ -40,15 +40,10 @@ REPLACED = {
 }
 
 
-def _runs(command: str) -> bool:
-    return not NOT_RUN.search(command)
-
-
 COMMANDS = [
     pytest.param(command, id=" ".join(command.split())[:80])
-    for page in RUN
-    for command in (commands_of(page) if (ROOT / page).exists() else ())
-    if _runs(command)
+    for command in dict.fromkeys(command for page in RUN for command in commands_of(page))
+    if not NOT_RUN.search(command)
 ]
 CALLS = sorted(
     {
@@ -176,7 +171,9 @@ def test_links_lead_somewhere(page: str) -> None:
         assert path.exists(), link
         if heading:
             headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
-            assert heading in {re.sub(r"[^\w\- ]", "", name).lower().replace(" ", "-") for name in headings}, link
+            assert heading in {
+                re.sub(r"[^\w\- ]", "", name).lower().replace(" ", "-") for name in headings
+            }, link
 
 
 def test_the_list_of_pages_is_complete() -> None:

@@ -17,12 +17,11 @@ from diffusers import (
     StableDiffusionControlNetImg2ImgPipeline,
     StableDiffusionXLControlNetImg2ImgPipeline,
 )
-from helpers.fake_graphs import FakeRecorder
-from helpers.tiny import tiny_model
+from helpers.tiny import SMALL_UNET, tiny_model
 from helpers.tiny_control import control
 from helpers.tiny_xl import tiny_xl_model
+from helpers.translating import run_ticks, translated
 
-from streamv2v_cli.accel import CompiledRunner, CudaGraphRunner, PlainRunner, TickCounts
 from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.diffusion.control_pictures import control_pictures
 from streamv2v_cli.diffusion.engine import Engine
@@ -42,19 +41,6 @@ def controlled(family: str, *texts: str, **options: Any) -> Any:
     model = (tiny_xl_model if family == "xl" else tiny_model)(dtype=torch.float64, **options)
     nets = tuple(control(model.unet, text, seed=10 + n) for n, text in enumerate(texts))
     return replace(model, controls=nets)
-
-
-def in_full(picture: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """In place of `pixels_of`: no rounding."""
-    return (picture[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 0)
-
-
-def translated(model: Any, settings: Any, clip: list[Frame]) -> list[torch.Tensor]:
-    with patch("streamv2v_cli.diffusion.enlarging.pixels_of", in_full):
-        translator = Translator(model, settings)
-        results = [out for frame in clip for out in translator.push(frame)] + translator.flush()
-        translator.close()
-        return [torch.as_tensor(result.pixels) for result in results]
 
 
 def diffusers_result(model: Any, family: str, settings: Any, frame: Frame) -> torch.Tensor:
@@ -186,27 +172,13 @@ def test_a_picture_that_was_made_elsewhere(settings: Any, frames: Any) -> None:
 
 @pytest.mark.parametrize(("way", "lookahead"), [("compiled", 1), ("captured", 1), ("captured", 2)])
 def test_compiled_and_captured_are_plain(
-    settings: Any, frames: Any, monkeypatch: pytest.MonkeyPatch, way: str, lookahead: int
+    settings: Any, frames: Any, monkeypatch: pytest.MonkeyPatch, way: Any, lookahead: int
 ) -> None:
     """The tick with its ControlNets is one graph, and all that it reads stays where it is."""
-    small: dict[str, Any] = {
-        "block_out_channels": (16, 16),
-        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-    }
-    model = controlled("sd", "canny", "tile:0.5:0-0.5", **small)
+    model = controlled("sd", "canny", "tile:0.5:0-0.5", **SMALL_UNET)
     chosen = settings(lookahead=lookahead, diffusion={"steps": 2}, bank={"kind": "queue"})
     plain = translated(model, chosen, frames(14))
-    ticks, recorder = TickCounts("none"), FakeRecorder()
-
-    def make(accel: str, work: Any, *_: Any, **__: Any) -> Any:
-        if way == "compiled":
-            return CompiledRunner(work, backend="eager")
-        return CudaGraphRunner(recorder, PlainRunner(work))
-
-    torch._dynamo.reset()
-    monkeypatch.setattr("streamv2v_cli.diffusion.engine.make_runner", make)
-    monkeypatch.setattr("streamv2v_cli.diffusion.translator.TickCounts", lambda accel: ticks)
+    ticks = run_ticks(monkeypatch, way)
     for a, b in zip(plain, translated(model, chosen, frames(14)), strict=True):
         torch.testing.assert_close(a, b, atol=1e-9, rtol=0)
     assert ticks.ticks > sum(ticks.plain.values())

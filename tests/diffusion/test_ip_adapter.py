@@ -13,17 +13,15 @@ import pytest
 import torch
 import torch._dynamo
 from diffusers import LCMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
-from helpers.fake_graphs import FakeRecorder
-from helpers.tiny import tiny_model
+from helpers.tiny import SMALL_UNET, tiny_model
 from helpers.tiny_adapter import make_tiny_adapter
 from helpers.tiny_xl import tiny_xl_model
+from helpers.translating import run_ticks, translated
 from PIL import Image
 
-from streamv2v_cli.accel import CompiledRunner, CudaGraphRunner, PlainRunner, TickCounts
 from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.diffusion.schedule import Schedule
 from streamv2v_cli.diffusion.tensors import to_model_range
-from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.models.adapter_files import find_adapter_files
 from streamv2v_cli.models.facts import ModelFacts
@@ -59,26 +57,6 @@ def adapted(family: str, folder: Path, *weights: float, kind: Any = "plain", **u
         torch.float64,
     )
     return replace(model, styles=styles, adapter=features)
-
-
-def in_full(picture: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """In place of `pixels_of`: no rounding."""
-    return (picture[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 0)
-
-
-def translated(
-    model: Any, settings: Any, clip: list[Frame], weights: dict[int, tuple[float, ...]] | None = None
-) -> list[torch.Tensor]:
-    with patch("streamv2v_cli.diffusion.enlarging.pixels_of", in_full):
-        translator = Translator(model, settings)
-        results = []
-        for number, frame in enumerate(clip):
-            if number in (weights or {}):
-                translator.set_prompt(settings.prompt, style=(weights or {})[number])
-            results += translator.push(frame)
-        results += translator.flush()
-        translator.close()
-        return [torch.as_tensor(result.pixels) for result in results]
 
 
 def diffusers_result(model: Any, family: str, folder: Path, settings: Any, frame: Frame) -> torch.Tensor:
@@ -161,7 +139,7 @@ def test_equal_to_diffusers(
 def test_lookahead_gives_the_same_frames(settings: Any, frames: Any, tmp_path: Path) -> None:
     """Also where the weights change in the middle of a group."""
     model = adapted("sd", tmp_path, 1.0, 0.5)
-    changes = {2: (0.0, 0.0), 3: (0.2, 2.0)}
+    changes = {2: {"style": (0.0, 0.0)}, 3: {"style": (0.2, 2.0)}}
     one, two = (
         translated(model, settings(lookahead=n, diffusion={"steps": 3}), frames(7), changes) for n in (1, 2)
     )
@@ -192,28 +170,14 @@ def test_compiled_and_captured_are_plain(
     frames: Any,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    way: str,
+    way: Any,
     lookahead: int,
 ) -> None:
-    small: dict[str, Any] = {
-        "block_out_channels": (16, 16),
-        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-    }
-    model = adapted("sd", tmp_path, 1.0, 0.5, **small)
+    model = adapted("sd", tmp_path, 1.0, 0.5, **SMALL_UNET)
     chosen = settings(lookahead=lookahead, diffusion={"steps": 2}, bank={"kind": "queue"})
-    changes = {8: (0.3, 1.0)}
+    changes = {8: {"style": (0.3, 1.0)}}
     plain = translated(model, chosen, frames(14), changes)
-    ticks, recorder = TickCounts("none"), FakeRecorder()
-
-    def make(accel: str, work: Any, *_: Any, **__: Any) -> Any:
-        if way == "compiled":
-            return CompiledRunner(work, backend="eager")
-        return CudaGraphRunner(recorder, PlainRunner(work))
-
-    torch._dynamo.reset()
-    monkeypatch.setattr("streamv2v_cli.diffusion.engine.make_runner", make)
-    monkeypatch.setattr("streamv2v_cli.diffusion.translator.TickCounts", lambda accel: ticks)
+    ticks = run_ticks(monkeypatch, way)
     for a, b in zip(plain, translated(model, chosen, frames(14), changes), strict=True):
         torch.testing.assert_close(a, b, atol=1e-9, rtol=0)
     assert ticks.ticks > sum(ticks.plain.values())

@@ -5,18 +5,16 @@ from __future__ import annotations
 import gc
 from dataclasses import replace
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 import torch._dynamo
 from helpers import reference
-from helpers.fake_graphs import FakeRecorder
-from helpers.tiny import tiny_model
+from helpers.tiny import SMALL_UNET, tiny_model
 from helpers.tiny_xl import tiny_xl_model
+from helpers.translating import in_full, run_ticks, translated
 
-from streamv2v_cli.accel import CompiledRunner, CudaGraphRunner, PlainRunner, TickCounts
 from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.bank.merging import draw_partition
 from streamv2v_cli.diffusion.prompts import PromptEncoder
@@ -28,12 +26,6 @@ from streamv2v_cli.models.model import StylePicture
 from streamv2v_cli.settings.schema import StyleImage
 
 pytestmark = pytest.mark.numerical
-
-SMALL: dict[str, Any] = {
-    "block_out_channels": (16, 16),
-    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-}
 
 
 def picture(seed: int, height: int = 64, width: int = 64) -> np.ndarray:
@@ -51,30 +43,7 @@ def styled(model: Any, *weights: float) -> Any:
 
 @pytest.fixture(scope="session")
 def small_model() -> Any:
-    return tiny_model(dtype=torch.float64, **SMALL)
-
-
-def in_full(picture: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """In place of `pixels_of`: no rounding."""
-    return (picture[0] / 2 + 0.5).clamp(0, 1).permute(1, 2, 0)
-
-
-def translated(
-    model: Any, settings: Any, clip: list[Frame], changes: dict[int, dict[str, Any]] | None = None
-) -> list[torch.Tensor]:
-    """All results; `changes` are made before the frames of these numbers."""
-    with patch("streamv2v_cli.diffusion.enlarging.pixels_of", in_full):
-        translator = Translator(model, settings)
-        results, prompt = [], settings.prompt
-        for number, frame in enumerate(clip):
-            if number in (changes or {}):
-                change = dict((changes or {})[number])
-                prompt = change.pop("prompt", prompt)
-                translator.set_prompt(prompt, **change)
-            results += translator.push(frame)
-        results += translator.flush()
-        translator.close()
-        return [torch.as_tensor(result.pixels) for result in results]
+    return tiny_model(dtype=torch.float64, **SMALL_UNET)
 
 
 def expected(
@@ -195,23 +164,14 @@ def test_a_picture_is_seen_without_distortion() -> None:
 
 @pytest.mark.parametrize(("way", "lookahead"), [("compiled", 1), ("captured", 1), ("captured", 2)])
 def test_compiled_and_captured_are_plain(
-    small_model: Any, settings: Any, frames: Any, monkeypatch: pytest.MonkeyPatch, way: str, lookahead: int
+    small_model: Any, settings: Any, frames: Any, monkeypatch: pytest.MonkeyPatch, way: Any, lookahead: int
 ) -> None:
     """Weights and pinned features lie in buffers; only whether there are any at all is a variant of the tick."""
     model = styled(small_model, 1.0, 0.5)
     chosen = settings(lookahead=lookahead, diffusion={"steps": 2}, bank={"kind": "queue"})
     changes = {10: {"style": (2.0, 0.1)}, 16: {"prompt": "pixel art"}, 22: {"style": (0.0, 0.0)}}
     plain = translated(model, chosen, frames(30), changes)
-    ticks, recorder = TickCounts("none"), FakeRecorder()
-
-    def make(accel: str, work: Any, *_: Any, **__: Any) -> Any:
-        if way == "compiled":
-            return CompiledRunner(work, backend="eager")
-        return CudaGraphRunner(recorder, PlainRunner(work))
-
-    torch._dynamo.reset()
-    monkeypatch.setattr("streamv2v_cli.diffusion.engine.make_runner", make)
-    monkeypatch.setattr("streamv2v_cli.diffusion.translator.TickCounts", lambda accel: ticks)
+    ticks = run_ticks(monkeypatch, way)
     assert_equal(translated(model, chosen, frames(30), changes), plain)
     assert ticks.ticks > 2 * sum(ticks.plain.values())
     torch._dynamo.reset()

@@ -29,6 +29,12 @@ TinyScheduler = Literal["pndm", "lcm", "euler-trailing"]
 WIDTH = 16
 VAE_FACTOR = 8
 KINDS: dict[str, Any] = {"pndm": "diffusion", "lcm": "consistency", "euler-trailing": "turbo"}
+SMALL_UNET: dict[str, Any] = {
+    "block_out_channels": (16, 16),
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+}
+"""Two levels, for what is slow: references in loops, and ticks that are compiled."""
 LCM_OPTIONS = inspect.signature(LCMScheduler.__init__).parameters
 
 

@@ -130,7 +130,7 @@ def _compute_alone() -> None:
 
 def _single_threads(count: int) -> ThreadPoolExecutor:
     """Workers in which PyTorch computes with one thread."""
-    workers = ThreadPoolExecutor(count, "streamv2v-pixels", _compute_alone)
+    workers = ThreadPoolExecutor(count, "pixels", _compute_alone)
     started = threading.Barrier(count)
     for waiting in [workers.submit(started.wait) for _ in range(count)]:
         waiting.result()

@@ -92,6 +92,7 @@ class FeatureBank:
                     slots=self._capacity,
                     attends=layer.name in attends,
                     fusion=(settings.fuse.alpha, settings.fuse.threshold) if layer.name in fuses else None,
+                    fuses_block=layer.name in fuses and settings.fuse.on == "block",
                     rows=rows,
                     tokens=layer.tokens(*latent_size),
                     width=layer.width,

@@ -60,6 +60,7 @@ class LayerBank:
         slots: frames held; 1 for dyme.
         attends: extended self-attention is on here.
         fusion: (alpha, threshold) of feature fusion, None where it is off.
+        fuses_block: the outputs are those of the transformer block, which come after keys and values.
         rows: bank rows.
         tokens: tokens n of a frame.
         width: channels d of keys and values.
@@ -74,6 +75,7 @@ class LayerBank:
         slots: int,
         attends: bool,
         fusion: tuple[float, float] | None,
+        fuses_block: bool = False,
         rows: int,
         tokens: int,
         width: int,
@@ -87,6 +89,7 @@ class LayerBank:
         merges = kind == "dyme"
         self.merges = merges
         self.fusion = fusion
+        self.fuses_block = fuses_block
         self.keys = features(width) if attends or merges else None
         self.values = features(width) if attends else None
         self.outputs = features(output_width) if fusion else None
@@ -95,6 +98,7 @@ class LayerBank:
         self.slots = slots
         self.tokens = tokens
         self._slot_numbers = torch.arange(slots, device=device)
+        self._match: torch.Tensor | None = None
 
     @property
     def buffers(self) -> list[torch.Tensor]:
@@ -156,7 +160,8 @@ class LayerBank:
         """Take in the features of the frames that are due, after they have used the bank.
 
         Args:
-            current: `keys`, `values` and `outputs` -> (rows, n, d) of the last frame of each group, not fused.
+            current: `keys`, `values` and `outputs` -> (rows, n, d) of the last frame of each group, not fused; the
+                outputs may come by themselves, after the keys of the same tick, which decide what is merged.
             step: this tick.
         """
         rows = step.updating
@@ -167,7 +172,12 @@ class LayerBank:
                 buffer[rows, step.slots] = features[rows]
             return
         partition = self.partitions[: rows.shape[0]]
-        match = match_tokens(torch.cat([self.keys[rows, 0], current["keys"][rows]], dim=1), partition)
+        match = self._match
+        if "keys" in current:
+            match = match_tokens(torch.cat([self.keys[rows, 0], current["keys"][rows]], dim=1), partition)
+        assert match is not None
+        if self.fuses_block:
+            self._match = match
         for buffer, features in self._pairs(current):
             both = torch.cat([buffer[rows, 0], features[rows]], dim=1)
             buffer[rows, 0] = merge_tokens(both, partition, match)

@@ -30,6 +30,7 @@ class AttentionLayer:
         level: number of halvings of the latent's sides at this layer.
         is_self: self-attention (attn1) rather than cross-attention (attn2).
         module: the diffusers `Attention`.
+        around: the transformer block that it is in.
     """
 
     name: str
@@ -37,6 +38,7 @@ class AttentionLayer:
     level: int
     is_self: bool
     module: Any
+    around: Any
 
     @property
     def width(self) -> int:
@@ -65,7 +67,7 @@ def attention_layers(unet: nn.Module) -> list[AttentionLayer]:
     levels = len(unet.down_blocks)  # type: ignore[arg-type]
     found = []
     for name, module in unet.named_modules():
-        kind = name.rpartition(".")[2]
+        parent, _, kind = name.rpartition(".")
         if kind not in ("attn1", "attn2"):
             continue
         block = _BLOCK.match(name)
@@ -74,7 +76,8 @@ def attention_layers(unet: nn.Module) -> list[AttentionLayer]:
         else:
             place = f"{block[1]}.{block[2]}"
             level = int(block[2]) if block[1] == "down" else levels - 1 - int(block[2])
-        found.append(AttentionLayer(name, place, level, not module.is_cross_attention, module))
+        around = unet.get_submodule(parent)
+        found.append(AttentionLayer(name, place, level, not module.is_cross_attention, module, around))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.hooks import RemovableHandle
 
 from streamv2v_cli.bank.attention import AttentionBackend, extended_attention
 from streamv2v_cli.bank.layer_bank import BankStep, LayerBank
@@ -98,6 +99,7 @@ class StreamAttnProcessor:
     """
 
     original: Any = None  # the processor that `restore` puts back
+    hook: RemovableHandle | None = None  # of the transformer block, where its output is fused
 
     def __init__(
         self,
@@ -152,11 +154,21 @@ class StreamAttnProcessor:
         current = {"keys": _last(key, step.group), "values": _last(value, step.group)}
         bank.start(current, step)
         output = self._attend(attn, query, *self._with_pins(*bank.extend(key, value, step)))
-        last_output = {"outputs": _last(output, step.group)}
-        bank.start(last_output, step)
-        result = bank.fuse(output, step)
-        bank.update(current | last_output, step)
-        return result
+        if bank.fuses_block:
+            bank.update(current, step)
+            return output
+        return _fused(output, current, bank, step)
+
+    def fuse_block(self, block: nn.Module, inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        """Forward hook of the transformer block around this layer: fuse its output, and update the bank by it."""
+        if self.bank is None or self._pinning:
+            return output
+        return _fused(output, {}, *self.bank)
+
+    @property
+    def _pinning(self) -> bool:
+        """Whether a picture goes through the UNet to be pinned, and leaves the bank alone."""
+        return self.pins is not None and self.pins.step.writing is not None
 
     def _with_pins(
         self, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
@@ -219,6 +231,9 @@ def install(unet: nn.Module, make: Callable[[AttentionLayer], StreamAttnProcesso
         processor = make(layer)
         current = layer.module.processor
         processor.original = current.original if isinstance(current, StreamAttnProcessor) else current
+        _remove_hook(current)
+        if processor.bank is not None and processor.bank[0].fuses_block:
+            processor.hook = layer.around.register_forward_hook(processor.fuse_block)
         layer.module.set_processor(processor)
 
 
@@ -226,7 +241,26 @@ def restore(unet: nn.Module) -> None:
     """Put back the processors that were there before `install`; does nothing if there was none."""
     for layer in attention_layers(unet):
         if isinstance(layer.module.processor, StreamAttnProcessor):
+            _remove_hook(layer.module.processor)
             layer.module.set_processor(layer.module.processor.original)
+
+
+def _remove_hook(processor: Any) -> None:
+    """Take away what a processor has put on its transformer block."""
+    if isinstance(processor, StreamAttnProcessor) and processor.hook is not None:
+        processor.hook.remove()
+        processor.hook = None
+
+
+def _fused(
+    output: torch.Tensor, current: dict[str, torch.Tensor], bank: LayerBank, step: BankStep
+) -> torch.Tensor:
+    """An output (entries, n, d) after fusion; the bank takes it in as it was, and `current` with it."""
+    last = {"outputs": _last(output, step.group)}
+    bank.start(last, step)
+    result = bank.fuse(output, step)
+    bank.update(current | last, step)
+    return result
 
 
 def _last(features: torch.Tensor, group: int) -> torch.Tensor:

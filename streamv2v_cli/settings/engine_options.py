@@ -104,6 +104,11 @@ class FeatureFusion(Section):
         ("mid", "up.0", "up.1"),
         description="UNet blocks whose attention output is fused; only low resolutions, or it blurs.",
     )
+    on: Literal["attention", "block"] = Field(
+        "attention",
+        description="What is fused: the output of self-attention, as in the program of the authors, or of the "
+        "transformer block, as in the paper's text.",
+    )
     threshold: float = Field(
         0.98,
         ge=-1,

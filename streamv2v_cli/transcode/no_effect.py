@@ -210,7 +210,7 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
     if style.adapter is None:
         reasons.append(("style.encoder", "there is no IP-Adapter"))
     if not bank.fuse.layers:
-        reasons += [(f"bank.fuse.{key}", "bank.fuse.layers is none") for key in ("threshold", "alpha")]
+        reasons += [(f"bank.fuse.{key}", "bank.fuse.layers is none") for key in ("on", "threshold", "alpha")]
     if bank.motion.alpha == 0:
         reasons += [(f"bank.motion.{key}", "bank.motion.alpha is 0") for key in ("tolerance", "detail")]
     most = largest_group(bank, settings.diffusion.steps)

@@ -22,6 +22,7 @@ BANKS: list[dict[str, Any]] = [
     {"kind": "queue", "size": 2},
     {"kind": "dyme"},
     {"kind": "dyme", "update": "tick"},
+    {"kind": "dyme", "fuse": {"threshold": 0.6, "layers": ["all"], "on": "block"}},
 ]
 FRAMES, CUT = 22, 13
 PROMPTS = {9: "pencil sketch"}
@@ -90,7 +91,7 @@ def translate(
 
 
 @pytest.mark.parametrize(("guidance", "lookahead"), [("none", 1), ("initialize", 1), ("none", 2)])
-@pytest.mark.parametrize("bank", BANKS, ids=lambda bank: "-".join(map(str, bank.values())))
+@pytest.mark.parametrize("bank", BANKS, ids=["none", "queue", "dyme", "tick", "block"])
 def test_replayed_ticks_give_the_same_frames(
     small_model: Any, bank: dict[str, Any], guidance: str, lookahead: int
 ) -> None:
@@ -111,7 +112,7 @@ def test_replayed_ticks_give_the_same_frames(
     assert all(recording.calls for recording in recorder.recordings)
 
 
-@pytest.mark.parametrize("bank", BANKS, ids=lambda bank: "-".join(map(str, bank.values())))
+@pytest.mark.parametrize("bank", BANKS, ids=["none", "queue", "dyme", "tick", "block"])
 def test_traced_ticks_give_the_same_frames(small_model: Any, bank: dict[str, Any]) -> None:
     """As `compile` runs them, but for the code of the kernels: as one graph, functional, without what is unused."""
     settings = settings_for(bank)

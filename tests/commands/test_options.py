@@ -151,7 +151,7 @@ def test_help_shows_description_choices_range_and_default(given, monkeypatch):
     assert "[one of none, queue, dyme; default dyme]" in text
     assert "PATH_OR_ID[:WEIGHT] [repeatable]" in text
     assert (
-        "A preset (baseline, default, fidelity, lossless, paper, published, realtime), a YAML file, or a"
+        "A preset (baseline, default, fidelity, lossless, paper, published, realtime, steady), a YAML file, or a"
         in text
     )
     for key, flag in FLAGS.items():

@@ -119,6 +119,23 @@ def test_layers_of_attention_and_fusion(
 
 
 @pytest.mark.parametrize(
+    ("bank", "lookahead"),
+    [({"kind": "dyme", "interval": 2}, 2), ({"kind": "queue", "size": 2, "attention": {"layers": "mid"}}, 1)],
+    ids=str,
+)
+def test_fusion_of_the_blocks_output(
+    model: Any, settings: Any, run_engine: Any, bank: dict[str, Any], lookahead: int
+) -> None:
+    fuse = {"on": "block", "layers": ["all"], "threshold": 0.6}
+    chosen = settings(bank={**bank, "fuse": fuse}, diffusion={"steps": 2})
+    latents = moving_latents(7)
+    got = run_engine(model, chosen, latents, lookahead=lookahead, starts=(4,))
+    assert_equal(got, expected(model, chosen, latents, starts=(0, 4)))
+    on_attention = settings(bank={**bank, "fuse": {**fuse, "on": "attention"}}, diffusion={"steps": 2})
+    assert not torch.allclose(got[3], run_engine(model, on_attention, latents, starts=(4,))[3], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
     ("steps", "guidance", "lookahead", "bank"),
     [
         (4, "none", 1, {"kind": "dyme"}),

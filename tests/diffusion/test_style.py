@@ -107,6 +107,16 @@ def test_equal_to_the_formulas(
     assert differs(results, translated(precise_model, chosen, clip))
 
 
+def test_pictures_leave_fused_blocks_and_their_bank_alone(
+    small_model: Any, settings: Any, frames: Any
+) -> None:
+    """The pictures go through the UNet once more for the new prompt, while the bank holds frames."""
+    fuse = {"on": "block", "layers": ["all"], "threshold": 0.6}
+    chosen = settings(bank={"kind": "dyme", "interval": 1, "fuse": fuse}, diffusion={"steps": 2})
+    clip, model, changes = frames(5), styled(small_model, 1.3), {3: {"prompt": "pixel art"}}
+    assert_equal(translated(model, chosen, clip, changes), expected(model, chosen, clip, changes))
+
+
 @pytest.mark.parametrize("kind", ["full", "self", "initialize"])
 def test_guidance(small_model: Any, settings: Any, frames: Any, kind: str) -> None:
     chosen = settings(

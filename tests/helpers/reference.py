@@ -120,7 +120,6 @@ class ReferenceProcessor:
         uses = encoder_hidden_states is None and self.settings.kind != "none"
         bank = self.banks.setdefault(self.state["row"], ReferenceBank(self.settings.kind, self.settings.size))
         first = self.state["index"] == 0
-        looks = uses and not first
         keys, values = [k], [v]
         if uses and self.attends:
             # The first frame of a segment has its own features in the bank.
@@ -133,14 +132,29 @@ class ReferenceProcessor:
             counts.append(torch.full((len(picture_k),), self.state["weights"][number]))
         out = attention(q, torch.cat(keys), torch.cat(values), attn.heads, torch.cat(counts).double())
         out = attn.to_out[0](out[None].to(dtype))[0].double()
+        if not uses:
+            return out[None].to(dtype)
+        self.current = {"k": k, "v": v}
+        on_block = self.fuses and self.settings.fuse.on == "block"
+        return (out if on_block else self.fused(out))[None].to(dtype)
+
+    def fused(self, out: torch.Tensor) -> torch.Tensor:
+        """An output (n, d) of the attention or of its block after fusion; then the bank takes the frame in."""
+        bank, index, fusion = self.banks[self.state["row"]], self.state["index"], self.settings.fuse
         result = out
-        if looks and self.fuses:
-            result = fuse(out, bank.banked("o"), self.settings.fuse.alpha, self.settings.fuse.threshold)
+        if index and self.fuses:
+            result = fuse(out, bank.banked("o"), fusion.alpha, fusion.threshold)
         late = self.state["step"] if self.settings.update == "tick" else 0
-        if uses and (first or (self.state["index"] + late) % self.settings.interval == 0):
-            partition = self.draw(self.name, len(k), self.state["row"], self.state["number"])
-            bank.take({"k": k, "v": v, "o": out}, first=first, partition=partition)
-        return result[None].to(dtype)
+        if not index or (index + late) % self.settings.interval == 0:
+            partition = self.draw(self.name, len(out), self.state["row"], self.state["number"])
+            bank.take({**self.current, "o": out}, first=not index, partition=partition)
+        return result
+
+    def after_block(self, _module: Any, _inputs: Any, output: torch.Tensor) -> Any:
+        """Hook of the transformer block around this self-attention."""
+        if self.state["picture"] is not None or self.settings.kind == "none":
+            return output
+        return self.fused(output[0].double())[None].to(output.dtype)
 
 
 def lcm_numbers(scheduler: Any, steps: int, strength: float, grid: int) -> list[dict[str, float]]:
@@ -214,6 +228,7 @@ def translate(
     state: dict[str, Any] = {"picture": None}
     names = {name: module for name, module in unet.named_modules() if name.endswith(("attn1", "attn2"))}
     originals = {name: module.processor for name, module in names.items()}
+    hooks: list[Any] = []
     for name, module in names.items():
         place = "mid" if "mid_block" in name else name.split("_")[0] + "." + name.split(".")[1]
         chosen = [x in ("all", place, place.split(".")[0]) for x in settings.bank.fuse.layers]
@@ -221,6 +236,9 @@ def translate(
         module.processor = ReferenceProcessor(
             name, state, settings.bank, draw, attends=any(attends), fuses=any(chosen)
         )
+        if any(chosen) and settings.bank.fuse.on == "block" and name.endswith("attn1"):
+            block = unet.get_submodule(name.removesuffix(".attn1"))
+            hooks.append(block.register_forward_hook(module.processor.after_block))
     predicts_v = scheduler.config.prediction_type == "v_prediction"
     results, index = [], -1
     for number, latent in enumerate(latents):
@@ -276,4 +294,6 @@ def translate(
         results.append(clean)
     for name, module in names.items():
         module.processor = originals[name]
+    for hook in hooks:
+        hook.remove()
     return results

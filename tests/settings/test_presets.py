@@ -8,7 +8,7 @@ from helpers import ROOT
 from streamv2v_cli.settings.resolve import preset_description, preset_names, resolve, to_yaml
 from streamv2v_cli.settings.schema import Settings
 
-NAMES = ["baseline", "default", "fidelity", "lossless", "paper", "published", "realtime"]
+NAMES = ["baseline", "default", "fidelity", "lossless", "paper", "published", "realtime", "steady"]
 
 
 def test_names():
@@ -55,6 +55,9 @@ def test_what_defines_the_others():
     assert resolve(configs=["realtime"]).settings.diffusion.steps == 1
     fidelity = resolve(configs=["fidelity"]).settings.bank
     assert (fidelity.kind, fidelity.size) == ("queue", 4)
+    steady = resolve(configs=["steady"]).settings.bank
+    assert (steady.kind, steady.fuse.on, steady.fuse.layers) == ("dyme", "block", ("down.0",))
+    assert steady.motion.alpha == 0.9
     baseline = resolve(configs=["baseline"], recommend=lambda *_: {"bank": {"motion": {"alpha": "0.9"}}})
     assert (baseline.settings.bank.kind, baseline.settings.bank.motion.alpha) == ("none", 0)
 

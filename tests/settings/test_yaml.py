@@ -221,7 +221,7 @@ def test_a_name_that_is_nothing_lists_the_presets_and_the_nearest(name, near):
     assert f"Did you mean '{near}'?" in caught.value.message
     assert (
         caught.value.remedy
-        == "The presets are baseline, default, fidelity, lossless, paper, published, realtime."
+        == "The presets are baseline, default, fidelity, lossless, paper, published, realtime, steady."
     )
 
 

@@ -25,6 +25,7 @@ def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
         (["bank.kind=none", "bank.motion.alpha=0.8", "bank.motion.detail=1"], []),
         (["bank.kind=queue", "bank.stratified=true"], ["bank.stratified"]),
         (["bank.fuse.layers=none", "bank.fuse.threshold=0.5"], ["bank.fuse.threshold"]),
+        (["bank.fuse.layers=none", "bank.fuse.on=block"], ["bank.fuse.on"]),
         (["lookahead=16"], ["lookahead"]),
         (["lookahead=16", "bank.interval=16"], []),
         (["lookahead=16", "bank.kind=none"], []),

@@ -40,7 +40,7 @@ class AttentionMap:
     Attributes:
         current: (n,) float32 shares of the tokens of its own frame.
         past: the shares of past frames, the newest first.
-        fusion: None where nothing is fused, or nothing is there yet.
+        fusion: None where nothing is fused, nothing is there yet, or the output of the block is what is fused.
     """
 
     current: torch.Tensor
@@ -113,7 +113,7 @@ class PointRecorder:
 
     def _fusion(self, output: torch.Tensor) -> FusedToken | None:
         bank = self._bank
-        if bank.outputs is None or bank.fusion is None:
+        if bank.outputs is None or bank.fusion is None or bank.fuses_block:
             return None
         cosine, index = nearest_tokens(output[None, None], self._held(bank.outputs)[None])
         place = self._origins.place(int(index))
@@ -162,7 +162,7 @@ class BankRecorder:
         """Look at this bank from now on, and no more at another; what was seen before stays."""
         self.remove()
         for layer in self._layers:
-            self._hooks += self._hooks_of(layer.module, layer.name, features)
+            self._hooks += self._hooks_of(layer, features)
 
     def remove(self) -> None:
         """Take the hooks away."""
@@ -177,7 +177,8 @@ class BankRecorder:
         names = [layer.name for layer in self._layers]
         return {name: Figures(means.get((name, "merged")), means.get((name, "fused"))) for name in names}
 
-    def _hooks_of(self, module: Any, name: str, features: FeatureBank) -> list[Any]:
+    def _hooks_of(self, layer: AttentionLayer, features: FeatureBank) -> list[Any]:
+        module, name = layer.module, layer.name
         bank = features.layers[name]
         share = bank.fused_share = torch.zeros_like(features.step.fusable, dtype=torch.float32)
 
@@ -199,7 +200,7 @@ class BankRecorder:
 
         return [
             module.register_forward_pre_hook(before, with_kwargs=True),
-            module.register_forward_hook(after),
+            (layer.around if bank.fuses_block else module).register_forward_hook(after),
         ]
 
     def _add(self, frame: int, layer: str, figure: str, value: float) -> None:

@@ -208,6 +208,21 @@ def test_figures_over_time_are_those_of_the_frames(model: Model) -> None:
     assert recorder.take(1)[LAYER].fused is None
 
 
+def test_the_fused_share_of_blocks(model: Model) -> None:
+    layer, row, threshold = layer_of(model), 1, 0.9
+    recorder, spy = BankRecorder([layer], [row]), Spy(layer.around, row)
+    fuse = {"layers": ["up"], "on": "block", "threshold": threshold, "alpha": 0}
+    try:
+        play(model, settings(interval=1, fuse=fuse), lambda engine: recorder.follow(engine.bank))
+    finally:
+        spy.remove()
+        recorder.remove()
+    outputs = [F.normalize(output, dim=-1) for output in spy.outputs[:2]]
+    near = (outputs[1] @ outputs[0].T).max(-1).values >= threshold
+    assert 0 < int(near.sum()) < len(near)
+    assert recorder.take(1)[LAYER].fused == pytest.approx(float(near.float().mean()), abs=1e-4)
+
+
 def test_nothing_is_merged_in_a_queue_and_nothing_stays_behind(model: Model) -> None:
     layers = [layer for layer in attention_layers(model.unet) if layer.is_self]
     recorder = BankRecorder(layers, [0, 1])

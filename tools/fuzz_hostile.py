@@ -54,8 +54,8 @@ def fuzz_model(data: bytes) -> None:
 def fuzz_lora(data: bytes) -> None:
     """A LoRA: the header of its file up to the first line end, which may be JSON, and the bytes of its weights."""
     from streamv2v_cli.errors import StreamV2VError
-    from streamv2v_cli.models.fused_loras import LoraRequest
-    from streamv2v_cli.models.lora import fuse_loras
+    from streamv2v_cli.models.loras.fuse import fuse_loras
+    from streamv2v_cli.models.loras.fused import LoraRequest
 
     header, _, weights = data.partition(b"\n")
     path = Path(tempfile.gettempdir(), "streamv2v-fuzz.safetensors")

@@ -244,7 +244,7 @@ def _models() -> Iterator[Finding]:
 def _cache() -> Iterator[Finding]:
     from huggingface_hub import constants
 
-    from streamv2v_cli.models.fetch import free_in_cache
+    from streamv2v_cli.models.hub.fetch import free_in_cache
 
     folder = Path(constants.HF_HUB_CACHE)
     there = next(path for path in (folder, *folder.parents) if path.exists())

@@ -11,8 +11,8 @@ from torch import nn
 from streamv2v_cli.accel.device import pick_device, pick_dtype, use_layout
 from streamv2v_cli.errors import ModelNotFoundError
 from streamv2v_cli.models.catalog import SD15_LAYOUT
-from streamv2v_cli.models.checkpoint import load_tokenizer
 from streamv2v_cli.models.facts import read_facts
+from streamv2v_cli.models.files.checkpoint import load_tokenizer
 from streamv2v_cli.models.load import make_scheduler, quiet
 from streamv2v_cli.models.model import Model
 from streamv2v_cli.models.vae import vae_factor

@@ -127,7 +127,7 @@ def download(
     """
     from streamv2v_cli.logs import log_to_stderr, say
     from streamv2v_cli.models.downloads import downloads_for
-    from streamv2v_cli.models.fetch import check_room, obtain
+    from streamv2v_cli.models.hub.fetch import check_room, obtain
     from streamv2v_cli.models.known import find_known, need_of
     from streamv2v_cli.reports.text import bytes_text, counted
     from streamv2v_cli.text.terminal import print_path
@@ -155,7 +155,7 @@ def where(as_json: AsJson = False) -> None:
     """
     from huggingface_hub import constants
 
-    from streamv2v_cli.models.fetch import free_in_cache
+    from streamv2v_cli.models.hub.fetch import free_in_cache
     from streamv2v_cli.models.known import known
     from streamv2v_cli.reports.text import bytes_text
     from streamv2v_cli.text.terminal import printable

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from streamv2v_cli.errors import ConfigError
-from streamv2v_cli.models.embeddings import with_all_vectors
+from streamv2v_cli.models.adapters.embeddings import with_all_vectors
 from streamv2v_cli.models.load import quiet
 from streamv2v_cli.models.weighted_text import WeightedText
 

@@ -16,11 +16,11 @@ import torch
 from torch.nn.functional import pad
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError, StreamV2VError, reason_of
-from streamv2v_cli.models.fetch import TIMEOUT
+from streamv2v_cli.models.files.soundness import check_finite
+from streamv2v_cli.models.files.weights import read_tensors
+from streamv2v_cli.models.hub.fetch import TIMEOUT
+from streamv2v_cli.models.hub.sources import not_kept
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_for
-from streamv2v_cli.models.soundness import check_finite
-from streamv2v_cli.models.sources import not_kept
-from streamv2v_cli.models.weights import read_tensors
 
 __all__ = ["RaftFlow", "load_raft", "obtain_raft"]
 

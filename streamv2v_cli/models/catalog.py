@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamv2v_cli.models.model import Kind
+from streamv2v_cli.models.facts import Kind
 
 __all__ = [
     "CATALOG",

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models.catalog import CATALOG, SD_TINY_VAE, SDXL_TINY_VAE, CatalogEntry, lcm_lora_for
-from streamv2v_cli.models.facts import ModelFacts, detect_kind
-from streamv2v_cli.models.layout import read_metadata
-from streamv2v_cli.models.model import Kind
-from streamv2v_cli.models.sources import ModelSource, cached_snapshot, find_source
+from streamv2v_cli.models.facts import Kind, ModelFacts, detect_kind
+from streamv2v_cli.models.files.layout import read_metadata
+from streamv2v_cli.models.hub.sources import ModelSource, cached_snapshot, find_source
 from streamv2v_cli.text.json_text import from_json
 
 __all__ = ["choose_kind", "choose_lcm_lora", "choose_vae", "find_model"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from streamv2v_cli.errors import ModelError, reason_of
-from streamv2v_cli.models.model import Kind
 from streamv2v_cli.reading import read_regular
 from streamv2v_cli.text.json_text import from_json
 
-__all__ = ["ModelFacts", "detect_kind", "read_facts"]
+__all__ = ["Kind", "ModelFacts", "detect_kind", "read_facts"]
+
+Kind: TypeAlias = Literal["diffusion", "consistency", "turbo"]
 
 SUPPORTED = (
     "Supported are models of the shape of Stable Diffusion 1.x, 2.x or XL (a UNet with CLIP text encoders)."

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Literal
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError, reason_of
+from streamv2v_cli.models.adapters.controlnets import NAMED
 from streamv2v_cli.models.catalog import CATALOG, LAYOUTS, LCM_LORAS, SD_TINY_VAE, SDXL_TINY_VAE
 from streamv2v_cli.models.choices import find_model
-from streamv2v_cli.models.controlnets import NAMED
 from streamv2v_cli.models.facts import read_facts
-from streamv2v_cli.models.fetch import Need, lora_need, model_need, part_need
-from streamv2v_cli.models.kinds import kind_of
-from streamv2v_cli.models.layout import OPTIONS
-from streamv2v_cli.models.selection import names_below
-from streamv2v_cli.models.sources import WEIGHT_SUFFIXES
+from streamv2v_cli.models.files.kinds import kind_of
+from streamv2v_cli.models.files.layout import OPTIONS
+from streamv2v_cli.models.files.selection import names_below
+from streamv2v_cli.models.hub.fetch import Need, lora_need, model_need, part_need
+from streamv2v_cli.models.hub.sources import WEIGHT_SUFFIXES
 
 __all__ = ["FoundFile", "Known", "files_in", "find_known", "known", "need_of", "size_here"]
 

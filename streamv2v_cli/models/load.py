@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.accel.device import pick_device, pick_dtype, use_layout
 from streamv2v_cli.errors import ConfigError, ModelError
-from streamv2v_cli.models.adapter_files import AdapterFiles, find_adapter_files
-from streamv2v_cli.models.checkpoint import Checkpoint, FileCheckpoint, FolderCheckpoint
+from streamv2v_cli.models.adapters.controlnets import choose_controlnet, choose_preprocessor, load_controlnet
+from streamv2v_cli.models.adapters.embeddings import EmbeddingRequest, add_embeddings, embedding_path
+from streamv2v_cli.models.adapters.ip_adapter_files import AdapterFiles, find_adapter_files
+from streamv2v_cli.models.adapters.style_pictures import read_pictures
 from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
-from streamv2v_cli.models.controlnets import choose_controlnet, choose_preprocessor, load_controlnet
-from streamv2v_cli.models.embeddings import EmbeddingRequest, add_embeddings, embedding_path
-from streamv2v_cli.models.facts import ModelFacts
-from streamv2v_cli.models.fetch import (
+from streamv2v_cli.models.facts import Kind, ModelFacts
+from streamv2v_cli.models.files.checkpoint import Checkpoint, FileCheckpoint, FolderCheckpoint
+from streamv2v_cli.models.files.kinds import check_place
+from streamv2v_cli.models.files.soundness import damaged_if_it_fails
+from streamv2v_cli.models.folding import fold
+from streamv2v_cli.models.hub.fetch import (
     obtain_adapter,
     obtain_controlnet,
     obtain_lcm_lora,
@@ -28,17 +32,13 @@ from streamv2v_cli.models.fetch import (
     obtain_model,
     obtain_vae,
 )
-from streamv2v_cli.models.folding import fold
-from streamv2v_cli.models.fused_loras import LoraRequest
-from streamv2v_cli.models.kinds import check_place
-from streamv2v_cli.models.lora import fuse_loras
-from streamv2v_cli.models.model import AdapterFeatures, ControlNet, Kind, Model, StylePicture
+from streamv2v_cli.models.hub.sources import ModelSource
+from streamv2v_cli.models.loras.fuse import fuse_loras
+from streamv2v_cli.models.loras.fused import LoraRequest
+from streamv2v_cli.models.model import AdapterFeatures, ControlNet, Model, StylePicture
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_to_load
 from streamv2v_cli.models.recommendations import style_settings
 from streamv2v_cli.models.rehearsal import fit_tokenizer, rehearse
-from streamv2v_cli.models.soundness import damaged_if_it_fails
-from streamv2v_cli.models.sources import ModelSource
-from streamv2v_cli.models.style_pictures import read_pictures
 from streamv2v_cli.models.styles import StyleBook, read_styles
 from streamv2v_cli.models.vae import load_vae, vae_factor
 
@@ -272,7 +272,7 @@ def _adapter_features(
     """What the IP-Adapter makes of the style pictures; None without one."""
     if parts.adapter is None:
         return None
-    from streamv2v_cli.models.ip_adapter import adapter_features
+    from streamv2v_cli.models.adapters.ip_adapter import adapter_features
 
     with damaged_if_it_fails(f"The IP-Adapter {str(parts.adapter.weights)!r}"):
         pictures = [style.pixels for style in parts.styles]

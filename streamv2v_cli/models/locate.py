@@ -10,25 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
-from streamv2v_cli.models.adapter_files import find_adapter_files
+from streamv2v_cli.models.adapters.controlnets import choose_controlnet, choose_preprocessor
+from streamv2v_cli.models.adapters.embeddings import embedding_path
+from streamv2v_cli.models.adapters.ip_adapter_files import find_adapter_files
+from streamv2v_cli.models.adapters.style_pictures import picture_path
 from streamv2v_cli.models.catalog import LAYOUTS, LCM_LORAS, SD15_LAYOUT, SD_TINY_VAE
 from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
-from streamv2v_cli.models.controlnets import choose_controlnet, choose_preprocessor
-from streamv2v_cli.models.embeddings import embedding_path
-from streamv2v_cli.models.facts import ModelFacts, read_facts
-from streamv2v_cli.models.fetch import Need, adapter_need, found, lora_need, model_need, part_need
-from streamv2v_cli.models.kinds import check_place
-from streamv2v_cli.models.layout import layout_of, read_header
-from streamv2v_cli.models.selection import holds_files
-from streamv2v_cli.models.soundness import damaged_if_it_fails
-from streamv2v_cli.models.sources import ModelSource
-from streamv2v_cli.models.style_pictures import picture_path
+from streamv2v_cli.models.facts import Kind, ModelFacts, read_facts
+from streamv2v_cli.models.files.kinds import check_place
+from streamv2v_cli.models.files.layout import layout_of, read_header
+from streamv2v_cli.models.files.selection import holds_files
+from streamv2v_cli.models.files.soundness import damaged_if_it_fails
+from streamv2v_cli.models.files.weights import check_pickle
+from streamv2v_cli.models.hub.fetch import Need, adapter_need, found, lora_need, model_need, part_need
+from streamv2v_cli.models.hub.sources import ModelSource
 from streamv2v_cli.models.vae import other_half
-from streamv2v_cli.models.weights import check_pickle
 from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
 
 if TYPE_CHECKING:
-    from streamv2v_cli.models.model import Kind
     from streamv2v_cli.settings.schema import ControlNet, Embedding, Settings, Style, StyleImage, Weights
 
 __all__ = ["ModelPlan", "PlannedPart", "describe_model", "upscaler_path"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +14,13 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-    from streamv2v_cli.models.fused_loras import FusedLoras
+    from streamv2v_cli.models.facts import Kind
+    from streamv2v_cli.models.loras.fused import FusedLoras
     from streamv2v_cli.models.weighted_text import WeightedText
     from streamv2v_cli.settings.schema import ControlNet as ControlNetOptions
     from streamv2v_cli.settings.schema import Frames, StyleImage
 
-__all__ = ["AdapterFeatures", "ControlNet", "Kind", "Model", "StylePicture"]
-
-Kind: TypeAlias = Literal["diffusion", "consistency", "turbo"]
+__all__ = ["AdapterFeatures", "ControlNet", "Model", "StylePicture"]
 
 
 @dataclass(frozen=True, eq=False)

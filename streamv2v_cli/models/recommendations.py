@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.choices import find_model
-from streamv2v_cli.models.soundness import damaged_if_it_fails
+from streamv2v_cli.models.files.soundness import damaged_if_it_fails
 from streamv2v_cli.settings.keys import flatten, keys
 from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
 from streamv2v_cli.settings.schema import Frames, Settings

@@ -9,15 +9,15 @@ from typing import Any
 import torch
 
 from streamv2v_cli.errors import ModelError, StreamV2VError, reason_of
-from streamv2v_cli.models.kinds import check_shapes
+from streamv2v_cli.models.files.kinds import check_shapes
+from streamv2v_cli.models.files.soundness import check_finite
+from streamv2v_cli.models.files.weights import read_tensors, shapes_of
 from streamv2v_cli.models.locate import upscaler_path
 from streamv2v_cli.models.out_of_memory import (
     explaining_lack_of_memory,
     ran_out_of_memory,
     too_little_memory_for,
 )
-from streamv2v_cli.models.soundness import check_finite
-from streamv2v_cli.models.weights import read_tensors, shapes_of
 
 __all__ = ["load_upscaler"]
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.catalog import LAYOUTS
-from streamv2v_cli.models.checkpoint import load_part
 from streamv2v_cli.models.facts import read_json
-from streamv2v_cli.models.kinds import check_shapes
-from streamv2v_cli.models.layout import TAESD_DECODER, TAESD_ENCODER, VAE_PREFIX, recognise
-from streamv2v_cli.models.soundness import check_sizes
-from streamv2v_cli.models.weights import fill, read_tensors, shapes_of, with_new_names
+from streamv2v_cli.models.files.checkpoint import load_part
+from streamv2v_cli.models.files.kinds import check_shapes
+from streamv2v_cli.models.files.layout import TAESD_DECODER, TAESD_ENCODER, VAE_PREFIX, recognise
+from streamv2v_cli.models.files.soundness import check_sizes
+from streamv2v_cli.models.files.weights import fill, read_tensors, shapes_of, with_new_names
 
 if TYPE_CHECKING:
     import torch

@@ -86,7 +86,7 @@ def unused_embeddings(
     later = prompts.record() if prompts else []
     if later is None or settings.translator == "passthrough":
         return []
-    from streamv2v_cli.models.embeddings import unused_embedding_notes
+    from streamv2v_cli.models.adapters.embeddings import unused_embedding_notes
 
     texts = [str(row.get(key, "")) for row in later for key in ("prompt", "negative_prompt")]
     return unused_embedding_notes(settings, [settings.prompt, settings.negative_prompt, *texts, *others])

@@ -23,9 +23,9 @@ from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.diffusion.schedule import Schedule
 from streamv2v_cli.diffusion.tensors import to_model_range
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.models.adapter_files import find_adapter_files
+from streamv2v_cli.models.adapters.ip_adapter import adapter_features
+from streamv2v_cli.models.adapters.ip_adapter_files import find_adapter_files
 from streamv2v_cli.models.facts import ModelFacts
-from streamv2v_cli.models.ip_adapter import adapter_features
 from streamv2v_cli.models.model import StylePicture
 from streamv2v_cli.settings.schema import StyleImage
 

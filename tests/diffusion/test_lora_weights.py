@@ -19,8 +19,8 @@ from torch._dynamo.utils import counters
 from streamv2v_cli.accel import CompiledRunner, CudaGraphRunner, PlainRunner
 from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.errors import ConfigError
-from streamv2v_cli.models.fused_loras import LoraRequest
-from streamv2v_cli.models.lora import fuse_loras
+from streamv2v_cli.models.loras.fuse import fuse_loras
+from streamv2v_cli.models.loras.fused import LoraRequest
 from streamv2v_cli.models.model import StylePicture
 from streamv2v_cli.prompting import PromptedTranslator
 from streamv2v_cli.prompting.script_reader import read_script

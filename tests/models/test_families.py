@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models import describe_model, load_model
 from streamv2v_cli.models.catalog import LAYOUTS
-from streamv2v_cli.models.checkpoint import FileCheckpoint, load_tokenizer
 from streamv2v_cli.models.facts import read_facts
-from streamv2v_cli.models.original_names import original_name
+from streamv2v_cli.models.files.checkpoint import FileCheckpoint, load_tokenizer
+from streamv2v_cli.models.loras.original_names import original_name
 from streamv2v_cli.settings.schema import Settings
 
 SettingsOf = Callable[..., Any]

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from streamv2v_cli.errors import ConfigError, DeviceError, ModelError, ModelNotFoundError
 from streamv2v_cli.models import describe_model, load_model
-from streamv2v_cli.models.layout import recognise
+from streamv2v_cli.models.files.layout import recognise
 from streamv2v_cli.settings.schema import Settings
 
 Folders = Callable[..., Path]

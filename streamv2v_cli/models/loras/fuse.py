@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import ModelError
-from streamv2v_cli.models.fused_loras import FusedLoras, LoraRequest, Target
-from streamv2v_cli.models.lora_file import LoraFile, read_lora
-from streamv2v_cli.models.lora_names import layers_by_name
-from streamv2v_cli.models.lora_update import LoraUpdate, Parameter
-from streamv2v_cli.models.soundness import damaged_if_it_fails
+from streamv2v_cli.models.files.soundness import damaged_if_it_fails
+from streamv2v_cli.models.loras.file import LoraFile, read_lora
+from streamv2v_cli.models.loras.fused import FusedLoras, LoraRequest, Target
+from streamv2v_cli.models.loras.names import layers_by_name
+from streamv2v_cli.models.loras.update import LoraUpdate, Parameter
 
 if TYPE_CHECKING:
     from torch import nn

@@ -8,7 +8,7 @@ from pathlib import Path
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.catalog import LAYOUTS
 from streamv2v_cli.models.facts import read_json
-from streamv2v_cli.models.layout import (
+from streamv2v_cli.models.files.layout import (
     TAESD_DECODER,
     TAESD_ENCODER,
     VAE_PREFIX,
@@ -16,11 +16,12 @@ from streamv2v_cli.models.layout import (
     recognise,
     wrong_kind,
 )
-from streamv2v_cli.models.lora_file import LORA_NAMES
-from streamv2v_cli.models.weights import PICKLED, check_pickle
+from streamv2v_cli.models.files.weights import PICKLED, check_pickle
 
-__all__ = ["check_place", "check_shapes", "kind_of"]
+__all__ = ["LORA_NAMES", "check_place", "check_shapes", "kind_of"]
 
+LORA_NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
+"""The names that diffusers and PEFT give to a LoRA in a folder."""
 _CLASSES = {
     "ControlNetModel": "ControlNet",
     "AutoencoderKL": "VAE",

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
-from streamv2v_cli.models.layout import damaged
-from streamv2v_cli.models.pickles import read_pickle
-from streamv2v_cli.models.soundness import check_finite
+from streamv2v_cli.models.files.layout import damaged
+from streamv2v_cli.models.files.pickles import read_pickle
+from streamv2v_cli.models.files.soundness import check_finite
 
 if TYPE_CHECKING:
     import torch

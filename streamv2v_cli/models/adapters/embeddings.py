@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ConfigError, ModelError, ModelNotFoundError
-from streamv2v_cli.models.kinds import check_shapes
-from streamv2v_cli.models.layout import read_header
-from streamv2v_cli.models.soundness import check_finite, damaged_if_it_fails
+from streamv2v_cli.models.files.kinds import check_shapes
+from streamv2v_cli.models.files.layout import read_header
+from streamv2v_cli.models.files.soundness import check_finite, damaged_if_it_fails
+from streamv2v_cli.models.files.weights import read_tensors, shapes_of
 from streamv2v_cli.models.weighted_text import plain_text
-from streamv2v_cli.models.weights import read_tensors, shapes_of
 
 if TYPE_CHECKING:
     import torch

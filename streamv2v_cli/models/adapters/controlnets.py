@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ConfigError, ModelError
-from streamv2v_cli.models.checkpoint import load_part
 from streamv2v_cli.models.facts import ModelFacts, read_json
-from streamv2v_cli.models.kinds import check_shapes
-from streamv2v_cli.models.weights import fill, read_tensors, shapes_of
+from streamv2v_cli.models.files.checkpoint import load_part
+from streamv2v_cli.models.files.kinds import check_shapes
+from streamv2v_cli.models.files.weights import fill, read_tensors, shapes_of
 
 if TYPE_CHECKING:
     import torch

@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models import describe_model, load_model
-from streamv2v_cli.models.controlnets import load_controlnet
+from streamv2v_cli.models.adapters.controlnets import load_controlnet
 from streamv2v_cli.models.facts import read_facts
-from streamv2v_cli.models.layout import recognise
+from streamv2v_cli.models.files.layout import recognise
 from streamv2v_cli.models.vae import load_vae
 
 Folders = Callable[..., Path]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import ConfigError
-from streamv2v_cli.models.lora_update import LoraUpdate, Parameter
+from streamv2v_cli.models.loras.update import LoraUpdate, Parameter
 
 if TYPE_CHECKING:
     import torch

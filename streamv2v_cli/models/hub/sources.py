@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
-from streamv2v_cli.models.adapter_files import NAMED
+from streamv2v_cli.models.adapters.ip_adapter_files import NAMED
 from streamv2v_cli.models.catalog import CATALOG
 
 __all__ = ["ModelSource", "cached_snapshot", "find_source", "not_found", "not_kept"]

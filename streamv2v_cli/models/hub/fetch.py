@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from streamv2v_cli.errors import ModelError, StreamV2VError
-from streamv2v_cli.models.adapter_files import choose_adapter_files, find_adapter_files
-from streamv2v_cli.models.kinds import check_place
-from streamv2v_cli.models.lora_file import choose_lora_file
-from streamv2v_cli.models.selection import choose_files, holds_files, names_below, weight_files
-from streamv2v_cli.models.sources import ModelSource, find_source, not_found, not_kept
+from streamv2v_cli.models.adapters.ip_adapter_files import choose_adapter_files, find_adapter_files
+from streamv2v_cli.models.files.kinds import check_place
+from streamv2v_cli.models.files.selection import choose_files, holds_files, names_below, weight_files
+from streamv2v_cli.models.hub.sources import ModelSource, find_source, not_found, not_kept
+from streamv2v_cli.models.loras.file import choose_lora_file
 from streamv2v_cli.reports.text import bytes_text
 
 __all__ = [

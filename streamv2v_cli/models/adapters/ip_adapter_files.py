@@ -9,8 +9,8 @@ from typing import Any
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.facts import read_json
-from streamv2v_cli.models.kinds import check_place
-from streamv2v_cli.models.layout import read_header
+from streamv2v_cli.models.files.kinds import check_place
+from streamv2v_cli.models.files.layout import read_header
 
 __all__ = ["NAMED", "AdapterFiles", "AdapterShapes", "choose_adapter_files", "find_adapter_files"]
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from streamv2v_cli.errors import ModelError, reason_of
 from streamv2v_cli.models.catalog import LAYOUTS, SD15_LAYOUT
 from streamv2v_cli.models.facts import ModelFacts, read_facts, read_json
-from streamv2v_cli.models.layout import UNET_PREFIX, VAE_PREFIX, layout_of, read_header
-from streamv2v_cli.models.selection import names_below, weight_files
-from streamv2v_cli.models.soundness import check_finite, check_sizes
-from streamv2v_cli.models.weights import check_loaded, fill, read_tensors, shapes_of, with_new_names
+from streamv2v_cli.models.files.layout import UNET_PREFIX, VAE_PREFIX, layout_of, read_header
+from streamv2v_cli.models.files.selection import names_below, weight_files
+from streamv2v_cli.models.files.soundness import check_finite, check_sizes
+from streamv2v_cli.models.files.weights import check_loaded, fill, read_tensors, shapes_of, with_new_names
 
 if TYPE_CHECKING:
     import torch

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from streamv2v_cli.errors import ModelError
-from streamv2v_cli.models.layout import damaged
+from streamv2v_cli.models.files.layout import damaged
 
 __all__ = ["read_pickle"]
 

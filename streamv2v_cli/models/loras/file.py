@@ -11,20 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.facts import read_json
-from streamv2v_cli.models.layout import damaged, raw_header, recognise, wrong_kind
-from streamv2v_cli.models.lora_names import canonical, place_of
-from streamv2v_cli.models.lora_update import LoraUpdate, Parameter, method_of, rank_of
-from streamv2v_cli.models.soundness import check_finite
-from streamv2v_cli.models.weights import read_tensors, shapes_of
+from streamv2v_cli.models.files.kinds import LORA_NAMES
+from streamv2v_cli.models.files.layout import damaged, raw_header, recognise, wrong_kind
+from streamv2v_cli.models.files.soundness import check_finite
+from streamv2v_cli.models.files.weights import read_tensors, shapes_of
+from streamv2v_cli.models.loras.names import canonical, place_of
+from streamv2v_cli.models.loras.update import LoraUpdate, Parameter, method_of, rank_of
 from streamv2v_cli.text.json_text import from_json
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["LORA_NAMES", "LoraFile", "choose_lora_file", "read_lora"]
-
-LORA_NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
-"""The names that diffusers and PEFT give to a LoRA in a folder."""
+__all__ = ["LoraFile", "choose_lora_file", "read_lora"]
 
 _OTHER_METHODS = {"oft_": "OFT", ".on_input": "(IA)³", ".a1.weight": "GLoRA"}
 _PLAIN: dict[str, Parameter] = {"diff": "weight", "diff_b": "bias", "w_norm": "weight", "b_norm": "bias"}

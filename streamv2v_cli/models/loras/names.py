@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from streamv2v_cli.models.original_names import original_name
+from streamv2v_cli.models.loras.original_names import original_name
 
 if TYPE_CHECKING:
     from torch import nn

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models import describe_model, load_model
-from streamv2v_cli.models.adapter_files import choose_adapter_files, find_adapter_files
+from streamv2v_cli.models.adapters.ip_adapter_files import choose_adapter_files, find_adapter_files
 from streamv2v_cli.models.digest import model_digests
 from streamv2v_cli.settings.schema import Settings
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models import describe_model, load_model
-from streamv2v_cli.models.lora_file import read_lora
+from streamv2v_cli.models.loras.file import read_lora
 from streamv2v_cli.models.styles import read_styles
 from streamv2v_cli.settings.schema import Settings
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import ModelError
-from streamv2v_cli.models.adapter_files import AdapterFiles, AdapterShapes
-from streamv2v_cli.models.checkpoint import load_part
+from streamv2v_cli.models.adapters.ip_adapter_files import AdapterFiles, AdapterShapes
 from streamv2v_cli.models.facts import ModelFacts, read_json
+from streamv2v_cli.models.files.checkpoint import load_part
+from streamv2v_cli.models.files.soundness import check_finite
+from streamv2v_cli.models.files.weights import read_tensors
 from streamv2v_cli.models.model import AdapterFeatures
-from streamv2v_cli.models.soundness import check_finite
-from streamv2v_cli.models.weights import read_tensors
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ from safetensors.torch import save_file
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models import load_model
-from streamv2v_cli.models.fused_loras import FusedLoras, LoraRequest
-from streamv2v_cli.models.lora import fuse_loras
+from streamv2v_cli.models.loras.fuse import fuse_loras
+from streamv2v_cli.models.loras.fused import FusedLoras, LoraRequest
 
 pytestmark = pytest.mark.numerical
 

@@ -13,7 +13,7 @@ from helpers.leftovers import save_with_leftovers
 from numpy.f2py.crackfortran import myeval
 
 from streamv2v_cli.errors import ModelError
-from streamv2v_cli.models.weights import read_tensors
+from streamv2v_cli.models.files.weights import read_tensors
 
 WEIGHTS = {"a.weight": torch.arange(6.0).view(2, 3), "b.bias": torch.ones(2, dtype=torch.float16)}
 

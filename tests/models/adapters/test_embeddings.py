@@ -16,7 +16,7 @@ from helpers.tiny_xl import make_tiny_xl_pipeline, tiny_xl_pipeline
 
 from streamv2v_cli.diffusion.prompts import PromptEncoder
 from streamv2v_cli.errors import ConfigError, ModelError, ModelNotFoundError
-from streamv2v_cli.models.embeddings import unused_embedding_notes, with_all_vectors
+from streamv2v_cli.models.adapters.embeddings import unused_embedding_notes, with_all_vectors
 from streamv2v_cli.models.load import load_model
 from streamv2v_cli.models.locate import describe_model
 from streamv2v_cli.settings.schema import Settings

@@ -1,0 +1,1 @@
+"""What is added to a model beside LoRAs: ControlNets, embeddings, style pictures, IP-Adapters."""

@@ -1,0 +1,1 @@
+"""What model files hold: kinds, layouts, weights, and whether they are sound."""

@@ -1,0 +1,1 @@
+"""Where models come from: local paths, the Hugging Face Hub and its cache."""

@@ -1,0 +1,1 @@
+"""LoRAs: what their files change, and the weights of a model with them."""

@@ -68,13 +68,13 @@ def compare(options: argparse.Namespace, models: list[Any], kind: str, accel: st
 
 
 def _keep_decoded(translator: Translator, decoded: dict[int, torch.Tensor]) -> None:
-    decode = translator.decode
+    decode = translator.codec.decode
 
     def keep(latents: torch.Tensor) -> torch.Tensor:
         decoded[id(translator)] = decode(latents)
         return decoded[id(translator)]
 
-    translator.decode = keep  # type: ignore[method-assign]
+    translator.codec.decode = keep  # type: ignore[method-assign]
 
 
 def take_over(engine: Any, other: Any) -> None:

@@ -96,8 +96,8 @@ def watch_translator(clock: StageClock, translator: Any) -> None:
     engine = translator.engine
     clock.watch(translator, "push", "rest")
     clock.watch(translator, "take_in", "frames in")
-    clock.watch(translator, "encode", "encode")
-    clock.watch(translator, "decode", "decode")
+    clock.watch(translator.codec, "encode", "encode")
+    clock.watch(translator.codec, "decode", "decode")
     clock.watch(translator.results, "render", "frames out")
     clock.watch(engine, "prepare", "prepare")
     clock.watch(engine, "compute", "unet")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import torch
 
@@ -12,23 +12,21 @@ from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import check_block_names
 from streamv2v_cli.diffusion.control_pictures import control_pictures
 from streamv2v_cli.diffusion.engine import Engine
+from streamv2v_cli.diffusion.frame_options import FrameOptions
 from streamv2v_cli.diffusion.groups import Group, GroupBuilder, InFlightFrame
-from streamv2v_cli.diffusion.motion import MotionFusion
-from streamv2v_cli.diffusion.prompts import PromptEncoder, between
+from streamv2v_cli.diffusion.latents import LatentCodec
+from streamv2v_cli.diffusion.motion_stage import MotionStage
 from streamv2v_cli.diffusion.protocol import WHOLE_RUN, Stretch
 from streamv2v_cli.diffusion.results import Results
-from streamv2v_cli.diffusion.schedule import Schedules
 from streamv2v_cli.diffusion.similar import SimilarFrameFilter
 from streamv2v_cli.diffusion.style import cut_to
 from streamv2v_cli.diffusion.tensors import picture_of
-from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory
 from streamv2v_cli.settings.sizes import model_frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from streamv2v_cli.diffusion.motion import Trace
     from streamv2v_cli.diffusion.protocol import PromptChanges
     from streamv2v_cli.errors import DeviceError
     from streamv2v_cli.frame import Frame
@@ -36,9 +34,6 @@ if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Settings
 
 __all__ = ["Translator"]
-
-_CHECKED = 3
-"""Groups at the beginning whose pictures are looked at for NaN."""
 
 
 class Translator:
@@ -61,6 +56,7 @@ class Translator:
     Attributes:
         model: the model.
         engine: what moves the frames through the denoising steps; None before the first frame.
+        codec: the model's VAE.
         frames_skipped: by the similar-frame filter.
         model_size: (width, height) in pixels that the model works at; None before the first frame.
         results: makes frames of what the model gives.
@@ -75,28 +71,23 @@ class Translator:
         self.ticks = TickCounts(choose_accel(settings.compute.accel, model.device))
         self._transfers = make_transfers(model.device)
         self.results = Results(settings, model, self._transfers, self._too_little_memory)
-        self._encoder = PromptEncoder(model, settings.compute.offload_text_encoder, settings.clip_skip)
+        self.codec = LatentCodec(model)
         self._similar = SimilarFrameFilter(settings.skip_similar)
         lookahead = settings.lookahead
         if lookahead == "auto":
             lookahead = 1 if live else settings.bank.interval
         self._groups = GroupBuilder(settings.bank, settings.diffusion.steps, lookahead)
         self.engine: Engine | None = None
-        self._motion: MotionFusion | None = None
+        self._motion = MotionStage(settings.bank.motion, model.device)
         self.on_engine: Callable[[Engine], None] | None = None
         self._last: InFlightFrame | None = None
         self.frames_skipped = 0
-        self._unchecked = _CHECKED
         self.model_size: tuple[int, int] | None = None
         self._size = (0, 0)
         if model.loras is not None:
             model.loras.set_weights(self._first_loras)
-        self._schedules = Schedules(model.scheduler, settings.diffusion)
-        self._first_prompt = self._prompt = self._encoder.encode(settings.prompt, settings.negative_prompt)
-        self._mix, self._steady = settings.frame.mix, settings.bank.motion.alpha
-        self._style = self._first_style = tuple(image.options.weight for image in model.styles)
+        self._options = FrameOptions(model, settings)
         self._drained: list[Frame] = []
-        self._first_schedule = self._schedule = self._schedules.at(settings.diffusion.strength)
 
     @property
     def group_size(self) -> int:
@@ -124,25 +115,11 @@ class Translator:
         Raises:
             ConfigError: the strength leaves fewer timesteps than there are steps; nothing has changed then.
         """
-        if negative_prompt is None:
-            negative_prompt = self._prompt.negative_text
-        strength, blend, loras = changes.get("strength"), changes.get("blend"), changes.get("loras")
-        schedule = self._schedule if strength is None else self._schedules.at(strength)
-        if loras is not None:
+        self._options.check(changes)
+        if (loras := changes.get("loras")) is not None:
             self._set_loras(loras)
-        encoded, before = self._encoder.encode(prompt, negative_prompt), self._prompt
-        if blend is not None:
-            start = self._encoder.encode(blend.prompt, blend.negative_prompt)
-            encoded = between(start, encoded, blend.share, blend.curve)
-        same = encoded.embedding is before.embedding and encoded.negative is before.negative
-        style = changes.get("style")
-        style = self._style if style is None else style
-        if not same or schedule is not self._schedule or style != self._style:
+        if self._options.change(prompt, negative_prompt, changes):
             self._similar.reset()
-        self._prompt, self._schedule, self._style = encoded, schedule, style
-        mix, steady = changes.get("mix"), changes.get("steady")
-        self._mix = self._mix if mix is None else mix
-        self._steady = self._steady if steady is None else steady
 
     @property
     def _first_loras(self) -> list[float]:
@@ -157,9 +134,9 @@ class Translator:
         with explaining_lack_of_memory(self._too_little_memory):
             self._drained += self._drain()
             loras.set_weights(weights)
-            self._encoder.forget()
+            self._options.forget_texts()
             self._similar.reset()
-            self._unchecked = _CHECKED
+            self.codec.check_again()
             if self.engine is not None:
                 self.engine.use_new_weights()
 
@@ -183,14 +160,9 @@ class Translator:
         self.ticks.reset()
         if self.engine is not None:
             self.engine.reset()
-        if self._motion is not None:
-            self._motion.reset()
-        self._style = self._first_style
+        self._motion.reset()
         self._set_loras(self._first_loras)
-        texts = self._first_prompt.text, self._first_prompt.negative_text
-        self._prompt = self._first_prompt = self._encoder.encode(*texts)
-        self._schedule = self._first_schedule
-        self._mix, self._steady = self._settings.frame.mix, self._settings.bank.motion.alpha
+        self._options.reset()
 
     def close(self) -> None:
         """Give the UNet its original attention processors back; the translator is of no use afterwards."""
@@ -237,42 +209,24 @@ class Translator:
         if self._groups.at_start or self._meets_other_features():
             finished += self._run(self._groups.close_group())
         self._similar.translated(picture)
-        self._last = self._groups.enter(frame, picture, self._prompt, self._schedule, self._mix)
-        self._last.style = self._style
+        options = self._options
+        self._last = self._groups.enter(frame, picture, options.prompt, options.schedule, options.mix)
+        self._last.style = options.style
         if self.model.controls:
             self._last.control = self._control_pictures(frame)
-        self._last.trace = self._trace(frame, starts=self._last.starts)
+        self._last.trace = self._motion.trace(frame, options.steady, starts=self._last.starts)
         return finished + self._run(self._groups.full_group())
 
     def _meets_other_features(self) -> bool:
-        """Whether style pictures look otherwise to the next frame than to those of the group that it would join.
-
-        Their features are those of one prompt and one timestep a row.
-        """
+        """Whether style pictures look otherwise to the next frame than to those of the group that it would join."""
         last = self._last
-        if (
-            last is None
-            or not self._groups.waiting
-            or not self.model.styles
-            or self.model.adapter is not None
-        ):
-            return False
-        now, before = self._prompt, last.prompt
         return (
-            now.embedding is not before.embedding
-            or now.negative is not before.negative
-            or self._schedule is not last.schedule
+            last is not None
+            and self._groups.waiting > 0
+            and bool(self.model.styles)
+            and self.model.adapter is None
+            and self._options.gives_other_features(last)
         )
-
-    def _trace(self, frame: Frame, *, starts: bool) -> Trace | None:
-        """What motion fusion needs of a frame; None while it is off."""
-        if not self._steady:
-            if self._motion is not None:
-                self._motion.leave_out()
-            return None
-        if self._motion is None:
-            self._motion = self._new_motion_fusion()
-        return self._motion.trace(frame, self._steady, starts=starts)
 
     def _flush(self) -> list[Frame]:
         finished = self._take_drained() + self._drain()
@@ -299,41 +253,35 @@ class Translator:
         finished = self._flush()
         self._leave_engine()
         self.model_size = self._size = size
-        factor = self.model.vae_factor
+        latent_size = size[1] // self.model.vae_factor, size[0] // self.model.vae_factor
         self.engine = Engine(
             self.model,
             self._settings,
             group=self._groups.group_size,
-            latent_shape=(self.model.unet.config.in_channels, size[1] // factor, size[0] // factor),
-            prompt=self._prompt,
-            schedule=self._schedule,
+            latent_shape=(self.model.unet.config.in_channels, *latent_size),
+            prompt=self._options.prompt,
+            schedule=self._options.schedule,
             ticks=self.ticks,
             pictures=self._style_latents(),
         )
-        self._motion = None
+        self._motion.start(latent_size)
         if self.on_engine is not None:
             self.engine.compute_plainly()
             self.on_engine(self.engine)
         return finished
 
-    def _new_motion_fusion(self) -> MotionFusion:
-        """Motion fusion for the present size."""
-        motion, factor = self._settings.bank.motion, self.model.vae_factor
-        width, height = (side // factor for side in self._size)
-        return MotionFusion(motion.tolerance, motion.detail, (height, width), self.model.device)
-
     def _repeat(self, last: InFlightFrame, frame: Frame) -> list[Frame]:
         """Give a frame the picture of the last translated one, now or when that one comes out."""
         if last.picture is None:
-            last.frames.append((frame, self._mix))
+            last.frames.append((frame, self._options.mix))
             return []
-        return [self.results.render(frame, self._mix, last)]
+        return [self.results.render(frame, self._options.mix, last)]
 
     def _run(self, group: Group | None) -> list[Frame]:
         """Send a group in and return the frames that come out."""
         if group is None or self.engine is None:
             return []
-        latents = self.encode([x.source for x in group.members])
+        latents = self.codec.encode([x.source for x in group.members])
         for member, source in zip(group.members, latents.split(1), strict=True):
             if member.trace is not None:
                 member.trace.source = source
@@ -343,40 +291,13 @@ class Translator:
         """Decode the latents of a group that leaves."""
         if group is None:
             return []
-        if self._motion is not None:
-            latents = self._steadied(self._motion, group, latents)
+        pictures = self.codec.checked(self.codec.decode(self._motion.fuse(group, latents)))
         finished = []
-        for member, picture in zip(group.members, self._sound(self.decode(latents)).split(1), strict=True):
+        for member, picture in zip(group.members, pictures.split(1), strict=True):
             self.results.finish(member, picture)
             finished += [self.results.render(frame, mix, member) for frame, mix in member.frames]
         self._transfers.keep_pace()
         return finished
-
-    def _sound(self, pictures: torch.Tensor) -> torch.Tensor:
-        """The pictures; the first ones are looked at, which costs a wait for the device.
-
-        Raises:
-            ModelError: they hold no numbers, and would be black.
-        """
-        if self._unchecked:
-            self._unchecked -= 1
-            if not torch.isfinite(pictures).all():
-                format = str(self.model.dtype).removeprefix("torch.")
-                raise ModelError(
-                    f"The model {self.model.name!r} produces NaN instead of pictures in {format}.",
-                    "Try --dtype float32, or a smaller weight for its LoRAs.",
-                )
-        return pictures
-
-    @staticmethod
-    def _steadied(motion: MotionFusion, group: Group, latents: torch.Tensor) -> torch.Tensor:
-        """The (frames, C, h, w) denoised latents of a group after motion fusion, frame after frame."""
-        return torch.cat(
-            [
-                motion.fuse(one.trace, z, one.prompt, one.schedule) if one.trace is not None else z
-                for one, z in zip(group.members, latents.split(1), strict=True)
-            ]
-        )
 
     def take_in(self, frame: Frame) -> torch.Tensor:
         """The picture of a frame, (1, 3, height, width) from -1 to 1, on the device and in the model's size."""
@@ -393,34 +314,7 @@ class Translator:
         if not pictures:
             return None
         uploaded = [picture_of(self._transfers.upload(pixels), self._size) for pixels in pictures]
-        return torch.cat([self.encode([picture]) for picture in uploaded])
-
-    @torch.no_grad()
-    def encode(self, pictures: list[torch.Tensor]) -> torch.Tensor:
-        """Clean latents (frames, C, h, w), in float32 at least, of pictures from -1 to 1; a full VAE's mode."""
-        vae: Any = self.model.vae
-        encoded = vae.encode(torch.cat(pictures).to(vae.dtype))
-        latents = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()
-        scaled: torch.Tensor = (latents.to(self._precise) - self._shift) * vae.config.scaling_factor
-        return scaled
-
-    @torch.no_grad()
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Pictures (frames, 3, height, width) of clean latents, in float32 at least."""
-        vae: Any = self.model.vae
-        unscaled = latents / vae.config.scaling_factor + self._shift
-        decoded: torch.Tensor = vae.decode(unscaled.to(vae.dtype)).sample.to(self._precise)
-        return decoded
-
-    @property
-    def _precise(self) -> torch.dtype:
-        """Of latents and pictures."""
-        return torch.promote_types(self.model.dtype, torch.float32)
-
-    @property
-    def _shift(self) -> float:
-        """Offset of the VAE's latents; 0 for Stable Diffusion 1 and 2."""
-        return getattr(self.model.vae.config, "shift_factor", None) or 0.0
+        return torch.cat([self.codec.encode([picture]) for picture in uploaded])
 
 
 def _check(model: Model, settings: Settings) -> None:

@@ -67,7 +67,7 @@ def test_a_tick_is_near_to_float32(
     bank = {"interval": 2, "fuse": {"threshold": 0.9}, **bank}
     precise, half = (Translator(model, settings_for(dtype, bank=bank)) for dtype, model in embedded.items())
     figures: list[float] = []
-    decode = {translator: translator.decode for translator in (precise, half)}
+    decode = {translator: translator.codec.decode for translator in (precise, half)}
     seen: dict[Translator, torch.Tensor] = {}
     for translator in (precise, half):
 
@@ -75,7 +75,7 @@ def test_a_tick_is_near_to_float32(
             seen[translator] = decode[translator](latents)
             return seen[translator]
 
-        translator.decode = remember  # type: ignore[method-assign]
+        translator.codec.decode = remember  # type: ignore[method-assign]
     try:
         for frame in scene:
             if precise.engine is not None:

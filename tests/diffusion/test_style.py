@@ -54,7 +54,7 @@ def expected(
     size = (clip[0].width, clip[0].height)
 
     def latents(pixels: np.ndarray) -> torch.Tensor:
-        return translator.encode([picture_of(torch.tensor(pixels), size)])[0]
+        return translator.codec.encode([picture_of(torch.tensor(pixels), size)])[0]
 
     prompt, strength = encoder.encode(settings.prompt, settings.negative_prompt), settings.diffusion.strength
     weights = tuple(style.options.weight for style in model.styles)
@@ -82,7 +82,7 @@ def expected(
         pictures=[latents(cut_to(style.pixels, size)) for style in model.styles],
         weights=all_weights,
     )
-    return [in_full(translator.decode(result[None]), size) for result in results]
+    return [in_full(translator.codec.decode(result[None]), size) for result in results]
 
 
 def assert_equal(got: list[torch.Tensor], wanted: list[torch.Tensor]) -> None:

@@ -13,8 +13,9 @@ from streamv2v_cli.errors import ModelNotFoundError
 from streamv2v_cli.models.catalog import SD15_LAYOUT
 from streamv2v_cli.models.facts import read_facts
 from streamv2v_cli.models.files.checkpoint import load_tokenizer
-from streamv2v_cli.models.load import make_scheduler, quiet
+from streamv2v_cli.models.load import make_scheduler
 from streamv2v_cli.models.model import Model
+from streamv2v_cli.models.quiet import quiet
 from streamv2v_cli.models.vae import vae_factor
 
 if TYPE_CHECKING:

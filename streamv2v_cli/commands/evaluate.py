@@ -151,7 +151,7 @@ def evaluate(
 
 def _clip_score(clip: str, prompt: str, device: str | None) -> ClipScore:
     from streamv2v_cli.metrics.clip import ClipScore, obtain_clip
-    from streamv2v_cli.models.load import quiet as silence
+    from streamv2v_cli.models.quiet import quiet as silence
 
     folder = obtain_clip(clip)
     with silence():

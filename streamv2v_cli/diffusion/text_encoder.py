@@ -17,7 +17,7 @@ import torch
 
 from streamv2v_cli.errors import ConfigError
 from streamv2v_cli.models.adapters.embeddings import with_all_vectors
-from streamv2v_cli.models.load import quiet
+from streamv2v_cli.models.quiet import quiet
 from streamv2v_cli.models.weighted_text import WeightedText
 
 __all__ = ["MOST_PIECES", "TextEncoder"]

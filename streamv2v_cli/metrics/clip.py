@@ -14,7 +14,8 @@ from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.files.layout import read_header
 from streamv2v_cli.models.files.selection import names_below
 from streamv2v_cli.models.files.soundness import check_finite, check_sizes
-from streamv2v_cli.models.hub.fetch import Need, fetch
+from streamv2v_cli.models.hub.fetch import fetch
+from streamv2v_cli.models.hub.needs import Need
 from streamv2v_cli.models.hub.sources import find_source
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_for
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.choices import find_model
-from streamv2v_cli.models.hub.fetch import Download, Need, obtain_model, plan_download
+from streamv2v_cli.models.hub.fetch import Download, obtain_model, plan_download
+from streamv2v_cli.models.hub.needs import Need
 from streamv2v_cli.models.locate import describe_model
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from streamv2v_cli.models.facts import read_facts
 from streamv2v_cli.models.files.kinds import kind_of
 from streamv2v_cli.models.files.layout import OPTIONS
 from streamv2v_cli.models.files.selection import names_below
-from streamv2v_cli.models.hub.fetch import Need, lora_need, model_need, part_need
+from streamv2v_cli.models.hub.needs import Need, lora_need, model_need, part_need
 from streamv2v_cli.models.hub.sources import WEIGHT_SUFFIXES
 
 __all__ = ["FoundFile", "Known", "files_in", "find_known", "known", "need_of", "size_here"]

@@ -1,42 +1,26 @@
-"""From settings to a `Model`: find every part, fetch what is missing, load, fuse, place."""
+"""From settings to a `Model`: load its parts, fuse, place."""
 
 from __future__ import annotations
 
 import inspect
 import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.accel.device import pick_device, pick_dtype, use_layout
-from streamv2v_cli.errors import ConfigError, ModelError
-from streamv2v_cli.models.adapters.controlnets import choose_controlnet, choose_preprocessor, load_controlnet
-from streamv2v_cli.models.adapters.embeddings import EmbeddingRequest, add_embeddings, embedding_path
-from streamv2v_cli.models.adapters.ip_adapter_files import AdapterFiles, find_adapter_files
-from streamv2v_cli.models.adapters.style_pictures import read_pictures
-from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
-from streamv2v_cli.models.facts import Kind, ModelFacts
-from streamv2v_cli.models.files.checkpoint import Checkpoint, FileCheckpoint, FolderCheckpoint
-from streamv2v_cli.models.files.kinds import check_place
+from streamv2v_cli.errors import ModelError
+from streamv2v_cli.models.adapters.controlnets import load_controlnet
+from streamv2v_cli.models.adapters.embeddings import add_embeddings
+from streamv2v_cli.models.facts import ModelFacts
+from streamv2v_cli.models.files.checkpoint import Checkpoint
 from streamv2v_cli.models.files.soundness import damaged_if_it_fails
 from streamv2v_cli.models.folding import fold
-from streamv2v_cli.models.hub.fetch import (
-    obtain_adapter,
-    obtain_controlnet,
-    obtain_lcm_lora,
-    obtain_lora,
-    obtain_model,
-    obtain_vae,
-)
-from streamv2v_cli.models.hub.sources import ModelSource
 from streamv2v_cli.models.loras.fuse import fuse_loras
-from streamv2v_cli.models.loras.fused import LoraRequest
-from streamv2v_cli.models.model import AdapterFeatures, ControlNet, Model, StylePicture
+from streamv2v_cli.models.model import AdapterFeatures, ControlNet, Model
 from streamv2v_cli.models.out_of_memory import explaining_lack_of_memory, too_little_memory_to_load
+from streamv2v_cli.models.parts import Parts, gather_parts
+from streamv2v_cli.models.quiet import quiet
 from streamv2v_cli.models.recommendations import style_settings
 from streamv2v_cli.models.rehearsal import fit_tokenizer, rehearse
 from streamv2v_cli.models.styles import StyleBook, read_styles
@@ -46,30 +30,12 @@ if TYPE_CHECKING:
     import torch
     from diffusers import AutoencoderKL, AutoencoderTiny, LCMScheduler, UNet2DConditionModel
 
-    from streamv2v_cli.settings.schema import ControlNet as ControlNetOptions
-    from streamv2v_cli.settings.schema import Frames, Settings, Style, Weights
+    from streamv2v_cli.settings.schema import Frames, Settings
 
-__all__ = ["Model", "load_model", "make_scheduler", "quiet"]
+__all__ = ["Model", "load_model", "make_scheduler"]
 
 _log = logging.getLogger(__name__)
 LCM_GRID = 50
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """Everything that will be loaded, found or fetched before any weights are read."""
-
-    checkpoint: Checkpoint
-    kind: Kind
-    vae: Path | None
-    allow_pickle: bool
-    vae_name: str
-    loras: tuple[LoraRequest, ...]
-    lcm_lora: str | None
-    controls: tuple[tuple[ControlNetOptions, str, Path], ...]
-    embeddings: tuple[EmbeddingRequest, ...]
-    styles: tuple[StylePicture, ...] = ()
-    adapter: AdapterFiles | None = None
 
 
 def load_model(settings: Settings, *, adjustable_loras: bool = False) -> Model:
@@ -94,7 +60,9 @@ def load_model(settings: Settings, *, adjustable_loras: bool = False) -> Model:
         damaged_if_it_fails(f"The model {settings.model!r}"),
         quiet(),
     ):
-        model = build(settings.model, _gather(settings), device, dtype, adjustable_loras=adjustable_loras)
+        model = build(
+            settings.model, gather_parts(settings), device, dtype, adjustable_loras=adjustable_loras
+        )
         rehearse(model)
         return model
 
@@ -108,99 +76,8 @@ def make_scheduler(facts: ModelFacts) -> LCMScheduler:
     return LCMScheduler.from_config(config, original_inference_steps=LCM_GRID)
 
 
-def _gather(settings: Settings) -> _Parts:
-    """Find every part and fetch what is only on the Hub: configs first, weights once those are accepted."""
-    weights = settings.weights
-    source, entry = find_model(settings.model)
-    styles = read_pictures(settings.style.images)
-    checkpoint = _open(source, weights, ())
-    kind = choose_kind(source, entry, checkpoint.facts)
-    vae = choose_vae(weights.vae, checkpoint.facts)
-    lcm_lora = choose_lcm_lora(weights.lcm_lora, kind, checkpoint.facts)
-    pickle = weights.allow_pickle
-    loras = [
-        LoraRequest(lora.source, obtain_lora(lora.source), lora.weight, pickle) for lora in weights.loras
-    ]
-    if lcm_lora is not None:
-        loras.insert(0, LoraRequest(lcm_lora, obtain_lcm_lora(lcm_lora), 1.0, pickle, fixed=True))
-    vae_path = None if vae is None else obtain_vae(vae, allow_pickle=pickle)
-    controls = tuple(
-        (
-            net,
-            choose_preprocessor(net),
-            obtain_controlnet(choose_controlnet(net.source, checkpoint.facts.family), allow_pickle=pickle),
-        )
-        for net in settings.control.nets
-    )
-    adapter = _find_adapter(settings.style, checkpoint.facts)
-    embeddings = tuple(
-        EmbeddingRequest(word.source, embedding_path(word.source), word.token, pickle)
-        for word in weights.embeddings
-    )
-    places: dict[str, list[Path | None]] = {
-        "VAE": [vae_path],
-        "LoRA": [x.path for x in loras],
-        "ControlNet": [path for *_, path in controls],
-        "embedding": [x.path for x in embeddings],
-    }
-    for role, paths in places.items():
-        for path in filter(None, paths):
-            check_place(path, role, allow_pickle=pickle)
-    if source.kind == "hub":
-        needed = checkpoint.facts.weighty_parts
-        checkpoint = _open(source, weights, (*needed, "vae") if vae is None else needed)
-    own = f"the model's own {(checkpoint.facts.vae or {}).get('_class_name', 'VAE')}"
-    return _Parts(
-        checkpoint,
-        kind,
-        vae_path,
-        pickle,
-        vae or own,
-        tuple(loras),
-        lcm_lora,
-        controls,
-        embeddings,
-        styles,
-        adapter,
-    )
-
-
-def _find_adapter(style: Style, facts: ModelFacts) -> AdapterFiles | None:
-    """The IP-Adapter, fetched if need be; None if none is asked for, or no picture for it."""
-    if style.adapter is None or not style.images:
-        return None
-    return find_adapter_files(obtain_adapter(style.adapter, facts.family), style.encoder, facts.family)
-
-
-def _open(source: ModelSource, weights: Weights, parts: tuple[str, ...]) -> Checkpoint:
-    """The checkpoint; of one on the Hub, the configs and the weights of `parts` are fetched."""
-    if source.kind == "file" and source.path is not None:
-        return _open_file(source.path, weights.config, weights.allow_pickle)
-    if weights.config is not None:
-        raise ConfigError(
-            f"weights.config is {weights.config!r}, but {source.text!r} is no single file: it has its own configs.",
-            "Leave out --model-config.",
-        )
-    pickle = weights.allow_pickle
-    folder = obtain_model(source, parts, own_vae=weights.vae == "own", allow_pickle=pickle)
-    check_place(folder, "model", allow_pickle=pickle)
-    return FolderCheckpoint(folder, allow_pickle=pickle)
-
-
-def _open_file(path: Path, config: str | None, allow_pickle: bool) -> FileCheckpoint:
-    if config is None:
-        return FileCheckpoint(path, None, allow_pickle=allow_pickle)
-    folder = Path(config).expanduser()
-    if not folder.is_dir():
-        raise ModelError(
-            f"The folder {config!r} given for the configs does not exist.",
-            "Check the path given with --model-config.",
-        )
-    return FileCheckpoint(path, folder, allow_pickle=allow_pickle)
-
-
 def build(
-    name: str, parts: _Parts, device: torch.device, dtype: torch.dtype, *, adjustable_loras: bool = False
+    name: str, parts: Parts, device: torch.device, dtype: torch.dtype, *, adjustable_loras: bool = False
 ) -> Model:
     """Load all parts, fuse the LoRAs and place the model on the device."""
     import torch
@@ -267,7 +144,7 @@ def build(
 
 
 def _adapter_features(
-    parts: _Parts, unet: UNet2DConditionModel, device: torch.device, dtype: torch.dtype
+    parts: Parts, unet: UNet2DConditionModel, device: torch.device, dtype: torch.dtype
 ) -> Mapping[str, AdapterFeatures] | None:
     """What the IP-Adapter makes of the style pictures; None without one."""
     if parts.adapter is None:
@@ -279,7 +156,7 @@ def _adapter_features(
         return adapter_features(parts.adapter, unet, pictures, parts.checkpoint.facts, device, dtype)
 
 
-def _style_notes(parts: _Parts) -> tuple[str, ...]:
+def _style_notes(parts: Parts) -> tuple[str, ...]:
     way = "reference-only attention" if parts.adapter is None else f"IP-Adapter {parts.adapter.weights.name}"
     return tuple(
         f"style picture {x.options.source}, weight {x.options.weight:g}, by {way}" for x in parts.styles
@@ -294,7 +171,7 @@ def _tokenizers(checkpoint: Checkpoint) -> dict[str, Any]:
     return tokenizers
 
 
-def _load_vae(parts: _Parts, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
+def _load_vae(parts: Parts, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTiny:
     """The VAE, folded, of which the latents are those of the UNet."""
     facts = parts.checkpoint.facts
     with damaged_if_it_fails(f"The VAE ({parts.vae_name})"):
@@ -330,7 +207,7 @@ def _vae_dtype(vae: AutoencoderKL | AutoencoderTiny, facts: ModelFacts, dtype: t
     return torch.float32 if overflows else dtype
 
 
-def _lcm_note(parts: _Parts) -> tuple[str, ...]:
+def _lcm_note(parts: Parts) -> tuple[str, ...]:
     if parts.lcm_lora is not None:
         return (f"LCM-LoRA {parts.lcm_lora} applied for few-step sampling",)
     if parts.kind == "diffusion":
@@ -345,26 +222,3 @@ def _check_vae(vae: AutoencoderKL | AutoencoderTiny, facts: ModelFacts, name: st
             f"The VAE ({name}) has {channels} latent channels, the UNet {facts.latent_channels}.",
             "Use a VAE made for the model, or --vae own.",
         )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence progress bars, advice and deprecation warnings of the model libraries while inside."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    libraries = (diffusers_logging, transformers_logging)
-    levels = [library.get_verbosity() for library in libraries]
-    bars = [library.is_progress_bar_enabled() for library in libraries]
-    try:
-        for library in libraries:
-            library.set_verbosity_error()
-            library.disable_progress_bar()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for library, level, bar in zip(libraries, levels, bars, strict=True):
-            library.set_verbosity(level)
-            if bar:
-                library.enable_progress_bar()

@@ -22,7 +22,8 @@ from streamv2v_cli.models.files.layout import layout_of, read_header
 from streamv2v_cli.models.files.selection import holds_files
 from streamv2v_cli.models.files.soundness import damaged_if_it_fails
 from streamv2v_cli.models.files.weights import check_pickle
-from streamv2v_cli.models.hub.fetch import Need, adapter_need, found, lora_need, model_need, part_need
+from streamv2v_cli.models.hub.fetch import found
+from streamv2v_cli.models.hub.needs import Need, adapter_need, lora_need, model_need, part_need
 from streamv2v_cli.models.hub.sources import ModelSource
 from streamv2v_cli.models.vae import other_half
 from streamv2v_cli.settings.picture_options import UPSCALE_METHODS

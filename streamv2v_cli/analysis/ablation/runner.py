@@ -89,7 +89,7 @@ class Work:
         judge = None
         if self._clip is not None:
             from streamv2v_cli.metrics.clip import ClipScore, obtain_clip
-            from streamv2v_cli.models.load import quiet
+            from streamv2v_cli.models.quiet import quiet
 
             folder = obtain_clip(self._clip)
             with quiet():

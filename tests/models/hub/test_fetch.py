@@ -19,7 +19,8 @@ from huggingface_hub import constants
 from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models import load_model
 from streamv2v_cli.models.files.selection import choose_files
-from streamv2v_cli.models.hub.fetch import fetch, part_need
+from streamv2v_cli.models.hub.fetch import fetch
+from streamv2v_cli.models.hub.needs import part_need
 
 Folders = Callable[..., Path]
 SettingsOf = Callable[..., Any]
@@ -197,7 +198,8 @@ def test_refusals_of_a_real_server(
         "h = s.HTTPServer(('127.0.0.1', 0), H)\n"
         "threading.Thread(target=h.serve_forever, daemon=True).start()\n"
         "import os; os.environ['HF_ENDPOINT'] = f'http://127.0.0.1:{h.server_port}'\n"
-        "from streamv2v_cli.models.hub.fetch import fetch, part_need\n"
+        "from streamv2v_cli.models.hub.fetch import fetch\n"
+        "from streamv2v_cli.models.hub.needs import part_need\n"
         "from streamv2v_cli.errors import ModelNotFoundError\n"
         "try: fetch(part_need('some/model', 'VAE'))\n"
         "except ModelNotFoundError as error: print(error)\n"

@@ -7,18 +7,18 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import ceil
 from typing import Any
 
 from av.packet import Packet
 
 from streamv2v_cli.errors import SourceError
 from streamv2v_cli.frame import Connection, Frame
-from streamv2v_cli.media.ffmpeg import end_of, is_cover, rescale_packet, shift_packet, time_of
+from streamv2v_cli.media.ffmpeg import end_of, is_cover
 from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import InputTimes, SourceInfo, Timed, damage_text, repaired_text
 from streamv2v_cli.media.picture.prepare import PictureReader
 from streamv2v_cli.media.source.captions import CaptionReader
+from streamv2v_cli.media.source.copied import CopiedPackets
 from streamv2v_cli.media.source.encryption import check_file
 from streamv2v_cli.media.source.inputs import interruptibly
 from streamv2v_cli.media.source.lost_packets import MissingFrames
@@ -41,10 +41,6 @@ One that is cut off for certain may not.
 """
 _SMALLEST = 0.005
 """Seconds that are told of, to a hundredth."""
-_SEARCH_BEYOND_END = 10
-"""Seconds of video that are read past the last wanted frame in search of the sound that belongs to it."""
-_FINE = Fraction(1, 10_000)
-"""Seconds to which the times of sound are counted in a part of the input."""
 _WORTH_SEEKING = 2
 """Seconds; up to that, decoding from the beginning is as fast."""
 _HELD_FOR = 1
@@ -141,6 +137,7 @@ class FileSource:
             self._skip_to(begin + trim.start)
             self._shift = int((begin + trim.start) / info.time_base)
         self._offset = self._shift * info.time_base
+        self._copied = CopiedPackets(demuxer, self._offset, from_start=trim.start is not None)
         self._missing = MissingFrames(1 / ((info.rate or USUAL_RATE) * info.time_base))
         info = self._with_start(info)
         self.first_number = self._first_number()
@@ -272,7 +269,9 @@ class FileSource:
             )
             count += 1
             if count == self._trim.frames:
-                yield from self._sound_up_to((item.pts + item.duration) * info.time_base + self._offset)
+                yield from self._copied.sound_up_to(
+                    (item.pts + item.duration) * info.time_base + self._offset
+                )
                 return
         if not self._ended and not self._demuxer.stopped:
             self._check_length()
@@ -288,13 +287,13 @@ class FileSource:
         end = self._end if until is None else until + self._offset
         demuxer = self._demuxer
         ahead = (item for item in self._ahead if isinstance(item, Packet))
-        yield from (cut for packet in ahead for cut in self._cut(packet, end))
+        yield from (cut for packet in ahead for cut in self._copied.cut(packet, end))
         if end is not None:
-            yield from self._sound_up_to(end)
+            yield from self._copied.sound_up_to(end)
             return
         for packet in demuxer.rest:
             if packet.stream is not demuxer.video:
-                yield from self._cut(packet, end)
+                yield from self._copied.cut(packet, end)
 
     def dropped_text(self) -> str:
         """What was dropped, as one sentence: nothing, since a file waits."""
@@ -353,54 +352,19 @@ class FileSource:
         tick = self._demuxer.video.time_base
         for item in self._all_read():
             if isinstance(item, Packet):
-                yield from self._cut(item, self._end)
+                yield from self._copied.cut(item, self._end)
                 continue
             self._missing.note(item.pts, self.damaged_packets + self.concealed_frames)
             duration = item.duration
             if self._end is not None:
                 if item.pts * tick >= self._end - _HALF_MILLISECOND:
                     self._ended = True
-                    yield from self._sound_up_to(self._end)
+                    yield from self._copied.sound_up_to(self._end)
                     return
                 duration = min(duration, max(1, round(self._end / tick) - item.pts))
             pts = item.pts - self._shift
             # Half a millisecond before --start is still --start.
             yield replace(item, pts=pts if self._trim.start is None else max(0, pts), duration=duration)
-
-    def _cut(self, packet: Packet[Any], end: Fraction | None) -> Iterator[Packet[Any]]:
-        """The packet with its time counted from the beginning of the wanted part, if it belongs to that."""
-        start = time_of(packet)
-        if packet.dts is None or (end is not None and start >= end):
-            return
-        if self._trim.start is not None:
-            # Ticks of a stream, as in AVI, may be as long as a packet.
-            parts = ceil(Fraction(packet.time_base) / _FINE)
-            rescale_packet(packet, Fraction(packet.time_base) / parts)
-        unit = Fraction(packet.time_base)
-        if self._trim.start is not None and start < self._offset:
-            if packet.stream.type != "subtitle" or end_of(packet) <= self._offset or packet.pts is None:
-                return
-            late = int((self._offset - start) / unit)
-            packet.duration = (packet.duration or 0) - late
-            packet.pts = packet.dts = packet.pts + late
-        if end is not None and packet.stream.type == "subtitle" and end_of(packet) > end:
-            packet.duration = max(1, int((end - time_of(packet)) / unit))
-        shift_packet(packet, -self._offset)
-        yield packet
-
-    def _sound_up_to(self, end: Fraction) -> Iterator[Packet[Any]]:
-        """After the last wanted frame: what else belongs to its time, which may come later in the file."""
-        demuxer = self._demuxer
-        waiting = {stream.index for stream in demuxer.streams_to_copy if stream.type == "audio"}
-        for packet in demuxer.rest:
-            start = time_of(packet)
-            if not waiting or (packet.stream is demuxer.video and start > end + _SEARCH_BEYOND_END):
-                return
-            if packet.stream is demuxer.video:
-                continue
-            if start >= end:
-                waiting.discard(packet.stream.index)
-            yield from self._cut(packet, end)
 
     def _check_length(self) -> None:
         """Notice a truncated file, which ends without an error."""

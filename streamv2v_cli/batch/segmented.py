@@ -17,7 +17,8 @@ from streamv2v_cli.fleet.cluster import LOCAL, connected, share_of
 from streamv2v_cli.fleet.local import LocalWorker
 from streamv2v_cli.fleet.output import IndivisibleError, OutputOptions, SegmentedOutput
 from streamv2v_cli.fleet.run import SegmentOptions, model_files
-from streamv2v_cli.fleet.scheduler import Fleet, FleetOptions
+from streamv2v_cli.fleet.scheduler import Fleet
+from streamv2v_cli.fleet.start import FleetOptions
 from streamv2v_cli.media.trim import Trim
 from streamv2v_cli.reports.waiting import Waiting
 from streamv2v_cli.transcode.interruption import Interruption

@@ -13,7 +13,8 @@ from streamv2v_cli.errors import UsageError
 from streamv2v_cli.fleet.cluster import LOCAL, connected, import_ray, share_of
 from streamv2v_cli.fleet.local import LocalWorker
 from streamv2v_cli.fleet.output import OutputOptions, SegmentedOutput, check_divisible
-from streamv2v_cli.fleet.scheduler import Fleet, FleetOptions
+from streamv2v_cli.fleet.scheduler import Fleet
+from streamv2v_cli.fleet.start import FleetOptions
 from streamv2v_cli.media.address import Address
 from streamv2v_cli.prompting.script import PromptScript
 from streamv2v_cli.reports.waiting import Waiting

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamv2v_cli.errors import StreamV2VError, UsageError, reason_of
+from streamv2v_cli.errors import StreamV2VError, reason_of
 from streamv2v_cli.fleet.parcels import fetch_file, send_files
+from streamv2v_cli.fleet.start import FleetOptions, start_worker
 from streamv2v_cli.fleet.work import OpenOutput, Work, Worker
-from streamv2v_cli.fleet.worker import SegmentWorker, versions
 
 if TYPE_CHECKING:
     import threading
@@ -23,10 +21,8 @@ if TYPE_CHECKING:
     from streamv2v_cli.fleet.cluster import Share
     from streamv2v_cli.fleet.output import SegmentedOutput
     from streamv2v_cli.fleet.plan import Survey
-    from streamv2v_cli.media.trim import Trim
-    from streamv2v_cli.settings.schema import Settings
 
-__all__ = ["Fleet", "FleetOptions"]
+__all__ = ["Fleet"]
 
 log = logging.getLogger(__name__)
 
@@ -41,37 +37,6 @@ _PATIENCE = 600.0
 """Seconds that are waited for the first worker: a cloud may have to start machines."""
 _OPEN_A_WORKER = 2
 """Outputs that are open for each worker, so that none has to wait for a survey."""
-
-
-@dataclass(frozen=True)
-class FleetOptions:
-    """What holds for all workers.
-
-    Attributes:
-        settings: the whole configuration.
-        trim: the part of the inputs that is taken.
-        models: digests of the model's files.
-        ship: inputs and segments are sent; otherwise they are at the same path everywhere.
-        adjustable_loras: the weights of LoRAs change within inputs.
-
-    Raises:
-        UsageError: what is read beside the inputs would not be sent.
-    """
-
-    settings: Settings
-    trim: Trim
-    models: Mapping[str, str]
-    ship: bool = False
-    adjustable_loras: bool = False
-
-    def __post_init__(self) -> None:
-        beside = (("--mask", self.settings.mask.source), ("--control-video", self.settings.control.video))
-        for option, name in beside:
-            if self.ship and name is not None and os.path.exists(name):
-                raise UsageError(
-                    f"--ship sends inputs alone, and not what {option} names.",
-                    "Use a folder that all machines share, without --ship.",
-                )
 
 
 class Fleet:
@@ -190,25 +155,7 @@ class Fleet:
         wanted = self._share.workers if many else min(self._share.workers, busy + len(self._waiting))
         while len(self._workers) < wanted and self._starts < _TRIES * self._share.workers:
             self._starts += 1
-            actor = (
-                self._ray.remote(SegmentWorker)
-                .options(
-                    num_cpus=self._share.cpus,
-                    num_gpus=self._share.gpus,
-                    max_concurrency=8,
-                    scheduling_strategy="SPREAD",
-                )
-                .remote(
-                    self._run,
-                    self._options.settings,
-                    self._options.trim,
-                    os.getcwd(),
-                    log.getEffectiveLevel(),
-                    self._options.adjustable_loras,
-                )
-            )
-            ready = actor.prepare.remote(versions(), dict(self._options.models))
-            self._workers.append(Worker(actor, ready))
+            self._workers.append(start_worker(self._ray, self._share, self._options, self._run))
         if not self._workers and self._waiting:
             raise self._failure or StreamV2VError("All workers were lost.")
         if all(worker.ready is not None for worker in self._workers) and self._workers:

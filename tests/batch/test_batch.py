@@ -345,7 +345,7 @@ def test_a_file_finds_nothing_of_a_failed_one(
         def reset(self, *_: Any) -> None:
             self.waiting = None
 
-    monkeypatch.setattr(translators, "make_translator", Delay)
+    monkeypatch.setattr(translators, "make_translator", lambda settings, **_: Delay(settings))
     command = ["batch", str(tree), "-r", "-o", str(tmp_path / "out"), "--translator", "passthrough"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 3

@@ -209,7 +209,7 @@ def test_a_metric_that_does_not_fit_into_memory(tmp_path: Path, monkeypatch: pyt
 
 
 def test_too_little_for_the_model_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(*_: Any) -> None:
+    def build(*_: Any, **__: Any) -> None:
         raise CUDA_SAYS
 
     monkeypatch.setattr("streamv2v_cli.models.load.build", build)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -98,7 +99,8 @@ class ThreadedTransfers(DirectTransfers):
     def __init__(self) -> None:
         super().__init__(torch.device("cpu"))
         self._workers: ThreadPoolExecutor | None = None
-        self._begun: deque[Future[np.ndarray]] = deque()
+        # Weak, so that pixels are gone with the frame that they belong to.
+        self._begun: deque[weakref.ref[Future[np.ndarray]]] = deque()
         self._cores = torch.get_num_threads()
 
     def download(self, make: Callable[[], torch.Tensor]) -> Callable[[], np.ndarray]:
@@ -106,13 +108,15 @@ class ThreadedTransfers(DirectTransfers):
         if self._workers is None:
             self._workers = _single_threads(self._cores)
         future = self._workers.submit(lambda: make().numpy())
-        self._begun.append(future)
+        self._begun.append(weakref.ref(future))
         return future.result
 
     def keep_pace(self) -> None:
         """Wait until no more is begun than can be worked on."""
         while len(self._begun) > self._cores:
-            self._begun.popleft().result()
+            future = self._begun.popleft()()
+            if future is not None:
+                future.result()
 
     def close(self) -> None:
         """End the workers once they are done."""

@@ -40,7 +40,7 @@ def _proposed(line: str) -> list[str]:
         ("streamv2v run a.mp4 --prompt wa", ["watercolour"]),
         (
             "streamv2v run a.mp4 --set bank.fuse.",
-            ["bank.fuse.layers=", "bank.fuse.threshold=", "bank.fuse.alpha="],
+            ["bank.fuse.layers=", "bank.fuse.on=", "bank.fuse.threshold=", "bank.fuse.alpha="],
         ),
         ("streamv2v run a.mp4 --set bank.kind=q", ["bank.kind=queue"]),
         ("streamv2v run a.mp4 --set model=mi", ["model=mini"]),

@@ -59,10 +59,10 @@ CALLS = sorted(
 )
 
 
-@pytest.fixture
-def workplace(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the inputs that the pages speak of."""
-    place = tmp_path / "place"
+    place = tmp_path_factory.mktemp("inputs") / "place"
     for folder in ("clips/more", "frames", "docs"):
         (place / folder).mkdir(parents=True)
     big = {"size": (640, 360), "picture": lambda index: numbered(index, 640, 360)}
@@ -80,6 +80,12 @@ def workplace(tmp_path: Path) -> Path:
     (place / "prompt.txt").write_text("a comic\n")
     shutil.copy(ROOT / "docs/prompts-example.yaml", place / "docs")
     return place
+
+
+@pytest.fixture
+def workplace(inputs: Path, tmp_path: Path) -> Path:
+    """A copy of the inputs, to work in."""
+    return shutil.copytree(inputs, tmp_path / "place")
 
 
 @pytest.fixture

@@ -228,7 +228,10 @@ def test_an_unknown_key_inside_a_group_is_named_in_full(tmp_path):
 def test_a_group_with_a_lone_value_lists_its_options():
     error = refusal(sets=["bank.fuse=0.5"])
     assert error.message == "--set: 'bank.fuse' is a group of options and cannot be 0.5."
-    assert error.remedy == "Its options are bank.fuse.layers, bank.fuse.threshold, bank.fuse.alpha."
+    assert (
+        error.remedy
+        == "Its options are bank.fuse.layers, bank.fuse.on, bank.fuse.threshold, bank.fuse.alpha."
+    )
 
 
 def test_every_option_is_described():

@@ -11,7 +11,7 @@ import numpy as np
 from streamv2v_cli.errors import SinkError
 from streamv2v_cli.media.picture.colour import RgbWriter
 from streamv2v_cli.media.sink.containers import Container, NullFile
-from streamv2v_cli.media.sink.video import add_video, usual_duration
+from streamv2v_cli.media.sink.video import add_video, start_encoding, usual_duration
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -36,7 +36,7 @@ def encoder_delay(plan: EncoderPlan, container: Container) -> int:
     file: Any = NullFile()
     with av.open(file, "w", format=container.name) as output:
         stream = add_video(output, plan)
-        output.start_encoding()
+        start_encoding(output)
         picture = plan.picture
         blank = np.zeros((picture.height, picture.width, 3), np.uint8)
         to_yuv, duration = RgbWriter(plan.pix_fmt, plan.colour), usual_duration(plan)

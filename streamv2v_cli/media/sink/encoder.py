@@ -13,6 +13,7 @@ from av.video.format import VideoFormat
 
 from streamv2v_cli.errors import SinkError
 from streamv2v_cli.media.ffmpeg import describe, last_message
+from streamv2v_cli.media.sink.priority import same_priority
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.picture.colour import Colour
@@ -111,7 +112,7 @@ def _refusal(plan: EncoderPlan) -> str | None:
     configure(context, plan)
     context.options = dict(plan.options)
     try:
-        with last_message() as messages:
+        with last_message() as messages, same_priority():
             context.open()
     except (av.error.FFmpegError, ValueError) as error:
         return (messages[-1] if messages else describe(error)).rstrip(".")

@@ -22,7 +22,13 @@ from streamv2v_cli.media.sink.hidden import HiddenPackets
 from streamv2v_cli.media.sink.offset import OutputClock
 from streamv2v_cli.media.sink.tracks import IncreasingTimes, damage_text, open_track
 from streamv2v_cli.media.sink.verify import Verifier
-from streamv2v_cli.media.sink.video import ShownFrame, VideoEncoder, add_video, usual_duration
+from streamv2v_cli.media.sink.video import (
+    ShownFrame,
+    VideoEncoder,
+    add_video,
+    start_encoding,
+    usual_duration,
+)
 
 if TYPE_CHECKING:
     from streamv2v_cli.media.info import InputTimes
@@ -96,7 +102,7 @@ class FileSink:
             }
             self._output.metadata.update(plan.metadata or {})
             self._output.set_chapters(list(plan.chapters))
-            self._output.start_encoding()
+            start_encoding(self._output)
             self._increasing = IncreasingTimes(self._output)
             self._held = {template: deque() for template in self._tracks}
         except (av.error.FFmpegError, OSError, ValueError) as error:

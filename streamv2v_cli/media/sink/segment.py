@@ -23,7 +23,7 @@ from streamv2v_cli.errors import SinkError
 from streamv2v_cli.files import whole_file
 from streamv2v_cli.media.ffmpeg import describe
 from streamv2v_cli.media.sink.containers import Container, NullFile
-from streamv2v_cli.media.sink.video import ShownFrame, VideoEncoder, add_video
+from streamv2v_cli.media.sink.video import ShownFrame, VideoEncoder, add_video, start_encoding
 
 if TYPE_CHECKING:
     from streamv2v_cli.frame import Frame
@@ -96,7 +96,7 @@ class SegmentSink:
         self._output = av.open(file, "w", format=encoding.container.name)
         stream = add_video(self._output, encoding.encoder)
         stream.codec_context.thread_count = _THREADS
-        self._output.start_encoding()
+        start_encoding(self._output)
         return stream
 
     def write(self, frame: Frame) -> None:

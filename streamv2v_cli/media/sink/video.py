@@ -11,6 +11,7 @@ import numpy as np
 from streamv2v_cli.media.picture.colour import RgbWriter
 from streamv2v_cli.media.sink.captions import CaptionWriter, captions_lost, takes_captions
 from streamv2v_cli.media.sink.encoder import configure
+from streamv2v_cli.media.sink.priority import same_priority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from streamv2v_cli.media.sink.containers import Container
     from streamv2v_cli.media.sink.encoder import EncoderPlan
 
-__all__ = ["ShownFrame", "VideoEncoder", "add_video", "usual_duration"]
+__all__ = ["ShownFrame", "VideoEncoder", "add_video", "start_encoding", "usual_duration"]
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,16 @@ def add_video(output: Any, plan: EncoderPlan) -> Any:
     configure(stream.codec_context, plan)
     stream.time_base = plan.picture.time_base
     return stream
+
+
+def start_encoding(output: Any) -> None:
+    """Open the encoders of an output of PyAV's, and write its header.
+
+    Raises:
+        av.error.FFmpegError, ValueError: it does not take what it was given.
+    """
+    with same_priority():
+        output.start_encoding()
 
 
 def usual_duration(plan: EncoderPlan) -> int:

@@ -116,7 +116,7 @@ def test_a_source_that_never_answers_holds_nobody_up() -> None:
 
 def test_the_model_is_told_that_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     told = []
-    monkeypatch.setattr("streamv2v_cli.models.load_model", lambda settings: "model")
+    monkeypatch.setattr("streamv2v_cli.models.load_model", lambda *_, **options: "model")
     monkeypatch.setattr("streamv2v_cli.diffusion.translator.Translator", lambda *_, live: told.append(live))
     for live in (True, False):
         make_translator(Settings(prompt="ink"), live=live)

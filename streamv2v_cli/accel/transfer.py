@@ -119,10 +119,11 @@ class ThreadedTransfers(DirectTransfers):
                 future.result()
 
     def close(self) -> None:
-        """End the workers once they are done."""
+        """Wait until the workers have ended."""
         self._begun.clear()
         if self._workers is not None:
-            self._workers.shutdown(wait=False)
+            # One that still frees its tensors while the interpreter ends would abort the process.
+            self._workers.shutdown(wait=True)
             self._workers = None
 
 

@@ -315,6 +315,34 @@ def test_what_fails_beside_fails_where_the_pixels_are_asked_for_and_what_is_begu
     assert whole().tolist() == [1, 1]
 
 
+def test_nothing_is_left_of_the_workers_once_they_are_closed() -> None:
+    """A thread that lives on may free tensors while the interpreter ends, which aborts the process."""
+    own, freed = threading.local(), threading.Event()
+
+    class Buffer:
+        def __del__(self) -> None:
+            time.sleep(0.1)
+            freed.set()
+
+    def make() -> torch.Tensor:
+        own.buffer = Buffer()
+        return torch.zeros(1)
+
+    left: list[bool] = []
+
+    def translate() -> None:
+        transfers = ThreadedTransfers()
+        transfers.download(make)
+        transfers.close()
+        left.append(not freed.is_set())
+
+    # Threads that a daemon starts, as in a run, are daemons too: nothing else waits for them.
+    thread = threading.Thread(target=translate, daemon=True)
+    thread.start()
+    thread.join()
+    assert left == [False]
+
+
 @pytest.mark.needs_cuda
 def test_a_gpu_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the batch is full, only fetching pixels makes the host wait; the pictures are the same."""

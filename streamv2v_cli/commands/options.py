@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, wraps
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -142,12 +143,15 @@ class SettingsRequest:
 
     def files(self, settings: Settings) -> list[str]:
         """The files that the settings come from, and those of the model that they name."""
+        from streamv2v_cli.models.vae import other_half
+
         weights = settings.weights
         loras = [lora.source for lora in weights.loras]
         names = [
             *self.configs,
             settings.model,
             weights.vae,
+            str(other_half(Path(weights.vae)) or ""),
             weights.lcm_lora,
             weights.config,
             *loras,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from streamv2v_cli.errors import ModelError, ModelNotFoundError
+from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models.adapters.controlnets import choose_controlnet, choose_preprocessor
 from streamv2v_cli.models.adapters.embeddings import embedding_path
 from streamv2v_cli.models.adapters.ip_adapter_files import find_adapter_files
@@ -17,7 +17,7 @@ from streamv2v_cli.models.adapters.style_pictures import picture_path
 from streamv2v_cli.models.catalog import LAYOUTS, LCM_LORAS, SD15_LAYOUT, SD_TINY_VAE
 from streamv2v_cli.models.choices import choose_kind, choose_lcm_lora, choose_vae, find_model
 from streamv2v_cli.models.facts import Kind, ModelFacts, read_facts
-from streamv2v_cli.models.files.kinds import check_place
+from streamv2v_cli.models.files.kinds import check_place, given_file
 from streamv2v_cli.models.files.layout import layout_of, read_header
 from streamv2v_cli.models.files.selection import holds_files
 from streamv2v_cli.models.files.soundness import damaged_if_it_fails
@@ -194,12 +194,7 @@ def upscaler_path(name: str) -> Path:
     Raises:
         ModelNotFoundError: it does not exist.
     """
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise ModelNotFoundError(
-            f"The upscaler {name!r} does not exist.", "Check the path given with --upscale."
-        )
-    return path
+    return given_file(name, "upscaler", "--upscale")
 
 
 def _lora_part(role: Literal["LoRA", "LCM-LoRA"], text: str, remark: str, weights: Weights) -> PlannedPart:

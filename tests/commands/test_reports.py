@@ -33,6 +33,8 @@ def given(tmp_path: Path) -> Path:
     (tmp_path / "list.yaml").write_text("- input: clip.mp4\n")
     (tmp_path / "prompts.yaml").write_text("- {time: 0, prompt: a cat}\n")
     (tmp_path / "answers.json").write_text("{}")
+    for half in ("encoder", "decoder"):
+        (tmp_path / f"taesd_{half}.pth").write_bytes(b"weights")
     return tmp_path
 
 
@@ -41,6 +43,7 @@ def given(tmp_path: Path) -> Path:
     [
         *(((*BENCH, "--video", "clip.mp4"), "--json", name) for name in ("clip.mp4", "hard.mp4", "soft.mp4")),
         ((*BENCH, *CONFIG), "--json", "given.yaml"),
+        ((*BENCH, "--vae", "taesd_encoder.pth"), "--json", "taesd_decoder.pth"),
         (EVAL, "--json", "frames/2.png"),
         (EVAL, "--json", "hard.mp4"),
         (EVAL, "--plot", "frames/1.png"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -17,13 +16,13 @@ from diffusers import (
     StableDiffusionControlNetImg2ImgPipeline,
     StableDiffusionXLControlNetImg2ImgPipeline,
 )
+from helpers.our_noise import our_noise
 from helpers.tiny import SMALL_UNET, tiny_model
 from helpers.tiny_control import control
 from helpers.tiny_xl import tiny_xl_model
 from helpers.translating import run_ticks, translated
 from helpers.waiting import until
 
-from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.diffusion.control_pictures import control_pictures
 from streamv2v_cli.diffusion.engine import Engine
 from streamv2v_cli.diffusion.schedule import Schedule
@@ -33,7 +32,6 @@ from streamv2v_cli.frame import Frame, wait_for_pixels
 
 pytestmark = pytest.mark.numerical
 
-SCHEDULER = "diffusers.schedulers.scheduling_lcm.randn_tensor"
 CLASSES = {"sd": StableDiffusionControlNetImg2ImgPipeline, "xl": StableDiffusionXLControlNetImg2ImgPipeline}
 
 
@@ -57,16 +55,6 @@ def diffusers_result(model: Any, family: str, settings: Any, frame: Frame) -> to
         **{part: getattr(model, part) for part in parts}, controlnet=nets[0] if single else nets, **extra
     )
     pipeline.set_progress_bar_config(disable=True)
-    shape, steps = (4, frame.height // 8, frame.width // 8), range(settings.diffusion.steps)
-    noises: Iterator[torch.Tensor] = iter([noise(shape, settings.seed, "noise", s)[None] for s in steps])
-
-    def drawn(*_: Any, **__: Any) -> torch.Tensor:
-        return next(noises).to(model.dtype)
-
-    scalings = LCMScheduler.get_scalings_for_boundary_condition_discrete
-
-    def precise_scalings(self: Any, timestep: Any) -> Any:
-        return scalings(self, float(timestep))  # diffusers would compute them in float32
 
     def precise_control(self: Any, image: Any, **_: Any) -> Any:
         return torch.cat(
@@ -78,9 +66,7 @@ def diffusers_result(model: Any, family: str, settings: Any, frame: Frame) -> to
     guidance = settings.diffusion.guidance
     weights, starts, ends = ([getattr(x, name) for x in options] for name in ("weight", "start", "end"))
     with (
-        patch(SCHEDULER, drawn),
-        patch(f"{CLASSES[family].__module__}.randn_tensor", drawn),
-        patch.object(LCMScheduler, scalings.__name__, precise_scalings),
+        our_noise(CLASSES[family], model, settings, frame),
         patch.object(CLASSES[family], "prepare_control_image", precise_control),
     ):
         picture = pipeline(

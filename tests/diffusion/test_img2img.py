@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from compel import Compel, SplitLongTextMode
 from diffusers import StableDiffusionImg2ImgPipeline
+from helpers.our_noise import our_noise
 from helpers.tiny import tiny_model
 from transformers import CLIPTextModel
 
-from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.diffusion.schedule import Schedule
 from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
 from streamv2v_cli.models.weighted_text import plain_text
 
 pytestmark = pytest.mark.numerical
-
-SCHEDULER = "diffusers.schedulers.scheduling_lcm.randn_tensor"
-PIPELINE = "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion_img2img.randn_tensor"
 
 
 def diffusers_result(model: Any, settings: Any, frame: Frame, **prompts: Any) -> np.ndarray:
@@ -42,17 +38,9 @@ def diffusers_result(model: Any, settings: Any, frame: Frame, **prompts: Any) ->
         requires_safety_checker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
-    steps = settings.diffusion.steps
-    noises: Iterator[torch.Tensor] = iter(
-        [noise((4, 8, 8), settings.seed, "noise", s)[None] for s in range(steps)]
-    )
-
-    def drawn(*_: Any, **__: Any) -> torch.Tensor:
-        return next(noises)
-
     picture = torch.from_numpy(frame.pixels.copy()).permute(2, 0, 1)[None].float() / 255
     guidance = settings.diffusion.guidance
-    with patch(SCHEDULER, drawn), patch(PIPELINE, drawn):
+    with our_noise(StableDiffusionImg2ImgPipeline, model, settings, frame):
         return pipeline(
             **(prompts or {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt}),
             image=picture,

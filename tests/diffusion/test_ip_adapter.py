@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 import torch._dynamo
-from diffusers import LCMScheduler, StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
+from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
+from helpers.our_noise import our_noise
 from helpers.tiny import SMALL_UNET, tiny_model
 from helpers.tiny_adapter import make_tiny_adapter
 from helpers.tiny_xl import tiny_xl_model
 from helpers.translating import run_ticks, translated
 from PIL import Image
 
-from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.diffusion.schedule import Schedule
 from streamv2v_cli.diffusion.tensors import to_model_range
 from streamv2v_cli.frame import Frame
@@ -31,7 +29,6 @@ from streamv2v_cli.settings.schema import StyleImage
 
 pytestmark = pytest.mark.numerical
 
-SCHEDULER = "diffusers.schedulers.scheduling_lcm.randn_tensor"
 CLASSES = {"sd": StableDiffusionImg2ImgPipeline, "xl": StableDiffusionXLImg2ImgPipeline}
 
 
@@ -71,23 +68,8 @@ def diffusers_result(model: Any, family: str, folder: Path, settings: Any, frame
     count = len(model.styles)
     pipeline.load_ip_adapter([str(folder)] * count, subfolder="", weight_name=["adapter.safetensors"] * count)
     pipeline.set_ip_adapter_scale([style.options.weight for style in model.styles])
-    shape, steps = (4, frame.height // 8, frame.width // 8), range(settings.diffusion.steps)
-    noises: Iterator[torch.Tensor] = iter([noise(shape, settings.seed, "noise", s)[None] for s in steps])
-
-    def drawn(*_: Any, **__: Any) -> torch.Tensor:
-        return next(noises).to(model.dtype)
-
-    scalings = LCMScheduler.get_scalings_for_boundary_condition_discrete
-
-    def precise_scalings(self: Any, timestep: Any) -> Any:
-        return scalings(self, float(timestep))  # diffusers would compute them in float32
-
     guidance = settings.diffusion.guidance
-    with (
-        patch(SCHEDULER, drawn),
-        patch(f"{CLASSES[family].__module__}.randn_tensor", drawn),
-        patch.object(LCMScheduler, scalings.__name__, precise_scalings),
-    ):
+    with our_noise(CLASSES[family], model, settings, frame):
         result = pipeline(
             prompt=settings.prompt,
             negative_prompt=settings.negative_prompt,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 import torch
 from compel import Compel, ReturnedEmbeddingsType, SplitLongTextMode
-from diffusers import LCMScheduler, StableDiffusionXLImg2ImgPipeline
+from diffusers import StableDiffusionXLImg2ImgPipeline
 from helpers import reference
+from helpers.our_noise import our_noise
 from helpers.tiny_xl import tiny_xl_model
 from helpers.waiting import until
 
@@ -27,8 +26,6 @@ from streamv2v_cli.frame import Frame, wait_for_pixels
 
 pytestmark = pytest.mark.numerical
 
-SCHEDULER = "diffusers.schedulers.scheduling_lcm.randn_tensor"
-PIPELINE = "diffusers.pipelines.stable_diffusion_xl.pipeline_stable_diffusion_xl_img2img.randn_tensor"
 SHARES = {1: 0.25, 3: 0.75, 4: 1.0}
 """Of the way from one prompt to the other, from each frame on."""
 
@@ -63,26 +60,8 @@ def diffusers_result(model: Any, settings: Any, frame: Frame, **prompts: Any) ->
         add_watermarker=False,
     )
     pipeline.set_progress_bar_config(disable=True)
-    shape = (4, frame.height // 8, frame.width // 8)
-    steps = range(settings.diffusion.steps)
-    noises: Iterator[torch.Tensor] = iter([noise(shape, settings.seed, "noise", s)[None] for s in steps])
-
-    def drawn(*_: Any, dtype: Any = None, **__: Any) -> torch.Tensor:
-        return next(noises).to(model.dtype)
-
-    guidance, scalings = (
-        settings.diffusion.guidance,
-        LCMScheduler.get_scalings_for_boundary_condition_discrete,
-    )
-
-    def precise_scalings(self: Any, timestep: Any) -> Any:
-        return scalings(self, float(timestep))  # diffusers would compute them in float32
-
-    with (
-        patch(SCHEDULER, drawn),
-        patch(PIPELINE, drawn),
-        patch.object(LCMScheduler, scalings.__name__, precise_scalings),
-    ):
+    guidance = settings.diffusion.guidance
+    with our_noise(StableDiffusionXLImg2ImgPipeline, model, settings, frame):
         picture = pipeline(
             **(prompts or {"prompt": settings.prompt, "negative_prompt": settings.negative_prompt or None}),
             image=to_model_range(torch.from_numpy(frame.pixels.copy())).double() / 2 + 0.5,

@@ -9,8 +9,8 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from streamv2v_cli.errors import ConfigError, ModelError, ModelNotFoundError
-from streamv2v_cli.models.files.kinds import check_shapes
+from streamv2v_cli.errors import ConfigError, ModelError
+from streamv2v_cli.models.files.kinds import check_shapes, given_file
 from streamv2v_cli.models.files.layout import read_header
 from streamv2v_cli.models.files.soundness import check_finite, damaged_if_it_fails
 from streamv2v_cli.models.files.weights import read_tensors, shapes_of
@@ -57,12 +57,7 @@ def embedding_path(source: str) -> Path:
     Raises:
         ModelNotFoundError: it does not exist.
     """
-    path = Path(source).expanduser()
-    if not path.is_file():
-        raise ModelNotFoundError(
-            f"The embedding {source!r} does not exist.", "Check the path given with --embedding FILE[:TOKEN]."
-        )
-    return path
+    return given_file(source, "embedding", "--embedding FILE[:TOKEN]")
 
 
 def add_embeddings(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamv2v_cli.errors import MediaError, ModelError, ModelNotFoundError, UsageError
+from streamv2v_cli.errors import MediaError, ModelError, UsageError
+from streamv2v_cli.models.files.kinds import given_file
 from streamv2v_cli.models.model import StylePicture
 
 if TYPE_CHECKING:
@@ -22,12 +23,7 @@ def picture_path(name: str) -> Path:
     Raises:
         ModelNotFoundError: it does not exist.
     """
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise ModelNotFoundError(
-            f"The style picture {name!r} does not exist.", "Check the path given with --style-image."
-        )
-    return path
+    return given_file(name, "style picture", "--style-image")
 
 
 def read_pictures(images: tuple[StyleImage, ...]) -> tuple[StylePicture, ...]:

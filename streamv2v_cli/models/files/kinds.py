@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from streamv2v_cli.errors import ModelError
+from streamv2v_cli.errors import ModelError, ModelNotFoundError
 from streamv2v_cli.models.catalog import LAYOUTS
 from streamv2v_cli.models.facts import read_json
 from streamv2v_cli.models.files.layout import (
@@ -18,7 +18,7 @@ from streamv2v_cli.models.files.layout import (
 )
 from streamv2v_cli.models.files.weights import PICKLED, check_pickle
 
-__all__ = ["LORA_NAMES", "check_place", "check_shapes", "kind_of"]
+__all__ = ["LORA_NAMES", "check_place", "check_shapes", "given_file", "kind_of"]
 
 LORA_NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 """The names that diffusers and PEFT give to a LoRA in a folder."""
@@ -36,6 +36,20 @@ _ALLOWED = {
     "VAE": ("VAE", TAESD_ENCODER, TAESD_DECODER),
     "model": (*LAYOUTS, "model"),
 }
+
+
+def given_file(name: str, role: str, option: str) -> Path:
+    """The file that an option of the command line names.
+
+    Raises:
+        ModelNotFoundError: it does not exist.
+    """
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise ModelNotFoundError(
+            f"The {role} {name!r} does not exist.", f"Check the path given with {option}."
+        )
+    return path
 
 
 def kind_of(path: Path) -> str:

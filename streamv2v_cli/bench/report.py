@@ -86,6 +86,11 @@ def _transcode(result: dict[str, Any]) -> str:
             ),
             ("busy", f"{shares}; the others wait for {result['bottleneck']}"),
             (
+                "alone",
+                f"{result['alone_fps']:.2f} frames a second without decoding and encoding, "
+                f"of which the transcode reaches {result['fps'] / result['alone_fps']:.2f}",
+            ),
+            (
                 "start",
                 f"loaded in {result['load_seconds']:.1f} s, warm after {result['warm_up_seconds']:.1f} s more"
                 + _accel(result),

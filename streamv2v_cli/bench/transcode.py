@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +18,16 @@ from streamv2v_cli.transcode.report import accel_text
 
 if TYPE_CHECKING:
     from streamv2v_cli.diffusion.translator import Translator
+    from streamv2v_cli.media.info import MediaSource
     from streamv2v_cli.settings.resolve import Resolved
     from streamv2v_cli.transcode.pipeline import Statistics
 
 __all__ = ["bench_transcode"]
+
+_MOST_BYTES = 1 << 29
+"""Of frames that are held in memory to be translated alone."""
+_LATE = 4
+"""Results that may be late there."""
 
 
 class _Busy:
@@ -67,7 +75,7 @@ class _BusySink(_Busy):
 def bench_transcode(
     video: str, resolved: Resolved, frames: int | None, tell: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
-    """Restyle a file as `run` would, into a temporary one.
+    """Restyle a file as `run` would, into a temporary one; then its first frames without decoding and encoding.
 
     Args:
         video: path of the input.
@@ -119,15 +127,19 @@ def bench_transcode(
         if not statistics.frames_out:
             raise UsageError(f"{video} has no frames.")
         busy = {"decode": source.seconds, "translate": translator.seconds, "encode": sink.seconds}
+        peak, accel = peak_memory(plain.model.device), _translator_figures(plain)
+        tell("translating alone")
+        again = stack.enter_context(open_job(video, output.with_stem("alone"), resolved, trim=trim))
         return {
             "kind": "transcode",
             **_speed(statistics, busy),
+            **_alone(plain, again.source, statistics.frames_out),
             "load_seconds": round(loading, 2),
             "warm_up_seconds": round(warming, 2),
-            **_translator_figures(plain),
+            **accel,
             "source_size": job.source.info.size,
             "settings": settings.model_dump(mode="json"),
-            "peak_memory_bytes": peak_memory(plain.model.device),
+            "peak_memory_bytes": peak,
             **describe_device(plain.model.device),
             **describe_machine(),
         }
@@ -144,6 +156,24 @@ def _speed(statistics: Statistics, busy: dict[str, float]) -> dict[str, Any]:
         "busy_seconds": {stage: round(seconds, 3) for stage, seconds in busy.items()},
         "busy_share": shares,
         "bottleneck": max(shares, key=shares.__getitem__),
+    }
+
+
+def _alone(translator: Translator, source: MediaSource, count: int) -> dict[str, Any]:
+    """The speed of the translator with the first frames of the source, which are all in memory before."""
+    most = max(1, _MOST_BYTES // (3 * source.info.size[0] * source.info.size[1]))
+    frames = list(islice((item for item in source if isinstance(item, Frame)), min(count, most)))
+    translator.reset()
+    start, late = time.perf_counter(), deque[Frame]()
+    for frame in frames:
+        late.extend(translator.push(frame))
+        # The pixels of some are still being made, as in a run.
+        while len(late) > _LATE:
+            wait_for_pixels([late.popleft()])
+    wait_for_pixels([*late, *translator.flush()])
+    return {
+        "alone_fps": round(len(frames) / (time.perf_counter() - start), 3),
+        "alone_frames": len(frames),
     }
 
 

@@ -55,6 +55,8 @@ def test_a_transcode(here: Any, clip: Path, tmp_path: Path) -> None:
     assert result["bottleneck"] == max(result["busy_share"], key=result["busy_share"].get)
     assert set(result["busy_share"]) == {"decode", "translate", "encode"}
     assert all(0 < seconds <= result["seconds"] for seconds in result["busy_seconds"].values())
+    assert result["alone_frames"] == 9
+    assert result["alone_fps"] > 0
     assert result["settings"]["output"]["preset"] == "ultrafast"
     assert set(tmp_path.iterdir()) == before
 

@@ -2,14 +2,14 @@
 
 The fast guided filter with a colour guide (He, Sun & Tang, Guided image filtering, TPAMI 2013, section 3.4; He & Sun,
 Fast guided filter, 2015): around each pixel of the small picture the result p is taken for a linear function of the
-colours I of the small source, p = A I + b. The coefficients, smoothed and enlarged, are applied to the source at full
-size. What this leaves unexplained, p - A I, is enlarged as it is and holds b as well, so that a flat style stays flat
+colours I of the small source, p = A I + b. The coefficients, those of both pictures at half their size, smoothed and
+enlarged, are applied to the source at full size. What this leaves unexplained, p - A I, is enlarged as it is and holds b as well, so that a flat style stays flat
 whatever the source shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -23,8 +23,6 @@ _COLUMNS = 64
 """Columns that are enlarged by one matrix product, which then has few zeros to multiply with."""
 _ROWS, _ROWS_ON_A_GPU = 16, 256
 """Rows of the result that are made at a time: what belongs to them stays in the cache of a processor."""
-_SMALL_ROWS, _SMALL_ROWS_ON_A_GPU = 64, 4096
-"""The same for the rows that they are made of."""
 _PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 """The upper triangle of a symmetric 3 x 3 matrix."""
 _EDGE = 60.0
@@ -37,7 +35,7 @@ class Guide:
 
     Attributes:
         strength: share of the detail, from 0 (none, which is bicubic) to 1.
-        radius: of the windows in pixels of the small picture, 1 or more.
+        radius: of the windows in pixels of the small picture, 1 or more; coefficients take the next even one.
         epsilon: variance of the source, of colours from 0 to 1, that does not count as structure.
         sharpen: how many times steeper edges become, 1 or more, between the colours around them, so that there are no
             halos and nothing appears on a flat ground; scaled back, the picture stays what it was.
@@ -52,8 +50,8 @@ class Guide:
 class GuidedUpsampler:
     """Enlarges pictures of one size to another.
 
-    Both directions of the bicubic enlargement are products with banded matrices, some columns and some rows at a
-    time: what a processor works on stays in its cache, and the coefficients are never there at full size.
+    The coefficients are smooth, so those of pictures of half the small size are enough; they are never there at full
+    size.
 
     Args:
         small: (width, height) of the results.
@@ -62,13 +60,9 @@ class GuidedUpsampler:
     """
 
     def __init__(self, small: tuple[int, int], large: tuple[int, int], device: torch.device) -> None:
-        on_a_processor = device.type == "cpu"
-        self._width = large[0]
-        self._small_rows = _SMALL_ROWS if on_a_processor else _SMALL_ROWS_ON_A_GPU
-        self._across = _bands(small[0], large[0], _COLUMNS, device)
-        self._down = _bands(small[1], large[1], _ROWS if on_a_processor else _ROWS_ON_A_GPU, device)
-        self._parts = torch.empty(small[1] * 6 * 3 * small[0], device=device)
-        self._wide = torch.empty(small[1] * 6 * 3 * large[0], device=device)
+        self._half = (small[0] + 1) // 2, (small[1] + 1) // 2
+        self._coarse = _Enlargement(self._half, large, 9, device)
+        self._fine = _Enlargement(small, large, 10, device)
 
     def __call__(
         self, picture: torch.Tensor, source: torch.Tensor, full: torch.Tensor, guide: Guide
@@ -84,93 +78,103 @@ class GuidedUpsampler:
         Returns:
             (height, width, 3) uint8 of the large size.
         """
-        height, width = source.shape[-2:]
-        reach, count = 2 * guide.radius, 6 if guide.sharpen > 1 else 4
-        rows = height * count * 3
-        parts, wide = self._parts[: rows * width], self._wide[: rows * self._width]
-        by_row, small, wide = (
-            parts.view(height, count, 3, width),
-            parts.view(rows, width),
-            wide.view(rows, -1),
-        )
-        for start in range(0, height, self._small_rows):
-            end = min(start + self._small_rows, height)
-            # With all that its windows and theirs hold.
-            first, last = max(0, start - reach), min(height, end + reach)
-            found = _parts(picture[:, first:last], source[:, first:last], guide)
-            by_row[start:end] = found[..., start - first : end - first, :].permute(2, 0, 1, 3)
-        self._widen(small, wide)
-        result, wide = torch.empty_like(full), wide.view(height, -1)
-        for band in self._down:
-            enlarged = torch.mm(band.matrix.T, wide[band.first : band.last]).view(-1, count, 3, self._width)
-            _store(_applied(enlarged, full[band.start : band.end], guide), result[band.start : band.end])
-        if guide.sharpen > 1:
-            self._restore(result, picture)
+        halves = F.interpolate(torch.cat([source, picture])[None], self._half[::-1], mode="area")[0]
+        factors = coefficients(halves[:3], halves[3:], (guide.radius + 1) // 2, guide.epsilon)
+        factors = factors.mul_(guide.strength).flatten(0, 1)
+        rest, result, start = _rest(picture, source, factors, guide), torch.empty_like(full), 0
+        planes = result.new_empty((len(full), 3, full.shape[1])) if guide.sharpen > 1 else None
+        for parts, others in zip(self._coarse(factors), self._fine(rest), strict=True):
+            rows = slice(start, start := start + len(parts))
+            levels = _applied(parts, others, full[rows]).round_().clamp_(0, 255).to(torch.uint8)
+            if planes is None:
+                torch.stack(levels.unbind(1), -1, out=result[rows])
+            else:
+                planes[rows] = levels
+        if planes is not None:
+            self._restore(planes, picture, result)
         return result
 
-    def _widen(self, small: torch.Tensor, wide: torch.Tensor) -> None:
-        """Enlarge (rows, width) across."""
-        for band in self._across:
-            torch.mm(small[:, band.first : band.last], band.matrix, out=wide[:, band.start : band.end])
-
-    def _restore(self, result: torch.Tensor, picture: torch.Tensor) -> None:
-        """Add to (height, width, 3) levels what they lack of the small picture when they are scaled back to its size.
+    def _restore(self, planes: torch.Tensor, picture: torch.Tensor, result: torch.Tensor) -> None:
+        """Add to (height, 3, width) levels what they lack of the small picture when they are scaled back to its size.
 
         Steep edges would give thin lines more weight than the model did, and more flicker. Iterative back-projection
         (Irani & Peleg, 1991), of which one step is enough.
         """
-        height, width = picture.shape[-2:]
-        again = resized_pixels(result, (width, height)).permute(0, 2, 1)
-        small = (picture.permute(1, 0, 2) + 1).mul_(127.5).sub_(again).reshape(-1, width)
-        wide = self._wide[: small.shape[0] * self._width].view(small.shape[0], -1)
-        self._widen(small, wide)
+        size, start = (picture.shape[-1], picture.shape[-2]), 0
+        again = resized_pixels(planes.permute(0, 2, 1), size).permute(2, 0, 1)
+        for lack in self._fine((picture + 1).mul_(127.5).sub_(again)):
+            rows = slice(start, start := start + len(lack))
+            levels = lack.add_(planes[rows]).round_().clamp_(0, 255).to(torch.uint8)
+            torch.stack(levels.unbind(1), -1, out=result[rows])
+
+
+class _Enlargement:
+    """Bicubic enlargement by products with banded matrices, some columns and some rows at a time.
+
+    What a processor works on stays in its cache.
+
+    Args:
+        small: (width, height) of planes.
+        large: that of the enlarged ones.
+        most: planes at once.
+        device: where they are.
+    """
+
+    def __init__(
+        self, small: tuple[int, int], large: tuple[int, int], most: int, device: torch.device
+    ) -> None:
+        rows = _ROWS if device.type == "cpu" else _ROWS_ON_A_GPU
+        self._across = _bands(small[0], large[0], _COLUMNS, device)
+        self._down = _bands(small[1], large[1], rows, device)
+        self._wide = torch.empty(small[1] * most * large[0], device=device)
+        self._width = large[0]
+
+    def __call__(self, planes: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Of (count, height, width) the rows of the enlarged planes, (rows, count, width), from the top."""
+        count, height, width = planes.shape
+        small = planes.transpose(0, 1).reshape(-1, width)
+        wide = self._wide[: len(small) * self._width].view(-1, self._width)
+        for band in self._across:
+            torch.mm(small[:, band.first : band.last], band.matrix, out=wide[:, band.start : band.end])
         wide = wide.view(height, -1)
         for band in self._down:
-            rows = torch.mm(band.matrix.T, wide[band.first : band.last]).view(-1, 3, self._width)
-            part = result[band.start : band.end]
-            _store(rows.add_(part.permute(0, 2, 1).contiguous()), part)
+            yield torch.mm(band.matrix.T, wide[band.first : band.last]).view(-1, count, self._width)
 
 
-def _parts(picture: torch.Tensor, source: torch.Tensor, guide: Guide) -> torch.Tensor:
-    """What is enlarged of some rows, in levels of 255 as the full source is.
+def _rest(picture: torch.Tensor, source: torch.Tensor, factors: torch.Tensor, guide: Guide) -> torch.Tensor:
+    """What is enlarged beside the factors, in levels of 255 as the full source is.
 
     Returns:
-        (4 or 6, 3, rows, width): A by the colours of the guide, what is unexplained, and to sharpen the middle and
-        half the range of the colours around.
+        (3 or 10, height, width): what the factors, (9, height / 2, width / 2), do not explain, and to sharpen the
+        lowest and highest colours around, and how many times steeper an edge between them becomes.
     """
-    factors = coefficients(source, picture, guide.radius, guide.epsilon).mul_(guide.strength)
-    explained = (factors * (source + 1)[:, None]).sum(0)
-    parts = [*factors, (picture + 1 - explained).mul_(127.5)]
+    enlarged = F.interpolate(factors[None], picture.shape[-2:], mode="bilinear").view(3, *picture.shape)
+    rest = [(picture + 1).sub_(enlarged.mul_((source + 1)[:, None]).sum(0)).mul_(127.5)]
     if guide.sharpen > 1:
         largest = _over_windows(torch.cat([picture, -picture]), guide.radius, torch.maximum)
-        highest, lowest = _means(largest, guide.radius).split(3)
-        parts += [(highest - lowest + 2).mul_(63.75), (highest + lowest).mul_(63.75)]
-    return torch.stack(parts)
+        highest, lowest = _means(largest, guide.radius).mul_(127.5).split(3)
+        square = (highest + lowest).amax(0, keepdim=True).square_()
+        gain = (square / (square + _EDGE**2)).mul_(guide.sharpen - 1).add_(1)
+        rest += [127.5 - lowest, highest + 127.5, gain]
+    return torch.cat(rest)
 
 
-def _applied(parts: torch.Tensor, full: torch.Tensor, guide: Guide) -> torch.Tensor:
+def _applied(factors: torch.Tensor, rest: torch.Tensor, full: torch.Tensor) -> torch.Tensor:
     """Rows of the result, (rows, 3, width) in levels of 255.
 
     Args:
-        parts: (rows, 4 or 6, 3, width), what `_parts` gave, enlarged.
+        factors: (rows, 9, width), A by the colours of the guide.
+        rest: (rows, 3 or 10, width), what `_rest` gave, enlarged.
         full: (rows, width, 3) uint8 of the source.
-        guide: as it was given to `_parts`.
     """
-    colours = full.permute(0, 2, 1).contiguous().float()
-    levels = parts[:, 3]
+    colours, levels = full.permute(0, 2, 1).contiguous().float(), rest[:, :3]
     for colour in range(3):
-        levels.addcmul_(parts[:, colour], colours[:, colour, None])
-    if guide.sharpen > 1:
-        middle, half = parts[:, 4], parts[:, 5].clamp_min_(0)
-        square = half * half
-        gain = (square / (square + (_EDGE / 2) ** 2)).mul_(guide.sharpen - 1).add_(1)
-        levels = levels.sub_(middle).mul_(gain).clamp_(-half, half).add_(middle)
+        levels.addcmul_(factors[:, 3 * colour : 3 * colour + 3], colours[:, colour, None])
+    if rest.shape[1] > 3:
+        lowest, highest, gain = rest[:, 3:6], rest[:, 6:9], rest[:, 9:]
+        middle = torch.lerp(lowest, highest, 0.5)
+        levels = torch.lerp(middle, levels, gain).clamp_(lowest, highest)
     return levels
-
-
-def _store(levels: torch.Tensor, pixels: torch.Tensor) -> None:
-    """Round (rows, 3, width) levels into (rows, width, 3) uint8 pixels."""
-    torch.stack(levels.round_().clamp_(0, 255).to(torch.uint8).unbind(1), -1, out=pixels)
 
 
 def coefficients(source: torch.Tensor, picture: torch.Tensor, radius: int, epsilon: float) -> torch.Tensor:

@@ -32,14 +32,24 @@ def linear_model(source: np.ndarray, result: np.ndarray, radius: int, epsilon: f
     return _over_windows(a, radius, np.mean)
 
 
-def enlarged(planes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(..., h, w) in another (width, height), by Pillow's bicubic filter."""
+def enlarged(planes: np.ndarray, size: tuple[int, int], filter: Any = Image.Resampling.BICUBIC) -> np.ndarray:
+    """(..., h, w) in another (width, height), by Pillow's bicubic or another filter."""
     flat = planes.reshape(-1, *planes.shape[-2:])
-    resized = [
-        np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.BICUBIC))
-        for plane in flat
-    ]
+    resized = [np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, filter)) for plane in flat]
     return np.stack(resized).astype(np.float64).reshape(*planes.shape[:-2], *size[::-1])
+
+
+def halved(planes: np.ndarray) -> np.ndarray:
+    """(..., h, w) at half the size, rounded up: the means of the pixels that lie in each pixel of it."""
+
+    def pixels(length: int) -> list[slice]:
+        half = (length + 1) // 2
+        return [slice(n * length // half, -(-(n + 1) * length // half)) for n in range(half)]
+
+    rows, columns = (pixels(length) for length in planes.shape[-2:])
+    return np.stack(
+        [np.stack([planes[..., y, x].mean((-2, -1)) for x in columns], axis=-1) for y in rows], axis=-2
+    )
 
 
 def guided(
@@ -53,16 +63,17 @@ def guided(
     sharpen: float,
 ) -> np.ndarray:
     """The result, (3, h, w) from 0 to 1, in the size of `full`, (3, H, W), in levels of 255."""
-    size = full.shape[2], full.shape[1]
-    a = strength * linear_model(source, result, radius, epsilon)
-    unexplained = result - np.einsum("cihw,ihw->chw", a, source)
-    levels = 255 * (np.einsum("cihw,ihw->chw", enlarged(a, size), full) + enlarged(unexplained, size))
+    size, small = (full.shape[2], full.shape[1]), (source.shape[2], source.shape[1])
+    a = strength * linear_model(halved(source), halved(result), -(-radius // 2), epsilon)
+    explained = np.einsum("cihw,ihw->chw", enlarged(a, small, Image.Resampling.BILINEAR), source)
+    levels = 255 * (np.einsum("cihw,ihw->chw", enlarged(a, size), full) + enlarged(result - explained, size))
     if sharpen > 1:
-        highest = _over_windows(_over_windows(result, radius, np.max), radius, np.mean)
-        lowest = _over_windows(_over_windows(result, radius, np.min), radius, np.mean)
-        middle = 255 * enlarged((highest + lowest) / 2, size)
-        half = 255 * np.maximum(0, enlarged((highest - lowest) / 2, size))
-        gain = 1 + (sharpen - 1) * half**2 / (half**2 + 30**2)
-        levels = np.clip(middle + np.clip((levels - middle) * gain, -half, half), 0, 255)
-        levels += enlarged(255 * result - enlarged(levels, result.shape[:0:-1]), size)
+        highest = 255 * _over_windows(_over_windows(result, radius, np.max), radius, np.mean)
+        lowest = 255 * _over_windows(_over_windows(result, radius, np.min), radius, np.mean)
+        widest = (highest - lowest).max(axis=0, keepdims=True)
+        gain = enlarged(1 + (sharpen - 1) * widest**2 / (widest**2 + 60**2), size)
+        highest, lowest = enlarged(highest, size), enlarged(lowest, size)
+        middle = (highest + lowest) / 2
+        levels = np.clip(np.minimum(np.maximum(middle + (levels - middle) * gain, lowest), highest), 0, 255)
+        levels += enlarged(255 * result - enlarged(levels, small), size)
     return np.clip(levels, 0, 255)

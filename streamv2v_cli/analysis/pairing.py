@@ -30,7 +30,7 @@ def open_video(name: str, trim: Trim | None = None) -> FileSource:
 
     read = MediaInput.of(name)
     if read.is_live:
-        raise UsageError(f"'{name}' does not wait, and cannot be compared with anything.", "Record it first.")
+        raise UsageError(f"'{name}' is live, and cannot be compared with another video.", "Record it first.")
     return open_file(read, trim=trim, copied=())
 
 

@@ -172,7 +172,9 @@ def _check_usage(inputs: list[str], folder: str, resolved: Resolved, plots: bool
     refuse_encoding(resolved)
     for video in inputs:
         if not Path(video).is_file():
-            raise UsageError(f"The input '{video}' is no file.", "Clips are read many times.")
+            raise UsageError(
+                f"The input '{video}' is not a file.", "Clips are read many times: save it first."
+            )
     if plots:
         from streamv2v_cli.reports.plot import check_plots
 

@@ -255,12 +255,12 @@ def _checked_plot(picture: Path | None, source: str, *, overwrite: bool) -> Path
 def _refuse(given: dict[str, object], reason: str) -> None:
     for option, value in given.items():
         if value is not None:
-            raise UsageError(f"{option} has no meaning here: {reason}.", f"Leave out {option}.")
+            raise UsageError(f"{option} does not apply: {reason}.", f"Leave out {option}.")
 
 
 def _point(text: str) -> tuple[int, int]:
     try:
         x, y = (int(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"--point {text} is no point.", "Give X,Y in pixels, such as 320,180.") from None
+        raise UsageError(f"--point {text} is not a point.", "Give X,Y in pixels, such as 320,180.") from None
     return x, y

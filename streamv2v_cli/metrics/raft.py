@@ -117,7 +117,7 @@ def obtain_raft(weights: str | None, tell: Callable[[str], None]) -> Path:
         )
     if path.is_dir() or path.suffix.lower() not in _SUFFIXES:
         raise ModelError(
-            f"The RAFT weights {weights!r} are {'a folder' if path.is_dir() else 'no weights file'}.",
+            f"The RAFT weights {weights!r} are {'a folder' if path.is_dir() else 'not a weights file'}.",
             "Give a .pth, .pt or .safetensors file with --flow-weights.",
         )
     return path

@@ -108,7 +108,7 @@ def test_the_flow_is_the_same_on_a_gpu(model: type[TinyRaft], weights: str) -> N
         ("more.pth", {"gain": torch.zeros(2), "bias": torch.zeros(2)}, "RAFT-large: 1 of .* such as bias"),
         ("code.pth", {"gain": os.path.join}, "holds more than tensors"),
         ("none.pth", [1, 2], "holds no table of tensors"),
-        ("weights.onnx", {}, "are no weights file"),
+        ("weights.onnx", {}, "are not a weights file"),
     ],
 )
 def test_files_that_do_not_hold_the_weights(

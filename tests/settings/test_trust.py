@@ -161,7 +161,7 @@ def test_what_is_no_text_in_a_video(
 )
 def test_a_comment_that_is_nested_too_deeply(comment: str, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "stranger.mkv", pts=(0, 512), metadata={"comment": comment})
-    with pytest.raises(ConfigError, match="does not say how it was made"):
+    with pytest.raises(ConfigError, match="does not record how it was made"):
         resolve(configs=[str(clip)], read_comment=read_comment)
 
 

@@ -67,7 +67,9 @@ class Follower:
         end = seconds(last) + (last.duration or 0) * last.time_base - self._start
         if not self._warned and (self._ordered or moment > end + _EARLY):
             self._warned = True
-            log.warning("'%s' ends before the first video: its last frame stays.", self._source.info.name)
+            log.warning(
+                "'%s' ends before the first video: its last frame is repeated.", self._source.info.name
+            )
 
 
 class _SyncedFrames:

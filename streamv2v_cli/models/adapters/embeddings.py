@@ -101,7 +101,7 @@ def _vectors(tensors: Mapping[str, torch.Tensor], source: str) -> dict[str, torc
     ):
         example = f", such as {min(tensors)}" if tensors else ""
         raise ModelError(
-            f"The file {source!r} is no textual inversion: it holds {len(tensors)} tensors{example}.",
+            f"The file {source!r} is not a textual inversion: it holds {len(tensors)} tensors{example}.",
             "Give a file with the vectors of one word with --embedding, LoRAs with --lora and models with --model.",
         )
     return {

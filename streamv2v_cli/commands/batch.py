@@ -35,7 +35,7 @@ _SHORT_HELP = ShortHelp(
         "--recursive": "folders in folders too",
         "--manifest": "a list of files with prompts of their own",
         **PICTURE,
-        "--workers": "processes that work at once",
+        "--workers": "number of parallel processes",
         "--resume": "skip what an earlier batch finished",
         "--dry-run": "list what would be done",
         "--overwrite": "replace existing outputs",
@@ -90,7 +90,7 @@ def batch(
         typer.Option("--pattern", metavar="GLOB", help="Files to take from folders.", show_default=False),
     ] = None,
     suffix: Annotated[
-        str, typer.Option("--suffix", metavar="TEXT", help="Put at the end of the results' names.")
+        str, typer.Option("--suffix", metavar="TEXT", help="Text appended to the names of the results.")
     ] = "",
     resume: Annotated[
         bool,

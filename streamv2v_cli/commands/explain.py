@@ -61,8 +61,8 @@ def explain(
         bool,
         typer.Option(
             "--over-time",
-            help="In place of one point: how alike the tokens are that are merged, and how many are fused, in every "
-            "layer over time; a plot needs pip install 'streamv2v\\[plots]'.",
+            help="Instead of one point: the similarity of merged tokens and the share of fused tokens in every layer "
+            "over time; a plot needs pip install 'streamv2v\\[plots]'.",
         ),
     ] = False,
     layer: Annotated[
@@ -84,10 +84,10 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    frames: Annotated[int | None, frames_option("N frames only, over time.", min=2)] = None,
+    frames: Annotated[int | None, frames_option("With --over-time, use the first N frames.", min=2)] = None,
     report: Annotated[
         str | None,
-        json_option("Write the same in numbers to a file, or to stdout, which then shows nothing else."),
+        json_option("Write the same as JSON to a file, or to stdout, which then shows nothing else."),
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,

@@ -48,13 +48,17 @@ def explain(
     frame: Annotated[
         int | None,
         typer.Option(
-            "--frame", min=0, metavar="N", help="The frame that looks, counted from 0.", show_default=False
+            "--frame",
+            min=0,
+            metavar="N",
+            help="The frame whose attention is shown, counted from 0.",
+            show_default=False,
         ),
     ] = None,
     point: Annotated[
         str | None,
         typer.Option(
-            "--point", metavar="X,Y", help="The point of it, in pixels of the input.", show_default=False
+            "--point", metavar="X,Y", help="The point in it, in pixels of the input.", show_default=False
         ),
     ] = None,
     over_time: Annotated[

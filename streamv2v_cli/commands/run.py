@@ -156,16 +156,16 @@ def run(
         bool,
         typer.Option(
             "--verify",
-            help="Read the output back and compare frames, times, duration and sound; what fails is left as "
-            "FILE.part.",
+            help="Read the output back and compare frames, times, duration and sound; an output that differs is "
+            "left as FILE.part.",
         ),
     ] = False,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Work in segments, which are kept in FILE.part until all are finished: the same command, however it "
-            "ended, goes on with those that are missing.",
+            help="Work in segments, which are kept in FILE.part until all are finished: after an interruption the same "
+            "command makes only the missing ones.",
             rich_help_panel="Segments",
         ),
     ] = False,

@@ -196,7 +196,8 @@ def _fetch(url: str, path: Path, tell: Callable[[str], None]) -> None:
                 remedy,
             ) from error
         raise ModelError(
-            f"The weights of RAFT came damaged: {reason_of(error)}.", "Try again, or use --flow dis."
+            f"The downloaded weights of RAFT are damaged: {reason_of(error)}.",
+            "Try again, or use --flow dis.",
         ) from error
 
 

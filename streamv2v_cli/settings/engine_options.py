@@ -50,7 +50,7 @@ class Guidance(Section):
         description="none; full classifier-free guidance (twice the UNet rows); residual guidance from the "
         "frame's own noise (self) or from one negative row (initialize).",
     )
-    scale: float = Field(1.2, ge=0, le=30, description="Guidance scale (gamma); 1 guides nothing.")
+    scale: float = Field(1.2, ge=0, le=30, description="Guidance scale (gamma); 1 has no effect.")
     delta: float = Field(
         1.0, ge=0, le=10, description="Weight of the virtual residual noise in residual guidance."
     )
@@ -70,7 +70,7 @@ class Diffusion(Section):
         0.4,
         gt=0,
         le=1,
-        description="How much of the noise schedule is used: more changes the picture more. The useful range "
+        description="How much of the noise schedule is used: higher changes the picture more. The useful range "
         "depends on the model; --mix works with every model.",
     )
     grid: int = Field(

@@ -77,7 +77,7 @@ class Input(Section):
     live: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = Field(
         "auto",
         description="A live source does not wait: frames that come faster than they can be translated are "
-        "dropped, the oldest first, and a lost connection is made again. auto: cameras, rtsp, rtmp, udp and rtp.",
+        "dropped, the oldest first, and a lost connection is opened again. auto: cameras, rtsp, rtmp, udp and rtp.",
     )
     rtsp_transport: Literal["tcp", "udp", "udp_multicast", "http"] = Field(
         "tcp",

@@ -157,12 +157,10 @@ def test_a_damaged_ledger_is_told_and_kept(
     command = ("batch", "clips", "-o", "out", "--translator", "passthrough", "--preset", "ultrafast")
     resumed = here(*command, "--resume")
     assert (resumed.code, resumed.out) == (1, "")
-    assert (
-        "error: The record of what was finished, 'out/.streamv2v-batch.json', cannot be read" in resumed.err
-    )
+    assert "error: The ledger of finished files, 'out/.streamv2v-batch.json', cannot be read" in resumed.err
     assert "leave out --resume and use -y" in resumed.err
     listed = here(*command, "--dry-run")
-    assert "warning: The record of what was finished, 'out/.streamv2v-batch.json', cannot be" in listed.err
+    assert "warning: The ledger of finished files, 'out/.streamv2v-batch.json', cannot be" in listed.err
     assert {path.name for path in out.iterdir()} == {ledger.name}
     anew = here(*command)
     assert (anew.code, anew.out) == (0, "out/a.mp4\nout/b.mkv\n")

@@ -82,4 +82,4 @@ def test_a_file_is_no_folder(here: Run, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4")
     for name in ("clip.mp4/out.mp4", "clip.mp4/a/b.mp4", "clip.mp4/%d.png"):
         result = here("run", clip, "--translator", "passthrough", "-o", name)
-        assert (result.code, "is a file and no folder" in result.err) == (2, True), result.err
+        assert (result.code, "is a file, not a folder" in result.err) == (2, True), result.err

@@ -237,7 +237,7 @@ def test_published_weights_that_came_damaged_are_not_kept(
     monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path
 ) -> None:
     install_tiny_raft(monkeypatch, server.publish(*GAIN, damaged=True))
-    with pytest.raises(ModelError, match="came damaged: invalid hash value"):
+    with pytest.raises(ModelError, match="are damaged: invalid hash value"):
         RaftFlow()
     assert not list((tmp_path / "torch" / "hub" / "checkpoints").iterdir())
 

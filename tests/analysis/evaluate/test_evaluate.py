@@ -101,7 +101,7 @@ def test_another_number_of_frames_is_an_error(here, source: Path, tmp_path: Path
         done = here("eval", *pair, "--json", "out.json")
         assert done.code == 1
         assert f"'{pair[0]}' has {counts[0]} frames and '{pair[1]}' has {counts[1]}" in done.err
-        assert ("they part" in done.err) == (missing == 4)
+        assert ("they differ from" in done.err) == (missing == 4)
     assert not list(tmp_path.glob("out.json*"))
     if missing == 9:
         assert here("eval", source, shorter, "--frames", 9).code == 0

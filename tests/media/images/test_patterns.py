@@ -340,7 +340,7 @@ def test_a_damaged_image_is_counted_and_leaves_its_time_empty(
         frames = [item for item in source if isinstance(item, Frame)]
         assert source.damaged_packets == 2
     assert [(frame.pts, number_of(frame.pixels)) for frame in frames] == [(0, 0), (1, 1), (3, 3), (5, 5)]
-    assert "2.png' cannot be read and is left out: FFmpeg does not recognise it as an image." in caplog.text
+    assert "2.png' cannot be read and is left out: it is not an image that FFmpeg recognises." in caplog.text
 
 
 def test_deep_grey_and_mislabelled_images(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_other_options_reach_the_encoder(noisy: Path, tmp_path: Path, rewrite: C
         ({"encoder_opt": ("qmax=9999",)}, "does not take '9999' for its qmax"),
         ({"codec": "ffv1", "bitrate": "1M"}, "ffv1 has no bit rate"),
         ({"codec": "ffv1", "keyint": 5, "pix_fmt": "yuv420p"}, ""),
-        ({"codec": "mpeg4", "bitrate": "1M"}, "only where every tick of the clock is a frame"),
+        ({"codec": "mpeg4", "bitrate": "1M"}, "only at a constant frame rate"),
         ({"codec": "prores_ks", "keyint": 5}, "every frame is a keyframe"),
     ],
 )

@@ -96,7 +96,7 @@ def batch(
         bool,
         typer.Option(
             "--resume",
-            help="Skip what an earlier batch finished from the same input with the same settings, and go on with "
+            help="Skip what an earlier batch finished from the same input with the same settings, and continue "
             "what it left unfinished; videos are made in segments, as by run --resume.",
         ),
     ] = False,

@@ -164,8 +164,8 @@ def run(
         bool,
         typer.Option(
             "--resume",
-            help="Work in segments, which are kept in FILE.part until all are finished: after an interruption the same "
-            "command makes only the missing ones.",
+            help="Work in segments, which are kept in FILE.part until all are finished: after an interruption the "
+            "same command makes only the missing ones.",
             rich_help_panel="Segments",
         ),
     ] = False,

@@ -305,7 +305,7 @@ class SegmentedOutput:
             return ""
         segments = counted(len(self.survey.segments), "segment")
         done = len(self.folder.finished)
-        return f"{done} of {segments} are finished; the same command with --resume goes on from there"
+        return f"{done} of {segments} are finished; the same command with --resume continues from there"
 
     def _ended(self, exit_code: int, *, saved: bool) -> Outcome:
         self._events.finish(

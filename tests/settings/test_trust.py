@@ -133,10 +133,10 @@ def test_nothing_is_allowed_by_default() -> None:
     ("given", "words"),
     [
         ({"prompt": "\ud800"}, "prompt must be valid Unicode text without NUL"),
-        ({"prompt": "a\0b"}, "prompt must have no NUL"),
-        ({"model": "a\0b"}, "model must have no NUL"),
+        ({"prompt": "a\0b"}, "prompt must be valid Unicode text without NUL"),
+        ({"model": "a\0b"}, "model must be valid Unicode text without NUL"),
         ({"weights": {"loras": ["\ud800"]}}, "valid Unicode text"),
-        ({"weights": {"loras": [{"source": "a\0b"}]}}, "must have no NUL"),
+        ({"weights": {"loras": [{"source": "a\0b"}]}}, "must be valid Unicode text without NUL"),
         ({"output": {"encoder_opt": 5}}, "must be a list"),
         ({"a" * 10**6: 1}, "unknown key"),
         ({"bank": {"a" * 10**6: 1}}, "unknown key"),

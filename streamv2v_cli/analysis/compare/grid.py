@@ -57,7 +57,7 @@ class Follower:
     def finish(self) -> None:
         """Tell if it goes on when the comparison ends."""
         if self._next is not None:
-            log.warning("'%s' goes on after the end of the first video.", self._source.info.name)
+            log.warning("'%s' continues after the end of the first video.", self._source.info.name)
 
     def _is_due(self, frame: Frame, moment: Fraction) -> bool:
         return seconds(frame) - self._start <= moment + _EARLY

@@ -64,7 +64,7 @@ def test_times_decide_what_belongs_together(here: Callable, tmp_path: Path) -> N
     assert done.code == 0
     assert done.err.splitlines() == [
         "warning: 'short.mkv' ends before the first video: its last frame is repeated.",
-        "warning: 'long.mp4' goes on after the end of the first video.",
+        "warning: 'long.mp4' continues after the end of the first video.",
     ]
     seen = look(tmp_path / "side.mkv")
     assert (seen.width, seen.height) == (2 * WIDTH + GAP, 2 * (HEIGHT + BAR) + GAP)

@@ -85,7 +85,7 @@ def why_whole(job: Job) -> str:
 
 
 def _unreadable(address: Address) -> str:
-    return f"Segments need an input that is a file on a disk, and '{address.name}' is not one."
+    return f"Segments need a file as input, and '{address.name}' is not a file on a disk."
 
 
 class SegmentedOutput:

@@ -30,7 +30,7 @@ def test_a_file_url_is_a_path(begin: str, here: Run, tmp_path: Path) -> None:
 
 def test_files_of_other_machines_are_refused(here: Run) -> None:
     result = here("run", "file://server/share/a.mp4", "--translator", "passthrough", "-o", "b.mp4")
-    assert (result.code, "is on the machine 'server'" in result.err) == (2, True)
+    assert (result.code, "is a file of the machine 'server'" in result.err) == (2, True)
 
 
 def test_a_batch_takes_file_urls(here: Run, tmp_path: Path) -> None:

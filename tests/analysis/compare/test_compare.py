@@ -177,7 +177,7 @@ def test_the_times_on_a_sheet_are_those_of_its_frames(here: Callable, tmp_path: 
         (("a.mp4", "no.mp4", "-o", "x.png"), 1, "'no.mp4' cannot be opened"),
         (("a.mp4", "a.mp4", "-o", "a.mp4", "-y"), 2, "is the input"),
         (("a.mp4", "a.mp4", "-o", "there.png"), 2, "exists"),
-        (("a.mp4", "a.mp4", "-o", "a.mp4/x.png"), 2, "no folder"),
+        (("a.mp4", "a.mp4", "-o", "a.mp4/x.png"), 2, "not a folder"),
         (("a.mp4", "a.mp4", "-o", "-"), 2, "written to one file"),
         (("a.mp4", "a.mp4", "-o", "%03d.png"), 2, "written to one file"),
         (("a.mp4", "a.mp4", "-o", "x.txt"), 2, "no extension that names"),

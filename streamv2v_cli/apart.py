@@ -29,7 +29,8 @@ def check_streams(reads: Iterable[File]) -> None:
             if name == "error":
                 lead_nowhere(sys.stderr)  # not even this can be said there
             raise UsageError(
-                f"The standard {name} goes into {named(other)}, which is read.", "Send it to another file."
+                f"The standard {name} goes into {named(other)}, which is an input.",
+                "Send it to another file.",
             )
 
 

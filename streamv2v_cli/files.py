@@ -244,7 +244,7 @@ def check_output(
     what, target = _called(path, option), Path(os.path.realpath(path))
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UsageError(
-            f"{what} is a device or a pipe, which no file replaces.",
+            f"{what} is a device or a pipe, which is not replaced by a file.",
             f"Write to it through the standard output: {option} - > {path}",
         )
     check_leads_somewhere(path, option)
@@ -303,7 +303,7 @@ def check_folder(folder: Path, remedy: str = "Give another name with -o.") -> No
     """Raise a UsageError if a folder neither can be written to nor made, with those that it is in."""
     above = next(path for path in (folder, *folder.parents) if path.exists())
     if not above.is_dir():
-        raise UsageError(f"'{above}' is a file and no folder.", remedy)
+        raise UsageError(f"'{above}' is a file, not a folder.", remedy)
     if not os.access(above, os.W_OK):
         raise UsageError(f"The folder '{above}' cannot be written to.", remedy)
 

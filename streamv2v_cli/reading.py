@@ -23,7 +23,7 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
     """
     with open(path, "rb", opener=_open_at_once) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         content = file.read() if most is None else file.read(most + 1)
     if most is not None and len(content) > most:
         raise ValueError(f"it is larger than {most >> 20} MiB")

@@ -30,7 +30,7 @@ def open_video(name: str, trim: Trim | None = None) -> FileSource:
 
     read = MediaInput.of(name)
     if read.is_live:
-        raise UsageError(f"'{name}' does not wait, and cannot be compared with anything.", "Record it first.")
+        raise UsageError(f"'{name}' is live, and cannot be compared with another video.", "Record it first.")
     return open_file(read, trim=trim, copied=())
 
 
@@ -84,7 +84,7 @@ def _check_counts(
     source: FileSource, edited: FileSource, counts: tuple[int, int], *, first: Fraction | None
 ) -> None:
     if counts[0] != counts[1]:
-        where = "" if first is None else f"; they part {float(first):.3f} s after the first frame"
+        where = "" if first is None else f"; they differ from {float(first):.3f} s after the first frame"
         raise SourceError(
             f"'{source.info.name}' has {counts[0]} frames and '{edited.info.name}' has {counts[1]}{where}.",
             "Give the source that it was made of, or measure as many frames as both have with --frames.",

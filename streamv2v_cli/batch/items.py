@@ -102,7 +102,7 @@ def _path_of(name: str, what: str) -> Path:
     name = local_path(name)
     if url := Url.of(name):
         raise UsageError(
-            f"{what} '{url}' is no file.", "A batch takes files only: use streamv2v run for a URL."
+            f"{what} '{url}' is not a file.", "A batch takes files only: use streamv2v run for a URL."
         )
     return Path(name)
 
@@ -140,11 +140,13 @@ def read_manifest(path: Path) -> list[dict[str, str]]:
 
 def _row(content: Any, where: str) -> dict[str, str]:
     if not isinstance(content, dict):
-        raise UsageError(f"{where} is no mapping.", "Write it as `input: a.mp4`, `prompt: ...`.")
+        raise UsageError(f"{where} is not a mapping.", "Write it as `input: a.mp4`, `prompt: ...`.")
     row: dict[str, str] = {}
     for column, value in content.items():
         if column not in _COLUMNS:
-            raise UsageError(f"{where}: unknown column '{column}'.", f"There are {', '.join(_COLUMNS)}.")
+            raise UsageError(
+                f"{where}: unknown column '{column}'.", f"The columns are {', '.join(_COLUMNS)}."
+            )
         if value is not None and not isinstance(value, str):
             raise UsageError(f"{where}: {column} must be a text.")
         if value and (problem := _unusable(value, is_path=column in ("input", "output"))):
@@ -163,7 +165,7 @@ def _unusable(text: str, *, is_path: bool) -> str:
     try:
         text.encode("utf-8", "surrogateescape" if is_path else "strict")
     except UnicodeEncodeError as error:
-        return f"has half a character, U+{ord(text[error.start]):04X}, in it"
+        return f"has an unpaired surrogate, U+{ord(text[error.start]):04X}, in it"
     return ""
 
 

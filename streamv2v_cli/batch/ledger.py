@@ -60,7 +60,7 @@ class Ledger:
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as error:
-            what = f"The record of what was finished, '{ledger.path}', cannot be read: {reason_of(error)}."
+            what = f"The ledger of finished files, '{ledger.path}', cannot be read: {reason_of(error)}."
             if needed:
                 raise SinkError(
                     what, "Restore it, or leave out --resume and use -y to make all outputs again."

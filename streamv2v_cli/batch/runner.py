@@ -174,7 +174,7 @@ def _open_prompts(script: str | None, tasks: Sequence[Task], resolved: Resolved)
     for task in tasks:
         if task.prompt is not None and prompts.begins_with_a_prompt:
             raise UsageError(
-                f"Both the manifest and --prompts {script} say what '{task.source}' looks like at its beginning.",
+                f"Both the manifest and --prompts {script} give the first prompt of '{task.source}'.",
                 "Leave out one of the two prompts.",
             )
     return prompts.based_on(PromptState.of(resolved.settings))

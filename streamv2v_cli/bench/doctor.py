@@ -201,7 +201,9 @@ def _decoders() -> Iterator[Finding]:
 
     known = devices()
     if not known:
-        yield Finding("decoder", "note", "this FFmpeg decodes on no hardware: --hwaccel has nothing to take")
+        yield Finding(
+            "decoder", "note", "this FFmpeg has no hardware decoders: --hwaccel auto decodes in software"
+        )
     for name in known:
         if reason := refusal(name):
             yield Finding("decoder", "note", f"{name} does not open here: {reason}")

@@ -105,7 +105,7 @@ def bench_transcode(
         output = Path(folder, f"result{_suffix(settings.output.format)}")
         job = stack.enter_context(open_job(video, output, resolved, trim=trim))
         if job.source.is_live:
-            raise UsageError(f"{video} is live: its speed is its own.", "Give a file with --video.")
+            raise UsageError(f"{video} is live: its speed cannot be measured.", "Give a file with --video.")
         tell("loading")
         start = time.perf_counter()
         plain = stack.enter_context(closing(Translator(load(settings), settings)))

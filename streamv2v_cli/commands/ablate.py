@@ -58,19 +58,19 @@ def ablate(
         typer.Option(
             "--row",
             metavar="KEY=VALUE...",
-            help="A row of a table of your own: settings with blanks between them, such as 'bank.kind=queue "
-            "bank.size=2'; repeatable. Its first row is what the other options say. Without --only no other table is "
-            "made.",
+            help="A row of your own table: settings separated by spaces, such as 'bank.kind=queue "
+            "bank.size=2'; repeatable. Its first row has the settings of the other options. Without --only no other "
+            "table is made.",
             show_default=False,
         ),
     ] = None,
-    frames: Annotated[int | None, frames_option("N frames of each clip only.", min=2)] = None,
+    frames: Annotated[int | None, frames_option("Use the first N frames of each clip.", min=2)] = None,
     clip: Annotated[
         str | None,
         typer.Option(
             "--clip",
             metavar="DIR|HUB-ID",
-            help="Let a CLIP model judge the frames as well, as for eval.",
+            help="Compute CLIP scores as well, with this model, as for eval.",
             show_default=False,
         ),
     ] = None,
@@ -172,7 +172,9 @@ def _check_usage(inputs: list[str], folder: str, resolved: Resolved, plots: bool
     refuse_encoding(resolved)
     for video in inputs:
         if not Path(video).is_file():
-            raise UsageError(f"The input '{video}' is no file.", "Clips are read many times.")
+            raise UsageError(
+                f"The input '{video}' is not a file.", "Clips are read many times: save it first."
+            )
     if plots:
         from streamv2v_cli.reports.plot import check_plots
 

@@ -35,7 +35,7 @@ _SHORT_HELP = ShortHelp(
         "--recursive": "folders in folders too",
         "--manifest": "a list of files with prompts of their own",
         **PICTURE,
-        "--workers": "processes that work at once",
+        "--workers": "number of parallel processes",
         "--resume": "skip what an earlier batch finished",
         "--dry-run": "list what would be done",
         "--overwrite": "replace existing outputs",
@@ -90,13 +90,13 @@ def batch(
         typer.Option("--pattern", metavar="GLOB", help="Files to take from folders.", show_default=False),
     ] = None,
     suffix: Annotated[
-        str, typer.Option("--suffix", metavar="TEXT", help="Put at the end of the results' names.")
+        str, typer.Option("--suffix", metavar="TEXT", help="Text appended to the names of the results.")
     ] = "",
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Skip what an earlier batch finished from the same input with the same settings, and go on with "
+            help="Skip what an earlier batch finished from the same input with the same settings, and continue "
             "what it left unfinished; videos are made in segments, as by run --resume.",
         ),
     ] = False,

@@ -32,8 +32,8 @@ def bench(
         typer.Option(
             "--compare",
             metavar="none|KEY=VALUE,...",
-            help="Time other settings in turns with the first within the same run: none for the plain path (float32 "
-            "on a processor, no --accel), or settings such as bank.kind=none; repeatable.",
+            help="Also time these settings, in turns with the first, in the same run: none for the plain path "
+            "(float32 on a CPU, no --accel), or settings such as bank.kind=none; repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -42,7 +42,7 @@ def bench(
         typer.Option(
             "--video",
             metavar="FILE",
-            help="Time a whole transcode of a video instead, and say which part of it the others wait for.",
+            help="Time a whole transcode of a video instead, and name its slowest stage.",
             show_default=False,
         ),
     ] = None,

@@ -110,7 +110,7 @@ def compare(
     ):
         if useless and value is not None:
             what = "a contact sheet" if is_sheet else "a video"
-            raise UsageError(f"{option} has no meaning for {what}.", f"Leave out {option}.")
+            raise UsageError(f"{option} does not apply to {what}.", f"Leave out {option}.")
     given = {"output.codec": ("--codec", codec), "output.crf": ("--crf", crf)}
     given = {key: flag for key, flag in given.items() if flag[1] is not None}
     settings = resolve(flags=given).settings

@@ -34,10 +34,10 @@ _VIDEO = "The video file; - for the standard input; an image, or images such as 
 
 def evaluate(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help=f"What it was made of. {_VIDEO}", show_default=False)
+        str, typer.Argument(metavar="SOURCE", help=f"The original video. {_VIDEO}", show_default=False)
     ],
     edited: Annotated[
-        str, typer.Argument(metavar="EDITED", help="What was made of it, likewise.", show_default=False)
+        str, typer.Argument(metavar="EDITED", help="The edited video, in the same forms.", show_default=False)
     ],
     json_report: Annotated[
         str | None,
@@ -60,8 +60,8 @@ def evaluate(
         typer.Option(
             "--clip",
             metavar="DIR|HUB-ID",
-            help="Let a CLIP model judge the frames as well: a folder in transformers' format, or such as "
-            "openai/clip-vit-large-patch14 on the Hub.",
+            help="Compute CLIP scores as well, with this model: a folder in transformers' format, or a Hub id "
+            "such as openai/clip-vit-large-patch14.",
             show_default=False,
         ),
     ] = None,

@@ -48,21 +48,25 @@ def explain(
     frame: Annotated[
         int | None,
         typer.Option(
-            "--frame", min=0, metavar="N", help="The frame that looks, counted from 0.", show_default=False
+            "--frame",
+            min=0,
+            metavar="N",
+            help="The frame whose attention is shown, counted from 0.",
+            show_default=False,
         ),
     ] = None,
     point: Annotated[
         str | None,
         typer.Option(
-            "--point", metavar="X,Y", help="The point of it, in pixels of the input.", show_default=False
+            "--point", metavar="X,Y", help="The point in it, in pixels of the input.", show_default=False
         ),
     ] = None,
     over_time: Annotated[
         bool,
         typer.Option(
             "--over-time",
-            help="In place of one point: how alike the tokens are that are merged, and how many are fused, in every "
-            "layer over time; a plot needs pip install 'streamv2v\\[plots]'.",
+            help="Instead of one point: the similarity of merged tokens and the share of fused tokens in every layer "
+            "over time; a plot needs pip install 'streamv2v\\[plots]'.",
         ),
     ] = False,
     layer: Annotated[
@@ -84,10 +88,10 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    frames: Annotated[int | None, frames_option("N frames only, over time.", min=2)] = None,
+    frames: Annotated[int | None, frames_option("With --over-time, use the first N frames.", min=2)] = None,
     report: Annotated[
         str | None,
-        json_option("Write the same in numbers to a file, or to stdout, which then shows nothing else."),
+        json_option("Write the same as JSON to a file, or to stdout, which then shows nothing else."),
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -255,12 +259,12 @@ def _checked_plot(picture: Path | None, source: str, *, overwrite: bool) -> Path
 def _refuse(given: dict[str, object], reason: str) -> None:
     for option, value in given.items():
         if value is not None:
-            raise UsageError(f"{option} has no meaning here: {reason}.", f"Leave out {option}.")
+            raise UsageError(f"{option} does not apply: {reason}.", f"Leave out {option}.")
 
 
 def _point(text: str) -> tuple[int, int]:
     try:
         x, y = (int(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"--point {text} is no point.", "Give X,Y in pixels, such as 320,180.") from None
+        raise UsageError(f"--point {text} is not a point.", "Give X,Y in pixels, such as 320,180.") from None
     return x, y

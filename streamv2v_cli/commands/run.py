@@ -50,9 +50,9 @@ _SHORT_HELP = ShortHelp(
         "--output": "the result; - for stdout; without it the name is made",
         **PICTURE,
         "--mask": "restyle only where this is white, or opaque",
-        "--duration": "so much of the input; --start tells from where",
+        "--duration": "length of the input to use; --start sets the start",
         "--output-size": "source, model or WIDTHxHEIGHT (*)",
-        "--resume": "keep finished parts; the same command goes on",
+        "--resume": "keep finished parts and continue from them",
         "--dry-run": "show what would be read, loaded and written",
         "--overwrite": "replace an existing output",
         **ANY_SETTING,
@@ -85,8 +85,8 @@ def run(
             "-o",
             metavar="FILE|URL",
             help="The result; its extension names the container; - for the standard output; rtsp://, rtmp://, "
-            "udp:// or tcp:// to send a stream. In a folder, or without it in the current one, the name is made of "
-            "the input's and the prompt. Missing folders are made.",
+            "udp:// or tcp:// to send a stream. For a folder, or without -o, the file is named after the input "
+            "and the prompt. Missing folders are created.",
             show_default=False,
         ),
     ] = None,
@@ -97,14 +97,14 @@ def run(
         typer.Option(
             "--start",
             metavar="TIME",
-            help="Begin at the first frame from this time on, which becomes 0: seconds or HH:MM:SS.mmm after the "
+            help="Start at the first frame at or after this time, which becomes 0: seconds or HH:MM:SS.mmm after the "
             "first frame.",
             show_default=False,
         ),
     ] = None,
     duration: Annotated[
         str | None,
-        typer.Option("--duration", metavar="TIME", help="Take this much of the input.", show_default=False),
+        typer.Option("--duration", metavar="TIME", help="Length of the input to use.", show_default=False),
     ] = None,
     end: Annotated[
         str | None,
@@ -130,7 +130,7 @@ def run(
         typer.Option(
             "--prompt-file",
             metavar="FILE",
-            help="Take the prompt from a text file, and again whenever that changes during the run.",
+            help="Read the prompt from a text file, and again whenever the file changes during the run.",
             show_default=False,
             rich_help_panel=_PICTURE,
         ),
@@ -156,16 +156,16 @@ def run(
         bool,
         typer.Option(
             "--verify",
-            help="Read the output back and compare frames, times, duration and sound; what fails is left as "
-            "FILE.part.",
+            help="Read the output back and compare frames, times, duration and sound; an output that differs is "
+            "left as FILE.part.",
         ),
     ] = False,
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Work in segments, which are kept in FILE.part until all are finished: the same command, however it "
-            "ended, goes on with those that are missing.",
+            help="Work in segments, which are kept in FILE.part until all are finished: after an interruption the "
+            "same command makes only the missing ones.",
             rich_help_panel="Segments",
         ),
     ] = False,

@@ -22,7 +22,7 @@ _SHORT_HELP = ShortHelp(
         "--open": "open the page in the browser",
         "--port": "port of the page (default 7860)",
         "--host": "address to listen at; 0.0.0.0 lets other machines in",
-        "--token": "what other machines must give",
+        "--token": "token that other machines must send",
         "--sessions": "visitors at a time",
         "--record-to": "folder for recordings",
         **PICTURE,
@@ -65,7 +65,7 @@ def serve(
         typer.Option(
             "--token",
             metavar="TEXT",
-            help="What every request has to show; made and printed where it is needed and not given.",
+            help="Token that every request must carry; if it is needed and not given, one is made and printed.",
             show_default=False,
             rich_help_panel=_SERVER,
         ),
@@ -75,7 +75,7 @@ def serve(
         typer.Option(
             "--allow-host",
             metavar="NAME",
-            help="A further name that this machine is reached by, such as that of a proxy; repeatable.",
+            help="Another host name of this machine, such as that of a proxy; repeatable.",
             show_default=False,
             rich_help_panel=_SERVER,
         ),

@@ -94,7 +94,7 @@ InputRate = Annotated[
     typer.Option(
         "--input-rate",
         metavar="FPS",
-        help=f"Frames a second of raw video and of images ({USUAL_RATE} if not said), or what a camera is asked for, "
+        help=f"Frames a second of raw video and of images (default {USUAL_RATE}), or what a camera is asked for, "
         "such as 25 or 30000/1001.",
         show_default=False,
         rich_help_panel=_INPUT,
@@ -127,20 +127,18 @@ def rate_of_input(text: str | None) -> Fraction | None:
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing on stderr but errors.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more on stderr.")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress.")]
 JsonEvents = Annotated[
     str | None,
-    json_option(
-        "Write what happens as lines of JSON to a file, or to stderr, which then shows nothing else."
-    ),
+    json_option("Write events as lines of JSON to a file, or to stderr, which then shows nothing else."),
 ]
 LogLevelOption = Annotated[
     LogLevel | None,
     typer.Option(
         "--log-level",
         metavar="LEVEL",
-        help="Least level of messages: debug, info, warning or error, instead of what -q and -v say.",
+        help="Lowest level of messages that are shown: debug, info, warning or error; overrides -q and -v.",
         show_default=False,
     ),
 ]
@@ -164,8 +162,8 @@ SegmentSeconds = Annotated[
 ]
 
 _WORKERS_HELP = (
-    "Processes that work at once on segments, each with a model of its own, or auto for one a GPU; they share the "
-    "GPUs and cores. Needs pip install 'streamv2v\\[fleet]'."
+    "Number of workers: processes that restyle segments in parallel, each with its own model; auto is one for each "
+    "GPU. They share the GPUs and cores. Needs pip install 'streamv2v\\[fleet]'."
 )
 Workers = Annotated[
     str | None,
@@ -190,8 +188,8 @@ Cluster = Annotated[
     typer.Option(
         "--cluster",
         metavar="local|ADDRESS",
-        help="Where the workers are: on this machine, or in a cluster of Ray at HOST:PORT, which `ray start --head` "
-        "begins.",
+        help="Where the workers run: on this machine, or in a Ray cluster at HOST:PORT, which `ray start --head` "
+        "starts.",
         show_default=False,
         rich_help_panel="Segments",
     ),
@@ -200,7 +198,7 @@ Ship = Annotated[
     bool,
     typer.Option(
         "--ship",
-        help="Send inputs to the workers and segments back, where they do not see the same folders.",
+        help="Send inputs to the workers and segments back, for machines that share no folder.",
         rich_help_panel="Segments",
     ),
 ]
@@ -233,7 +231,7 @@ FlowOption = Annotated[
     typer.Option(
         "--flow",
         metavar="NAME",
-        help="How motion is found: dis (OpenCV's, without weights), or raft, which the paper uses, takes seconds a "
+        help="Optical flow: dis (OpenCV's, without weights), or raft, which the paper uses, takes seconds a "
         "frame on a CPU, and needs pip install 'streamv2v\\[raft]' \\[default dis].",
         show_default=False,
     ),

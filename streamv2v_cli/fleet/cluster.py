@@ -95,7 +95,7 @@ def connected(address: str) -> Iterator[Any]:
         except Exception as error:  # Ray raises no class of its own
             raise StreamV2VError(
                 f"The cluster {masked(address)} cannot be {'started' if own else 'reached'}: {reason_of(error)}.",
-                "" if own else "Is it running? `ray start --head` begins one; `ray status` shows it.",
+                "" if own else "Is it running? `ray start --head` starts one; `ray status` shows it.",
             ) from error
         # It would print on the standard output that a worker died, which is told on stderr.
         ray._private.worker._worker_logs_enabled = False

@@ -115,7 +115,7 @@ class SegmentFolder:
         assert self.survey is not None
         for index in list(self.finished):
             if check_segment(self.segment(index)) != self.survey.segments[index].frames:
-                log.warning("'%s' is not whole any more, and is made again.", self.segment(index))
+                log.warning("'%s' is incomplete or damaged, and is made again.", self.segment(index))
                 del self.finished[index]
 
     def remove(self) -> None:
@@ -149,7 +149,8 @@ class SegmentFolder:
             ) from error
         if before != self._made_of:
             raise UsageError(
-                f"The segments in '{self.path}' were made otherwise: {_differences(before, self._made_of)}.",
+                f"The segments in '{self.path}' were made with other settings or inputs: "
+                f"{_differences(before, self._made_of)}.",
                 f"Run it as before, or: {self._remedy}",
             )
 

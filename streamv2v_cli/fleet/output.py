@@ -71,7 +71,7 @@ def check_divisible(address: Address, output: Path | Url) -> None:
         raise UsageError(_unreadable(address), _REMEDY)
     if isinstance(output, Url) or output == STDOUT:
         name = "the standard output" if output == STDOUT else f"'{output}'"
-        raise UsageError(f"Segments are joined into a file, and {name} is none.", _REMEDY)
+        raise UsageError(f"Segments can only be joined into a file, and {name} is not one.", _REMEDY)
 
 
 def why_whole(job: Job) -> str:
@@ -80,12 +80,12 @@ def why_whole(job: Job) -> str:
     if job.source.is_live or not all(os.path.isfile(name) for name in job.input.files):
         return _unreadable(job.input.address)
     if plan.images is not None or plan.container.is_animation:
-        return f"Segments are joined into a video, and '{plan.target.name}' consists of images."
+        return f"Segments can only be joined into a video, and '{plan.target.name}' consists of images."
     return ""
 
 
 def _unreadable(address: Address) -> str:
-    return f"Segments are read from any place, and '{address.name}' is not a file on a disk."
+    return f"Segments need a file as input, and '{address.name}' is not a file on a disk."
 
 
 class SegmentedOutput:
@@ -305,7 +305,7 @@ class SegmentedOutput:
             return ""
         segments = counted(len(self.survey.segments), "segment")
         done = len(self.folder.finished)
-        return f"{done} of {segments} are finished; the same command with --resume goes on from there"
+        return f"{done} of {segments} are finished; the same command with --resume continues from there"
 
     def _ended(self, exit_code: int, *, saved: bool) -> Outcome:
         self._events.finish(

@@ -105,7 +105,7 @@ def run_in_segments(run: Run, how: SegmentOptions, started: float) -> Outcome:
     options, prompts = run.options, run.prompts
     if prompts is not None and not isinstance(prompts, PromptScript):
         raise UsageError(
-            f"{prompts.option} changes the prompt while the run goes on, which no later run can repeat.",
+            f"{prompts.option} changes the prompt during the run, which a later run cannot repeat.",
             "Use --prompts FILE, or leave out --resume and --workers.",
         )
     check_divisible(Address.of(options.source, options.reading.format), run.output)

@@ -149,8 +149,8 @@ def translate_segment(
         except _OtherFramesError:
             continue
     raise SourceError(
-        f"The frames of '{task.input.address.name}' are others than when it was looked through.",
-        "Leave the input as it is until the run has ended, and start again.",
+        f"The frames of '{task.input.address.name}' have changed since its scene cuts were looked for.",
+        "Start again, and do not change the input until the run has ended.",
     )
 
 

@@ -154,7 +154,7 @@ class SegmentWorker(Parcels):
         target = self.path(path) if os.sep not in path else Path(path)
         if not target.parent.is_dir():
             raise StreamV2VError(
-                f"{socket.gethostname()} does not see the folder '{target.parent}'.",
+                f"{socket.gethostname()} cannot reach the folder '{target.parent}'.",
                 "Use a folder that all machines share, or --ship.",
             )
 

@@ -39,7 +39,8 @@ def local_path(name: str) -> str:
     parts = urlsplit(name)
     if parts.netloc.lower() not in ("", "localhost"):
         raise UsageError(
-            f"'{name}' is on the machine '{parts.netloc}', whose files are not read.", "Write file:///PATH."
+            f"'{name}' is a file of the machine '{parts.netloc}'; only files of this machine are read.",
+            "Use file:///PATH, or copy the file here.",
         )
     return url2pathname(name.partition(":")[2].removeprefix(f"//{parts.netloc}"))
 

@@ -52,7 +52,7 @@ def describe(error: BaseException) -> str:
     if code in _MEANINGS:
         return _MEANINGS[code]
     if isinstance(error, av.error.InvalidDataError):
-        return "it is no video that FFmpeg knows, or it is damaged from the start"
+        return "it is not a video that FFmpeg recognises, or its beginning is damaged"
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return reason[:1].lower() + reason[1:]
 

@@ -149,7 +149,7 @@ def _reader_for(source: MediaInput, copied: Collection[str]) -> Reader:
         return AnimationReader(address, stops=options.reading.on_error == "stop")
     if options.rate is not None and options.format != "rawvideo" and address.kind != "camera":
         raise UsageError(
-            "--input-rate has no meaning for an input that says it itself.",
+            "--input-rate does not apply to this input: it has its own.",
             "It is for images and for --input-format rawvideo; --rate resamples.",
         )
     return Demuxer(address, options, copied)

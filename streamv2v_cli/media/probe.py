@@ -118,7 +118,7 @@ def probe_file(name: str, *, scan: bool = False, options: InputOptions | None = 
     with open_file(read) as source:
         if scan and address.is_live:
             raise UsageError(
-                f"The input '{address.name}' is live and has no end to count to.", "Leave out --scan."
+                f"The input '{address.name}' is live: its frames cannot be counted.", "Leave out --scan."
             )
         if scan:
             times = [frame.pts for frame in source if isinstance(frame, Frame) and frame.pts is not None]
@@ -188,7 +188,7 @@ def _assumptions(info: SourceInfo) -> tuple[str, ...]:
             f"The frame rate is unknown: {USUAL_RATE} frames a second are assumed where one is needed."
         )
     if info.orientation != UPRIGHT:
-        found.append(f"The picture is stored otherwise: it is shown {info.orientation}.")
+        found.append(f"The picture is stored in another orientation: it is shown {info.orientation}.")
     return tuple(found)
 
 

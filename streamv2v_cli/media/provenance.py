@@ -57,8 +57,8 @@ def read_comment(name: str) -> dict[str, Any]:
         or not isinstance(content.get("settings"), dict)
     ):
         raise ConfigError(
-            f"--config {name}: it does not say how it was made.",
-            "Only what streamv2v wrote without --metadata none does, and not in every format.",
+            f"--config {name}: its metadata does not record how it was made.",
+            "Use an output of streamv2v: most formats record it, unless --metadata none was given.",
         )
     return content
 

@@ -117,7 +117,7 @@ def obtain_raft(weights: str | None, tell: Callable[[str], None]) -> Path:
         )
     if path.is_dir() or path.suffix.lower() not in _SUFFIXES:
         raise ModelError(
-            f"The RAFT weights {weights!r} are {'a folder' if path.is_dir() else 'no weights file'}.",
+            f"The RAFT weights {weights!r} are {'a folder' if path.is_dir() else 'not a weights file'}.",
             "Give a .pth, .pt or .safetensors file with --flow-weights.",
         )
     return path
@@ -196,7 +196,8 @@ def _fetch(url: str, path: Path, tell: Callable[[str], None]) -> None:
                 remedy,
             ) from error
         raise ModelError(
-            f"The weights of RAFT came damaged: {reason_of(error)}.", "Try again, or use --flow dis."
+            f"The downloaded weights of RAFT are damaged: {reason_of(error)}.",
+            "Try again, or use --flow dis.",
         ) from error
 
 

@@ -135,7 +135,7 @@ def _open(source: ModelSource, weights: Weights, parts: tuple[str, ...]) -> Chec
         return _open_file(source.path, weights.config, weights.allow_pickle)
     if weights.config is not None:
         raise ConfigError(
-            f"weights.config is {weights.config!r}, but {source.text!r} is no single file: it has its own configs.",
+            f"weights.config is {weights.config!r}, but {source.text!r} has its own configs.",
             "Leave out --model-config.",
         )
     pickle = weights.allow_pickle

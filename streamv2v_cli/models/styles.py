@@ -144,7 +144,7 @@ def _read(file: Path) -> StyleBook:
         return StyleBook(tuple(Style.model_validate(row) for row in content["styles"]))
     except (ConfigError, ValidationError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelError(f"'{file}' is no list of styles: {reason}", "Correct or remove it.") from error
+        raise ModelError(f"'{file}' is not a list of styles: {reason}", "Correct or remove it.") from error
 
 
 def _words(text: str) -> list[str]:

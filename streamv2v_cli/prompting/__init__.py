@@ -26,7 +26,7 @@ def check_prompt(settings: Settings, command: str = "") -> None:
 def no_prompt(command: str = "") -> UsageError:
     """The error for a prompt that is missing."""
     example = f'{command} --prompt "oil painting"'.lstrip()
-    return UsageError("No prompt was given.", f"Say what the video should look like: {example}")
+    return UsageError("No prompt was given.", f"Describe what the video should look like: {example}")
 
 
 def open_prompts(script: str | None, file: str | None, resolved: Resolved) -> Prompts | None:
@@ -36,7 +36,7 @@ def open_prompts(script: str | None, file: str | None, resolved: Resolved) -> Pr
         UsageError, ConfigError: both were given, or one of them is wrong.
     """
     if script is not None and file is not None:
-        raise UsageError("Both --prompts and --prompt-file say what the video should look like.", "Give one.")
+        raise UsageError("Both --prompts and --prompt-file give the prompt.", "Give one.")
     if script is not None:
         from streamv2v_cli.prompting.script_reader import read_script
 

@@ -65,7 +65,7 @@ def read_script(path: Path, settings: Settings) -> PromptScript:
     )
     if not has_prompt:
         raise ConfigError(
-            f"{option} does not say what the video should look like at its beginning.",
+            f"{option} has no prompt for the start of the video.",
             f"Add an entry with `{unit}: 0` and a prompt but no transition, or give --prompt.",
         )
     return PromptScript(path, unit, entries, PromptState.of(settings))
@@ -75,12 +75,12 @@ def _unit_of(rows: list[Any], places: list[str]) -> Unit:
     """Whether the entries count seconds or frames; also that each is a mapping with known keys."""
     for row, where in zip(rows, places, strict=True):
         if not isinstance(row, dict):
-            raise ConfigError(f"{where} is no mapping.", "Write it as `time: 0`, `prompt: ...`.")
+            raise ConfigError(f"{where} is not a mapping.", "Write it as `time: 0`, `prompt: ...`.")
         for key in row:
             if key not in _KEYS:
-                raise ConfigError(f"{where}: unknown key '{key}'.", f"There are {', '.join(_KEYS)}.")
+                raise ConfigError(f"{where}: unknown key '{key}'.", f"The keys are {', '.join(_KEYS)}.")
         if ("time" in row) == ("frame" in row):
-            raise ConfigError(f"{where} must say either its time or its frame.", "Write `time: 2.5`.")
+            raise ConfigError(f"{where} must have either a time or a frame.", "Write `time: 2.5`.")
     unit: Unit = "time" if "time" in rows[0] else "frame"
     for row, where in zip(rows, places, strict=True):
         if unit not in row:
@@ -135,7 +135,7 @@ def _position(text: str, unit: Unit, what: str) -> Fraction:
     if unit == "time":
         return seconds_of(text, what)
     if not re.fullmatch(r"\d{1,12}", text.strip()):
-        raise ConfigError(f"{what} {text} is no whole number of frames.")
+        raise ConfigError(f"{what} {text} is not a whole number of frames.")
     return Fraction(int(text))
 
 

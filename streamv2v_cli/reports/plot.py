@@ -77,7 +77,7 @@ def check_plot_path(path: Path) -> None:
     """
     kinds = _canvas().get_supported_filetypes()
     if path.suffix.lower().removeprefix(".") not in kinds:
-        raise UsageError(f"'{path}' is no picture that a plot can be.", "Use .png, .svg or .pdf.")
+        raise UsageError(f"'{path}' is not a format for plots.", "Use .png, .svg or .pdf.")
 
 
 def draw(path: Path, title: str, panels: Sequence[Panel], series: Series, cuts: Sequence[float] = ()) -> None:

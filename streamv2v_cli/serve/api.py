@@ -112,7 +112,7 @@ async def serve_until(
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
             raise UsageError(
-                f"Nothing can be served at {host}, port {port}: {error.strerror or error}.",
+                f"Cannot listen at {host}, port {port}: {error.strerror or error}.",
                 "Another program may use it; --port takes another one, 0 any that is free.",
             ) from error
         ready(int(runner.addresses[0][1]))
@@ -134,5 +134,5 @@ async def body_of(request: web.Request) -> object:
     try:
         content: object = from_json(await request.read())
     except ValueError:
-        raise web.HTTPBadRequest(reason="The body is no JSON.") from None
+        raise web.HTTPBadRequest(reason="The body is not JSON.") from None
     return content

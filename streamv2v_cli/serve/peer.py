@@ -112,7 +112,7 @@ class Peer:
             await connection.setLocalDescription(answer)
         except Exception as error:  # aiortc raises many kinds for texts that are no SDP
             log.debug("An offer was refused.", exc_info=error)
-            raise UsageError(f"The offer cannot be taken up: {type(error).__name__}.") from error
+            raise UsageError(f"The offer cannot be accepted: {type(error).__name__}.") from error
         self._tasks.append(asyncio.create_task(self._watch()))
         return connection.localDescription
 
@@ -201,7 +201,7 @@ class Peer:
         while not self._left:
             await asyncio.sleep(INTERVAL)
             if time.monotonic() - self._heard > self._patience:
-                log.info("Nothing is heard from the visitor of session %d.", self.session.number)
+                log.info("The visitor of session %d sends nothing any more.", self.session.number)
                 self.leave()
                 return
             self._listener(self, None)

@@ -196,7 +196,7 @@ class Server:
             case {"type": "record", "on": False}:
                 self._do(self._end_recording(peer))
             case _:
-                raise UsageError("There is no such message: ping, settings, reset, record.")
+                raise UsageError("Unknown message: there are ping, settings, reset and record.")
 
     async def _end_recording(self, peer: Peer) -> None:
         event = await self._recordings.stop(peer.session)

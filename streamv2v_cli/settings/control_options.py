@@ -20,9 +20,9 @@ class ControlNet(Section):
 
     source: str = Field(min_length=1, description="A name, a folder, a file or a Hub id.")
     preprocessor: Literal["auto", "canny", "softedge", "tile", "luma", "video"] = Field(
-        "auto", description="What makes the control picture of a frame; auto: what a word in the name says."
+        "auto", description="What makes the control picture of a frame; auto: chosen by a word in the name."
     )
-    weight: float = Field(1.0, ge=0, le=10, description="Factor on what it adds to the UNet.")
+    weight: float = Field(1.0, ge=0, le=10, description="Scale of the ControlNet's output.")
     start: float = Field(0.0, ge=0, le=1, description="Share of the denoising steps before it begins.")
     end: float = Field(1.0, ge=0, le=1, description="Share of the denoising steps after which it ends.")
 

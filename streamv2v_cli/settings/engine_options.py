@@ -50,7 +50,7 @@ class Guidance(Section):
         description="none; full classifier-free guidance (twice the UNet rows); residual guidance from the "
         "frame's own noise (self) or from one negative row (initialize).",
     )
-    scale: float = Field(1.2, ge=0, le=30, description="Guidance scale (gamma); 1 guides nothing.")
+    scale: float = Field(1.2, ge=0, le=30, description="Guidance scale (gamma); 1 has no effect.")
     delta: float = Field(
         1.0, ge=0, le=10, description="Weight of the virtual residual noise in residual guidance."
     )
@@ -70,8 +70,8 @@ class Diffusion(Section):
         0.4,
         gt=0,
         le=1,
-        description="How much of the noise schedule is used: more restyles more. The model decides how much is of "
-        "use; --mix works with every model.",
+        description="How much of the noise schedule is used: higher changes the picture more. The useful range "
+        "depends on the model; --mix works with every model.",
     )
     grid: int = Field(
         50, ge=1, le=50, description="Length of the LCM timestep grid that steps are taken from."
@@ -102,7 +102,7 @@ class FeatureFusion(Section):
 
     layers: BlockNames = Field(
         ("mid", "up.0", "up.1"),
-        description="UNet blocks whose attention output is fused; only low resolutions, or it blurs.",
+        description="UNet blocks whose attention output is fused; fusing at high resolutions blurs.",
     )
     on: Literal["attention", "block"] = Field(
         "attention",
@@ -113,7 +113,7 @@ class FeatureFusion(Section):
         0.98,
         ge=-1,
         le=1,
-        description="Fuse a token only if its nearest banked token is at least this cosine near.",
+        description="Fuse a token only if its cosine similarity to the nearest token in the bank is at least this.",
     )
     alpha: float = Field(0.75, ge=0, le=1, description="Weight of the banked feature in the blend.")
 
@@ -125,7 +125,7 @@ class MotionFusionOptions(Section):
         0.0,
         ge=0,
         le=0.95,
-        description="Share of the frame before in what the source shows unchanged; 0 is off, 0.9 is steady.",
+        description="Share of the previous result where the source has not changed; 0 is off, 0.9 is steady.",
     )
     tolerance: float = Field(
         0.3,
@@ -134,7 +134,10 @@ class MotionFusionOptions(Section):
         description="Mean squared difference of the source's latents at which that share falls to a third.",
     )
     detail: float = Field(
-        0.2, ge=0, le=1, description="How much of that share fine detail gets; 1 is steadier and softer."
+        0.2,
+        ge=0,
+        le=1,
+        description="Part of that share that applies to fine detail; 1 is steadier and softer.",
     )
 
 
@@ -143,13 +146,13 @@ class Bank(Section):
 
     kind: Literal["none", "queue", "dyme"] = Field(
         "dyme",
-        description="none (only motion fusion looks back), queue (the last frames as they are), dyme (dynamic "
+        description="none (no bank; motion fusion still works), queue (the last frames, unmerged), dyme (dynamic "
         "merging).",
     )
     size: int = Field(
         1, ge=1, le=16, description="Frames that a queue holds; dyme always holds one frame's worth."
     )
-    interval: int = Field(4, ge=1, le=64, description="The bank takes in every interval-th frame.")
+    interval: int = Field(4, ge=1, le=64, description="Every interval-th frame is added to the bank.")
     update: Literal["frame", "tick"] = Field(
         "frame",
         description="frame: every interval-th frame enters, at each of its denoising steps; tick: every interval-th "
@@ -157,9 +160,10 @@ class Bank(Section):
         "lookahead is shorter.",
     )
     stratified: bool = Field(
-        False, description="dyme: split neighbouring pairs of tokens instead of any at random."
+        False,
+        description="dyme: put one token of each neighbouring pair into each half, not any half of the tokens.",
     )
-    reset_on_cut: bool = Field(True, description="Detect scene cuts; the bank starts afresh at each.")
+    reset_on_cut: bool = Field(True, description="Detect scene cuts, and empty the bank at each.")
     attention: ExtendedAttention = Field(ExtendedAttention(), description="Extended self-attention.")
     fuse: FeatureFusion = Field(FeatureFusion(), description="Feature fusion.")
     motion: MotionFusionOptions = Field(MotionFusionOptions(), description="Motion fusion.")
@@ -178,7 +182,7 @@ class SkipSimilar(Section):
         description="Least similarity of a skipped frame: 1 less the largest change of a block of 8x8 pixels, as a "
         "share of the whole range.",
     )
-    max_skip: int = Field(10, ge=1, description="Frames skipped in a row at most.")
+    max_skip: int = Field(10, ge=1, description="Most frames skipped in a row.")
 
 
 class Lora(Section):
@@ -224,7 +228,7 @@ class Weights(Section):
     lcm_lora: str = Field(
         "auto",
         min_length=1,
-        description="LCM-LoRA: auto (if the UNet is no consistency or turbo model), none, a path or Hub id.",
+        description="LCM-LoRA: auto (unless the UNet is a consistency or turbo model), none, a path or Hub id.",
     )
     loras: Annotated[tuple[Lora, ...], BeforeValidator(one_or_more)] = Field(
         (), description="LoRAs fused into the model: PATH_OR_ID[:WEIGHT]."
@@ -249,7 +253,7 @@ class Compute(Section):
 
     device: Annotated[str, AfterValidator(_check_device)] = Field(
         "auto",
-        description="Device: cpu, mps, cuda, cuda:N, or auto for the first that there is of cuda, mps, cpu.",
+        description="Device: cpu, mps, cuda, cuda:N, or auto for the first available of cuda, mps, cpu.",
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
         "auto",
@@ -259,7 +263,7 @@ class Compute(Section):
     attention: Literal["auto", "sdpa", "xformers"] = Field("auto", description="Attention backend.")
     accel: Literal["auto", "none", "graphs", "compile", "max"] = Field(
         "auto",
-        description="How a tick is run: as it is written (none), captured as CUDA graphs (graphs), compiled by "
+        description="How a tick is run: as plain PyTorch (none), captured as CUDA graphs (graphs), compiled by "
         "PyTorch, which takes up to a minute at the start (compile), or both after a longer search for the fastest "
         "kernels (max); auto: graphs on an NVIDIA GPU, without them where capturing fails, and none elsewhere.",
     )

@@ -72,15 +72,16 @@ class Input(Section):
         description="Deinterlace frames that are marked as interlaced (auto), all of them (on) or none (off).",
     )
     background: Annotated[str, AfterValidator(_check_colour)] = Field(
-        "black", description="What transparent pictures are laid on: the name of a colour or RRGGBB."
+        "black", description="Background of transparent pictures: the name of a colour or RRGGBB."
     )
     live: Annotated[Literal["auto", "on", "off"], BeforeValidator(_on_or_off)] = Field(
         "auto",
         description="A live source does not wait: frames that come faster than they can be translated are "
-        "dropped, the oldest first, and a lost connection is made again. auto: cameras, rtsp, rtmp, udp and rtp.",
+        "dropped, the oldest first, and a lost connection is opened again. auto: cameras, rtsp, rtmp, udp and rtp.",
     )
     rtsp_transport: Literal["tcp", "udp", "udp_multicast", "http"] = Field(
-        "tcp", description="How RTSP brings the pictures: over its own connection (tcp), or otherwise."
+        "tcp",
+        description="Transport of RTSP: tcp (in the RTSP connection), udp, udp_multicast, or http (a tunnel).",
     )
     timeout: float = Field(
         10,
@@ -119,8 +120,8 @@ class Input(Section):
         "vulkan",
     ] = Field(
         "none",
-        description="What decodes the video: the processor (none), the first device of this machine that can, else "
-        "the processor (auto), or a device by FFmpeg's name.",
+        description="What decodes the video: the CPU (none), the first device of this machine that can, else "
+        "the CPU (auto), or a device by FFmpeg's name.",
     )
 
 
@@ -140,19 +141,19 @@ class Output(Section):
     pix_fmt: str = Field("yuv420p", min_length=1, description="Pixel format of the encoded video.")
     audio: Literal["copy", "none"] = Field(
         "copy",
-        description="Copy the audio streams, encoded again only where the container cannot hold them, or leave "
+        description="Copy the audio streams, re-encoded only where the container cannot hold them, or leave "
         "them out.",
     )
     subtitles: Literal["copy", "none"] = Field(
         "copy",
-        description="Copy the subtitles, in another text form where the container needs it, or leave them out.",
+        description="Copy the subtitles, converted where the container needs another text format, or leave them out.",
     )
     side_by_side: bool = Field(
         False,
         description="Show the source to the left of the result; each has the size of the result.",
     )
     metadata: Literal["copy", "none"] = Field(
-        "copy", description="Copy the input's metadata and add how the video was made, or write none of both."
+        "copy", description="Copy the input's metadata and add how the video was made, or write neither."
     )
     format: Literal[
         "auto",
@@ -176,14 +177,14 @@ class Output(Section):
     )
     rate: Annotated[str | None, BeforeValidator(_check_rate)] = Field(
         None,
-        description="Resample to so many frames a second, such as 25 or 30000/1001, by repeating frames and "
-        "leaving them out; none keeps each frame at its own time.",
+        description="Resample to a constant frame rate, such as 25 or 30000/1001, by repeating and dropping frames; "
+        "none keeps each frame at its own time.",
     )
     bitrate: Annotated[str | None, BeforeValidator(_check_bitrate)] = Field(
         None, description="Bits a second, such as 2500k or 4M, in place of crf; none encodes by quality."
     )
     keyint: int | None = Field(
-        None, ge=1, le=100_000, description="Frames from one keyframe to the next at most."
+        None, ge=1, le=100_000, description="Most frames from one keyframe to the next."
     )
     encoder_opt: Annotated[tuple[str, ...], BeforeValidator(one_or_more), AfterValidator(_check_pairs)] = (
         Field((), description="Any other option of the encoder, as NAME=VALUE.")

@@ -105,7 +105,7 @@ class Frames(Section):
         0.0,
         ge=0,
         le=1,
-        description="How far the result's colours, their means and spreads, are drawn to those of the source.",
+        description="How far the mean and spread of the result's colours are moved to those of the source.",
     )
     mix: float = Field(
         1.0,
@@ -120,8 +120,8 @@ class Mask(Section):
 
     source: Annotated[str | None, BeforeValidator(none_by_name)] = Field(
         None,
-        description="What is white here is restyled, what is black stays as it is: an image, a video of the same "
-        "times, or alpha for the input's own transparency; none restyles all.",
+        description="White is restyled, black stays as it is: an image, a video matched by time, or alpha for "
+        "the input's own transparency; none restyles all.",
     )
     invert: bool = Field(False, description="Restyle all but the white part of the mask.")
     feather: float = Field(
@@ -132,5 +132,5 @@ class Mask(Section):
         "output.",
     )
     amount: float = Field(
-        1.0, ge=0, le=1, description="How far the mask counts; at 0 the whole picture is restyled."
+        1.0, ge=0, le=1, description="Strength of the mask; at 0 the whole picture is restyled."
     )

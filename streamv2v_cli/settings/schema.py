@@ -70,14 +70,14 @@ class Settings(Section):
         0,
         ge=0,
         le=48,
-        description="Layers at the end of the text encoders that are left out, counted as in diffusers.",
+        description="Number of layers to leave out at the end of the text encoders, counted as in diffusers.",
     )
     quality: Literal["auto", "fast", "good", "best"] = Field(
         "auto",
-        description="Size, steps and enlargement as the model recommends them for fast, good or best; what is set by "
-        "itself counts more. auto: what it recommends in general.",
+        description="Size, steps and enlargement as the model recommends them for fast, good or best; other options "
+        "override it. auto: what it recommends in general.",
     )
-    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the noises and of the bank's partitions.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the noise and of the bank's partitions.")
     translator: Literal["diffusion", "passthrough"] = Field(
         "diffusion",
         description="passthrough copies the pictures unchanged, to check a pipeline without a model.",

@@ -29,7 +29,7 @@ class Section(BaseModel):
         """Refuse what is in no text: neither a tokenizer nor a file system takes it."""
         for text in value if isinstance(value, list | tuple) else (value,):
             if isinstance(text, str) and _NO_TEXT.search(text):
-                raise ValueError("must have no NUL and only whole characters in it")
+                raise ValueError("must be valid Unicode text without NUL")
         return value
 
 

@@ -21,7 +21,7 @@ class StyleImage(Section):
         ge=0,
         le=10,
         description="0 is off. Without an IP-Adapter: how many keys of the frame each of its keys counts for in "
-        "self-attention. With one: factor on what it adds.",
+        "self-attention. With one: scale of the adapter.",
     )
 
     @model_validator(mode="before")
@@ -49,5 +49,5 @@ class Style(Section):
     )
     layers: BlockNames = Field(
         ("all",),
-        description="UNet blocks where style pictures count: all, down, down.0, mid, up.1, ... or none.",
+        description="UNet blocks that use style pictures: all, down, down.0, mid, up.1, ... or none.",
     )

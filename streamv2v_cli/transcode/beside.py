@@ -71,7 +71,7 @@ class VideoBeside:
         while self._next is not None and self._time(self._next) <= wanted:
             self._current, self._next = self._next, next(self._frames, None)
             if self._next is None:
-                log.debug("'%s' ends; its last picture stays", self._name)
+                log.debug("'%s' ends before the input; its last picture is repeated", self._name)
         assert self._current is not None
         return self._current.pixels
 

@@ -331,7 +331,7 @@ def _output_size(settings: Settings, info: SourceInfo) -> tuple[int, int]:
     """(width, height) of the frames that the translator will give."""
     if settings.translator == "passthrough" and settings.frame.output_size == "model":
         raise UsageError(
-            "The output size 'model' has no meaning without a model.",
+            "The output size 'model' needs a model.",
             "Use --output-size source or WIDTHxHEIGHT.",
         )
     return output_frame_size(info.size, _model_size(settings, info), settings.frame)

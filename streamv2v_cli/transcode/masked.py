@@ -99,7 +99,7 @@ class MaskedTranslator(TranslatorWrapper):
         masked: list[Frame] = []
         for result in results:
             if not self._waiting or self._waiting[0][0].pts != result.pts:
-                raise StreamV2VError(f"The translator gave a frame at {result.pts} that was not due.")
+                raise StreamV2VError(f"The translator gave a frame at {result.pts} that was not expected.")
             source, mask, amount = self._waiting.popleft()
             masked.append(LateFrame(result, partial(self._shares.laid, source, result, mask, amount)))
         return masked

@@ -61,12 +61,12 @@ def model_limits(settings: Settings, prompts: Prompts | None = None, others: Ite
     return [
         *([note] if note else []),
         *(
-            f"{key} changes nothing that is seen with the model {settings.model}: {reason}."
+            f"{key} has no visible effect with the model {settings.model}: {reason}."
             for key, reason in without_effect(settings.model).items()
             if values[key] != [defaults[key]]
         ),
         *(
-            f"{key} {value:g} is outside {low:g} to {high:g}, where the model {settings.model} is of use; "
+            f"{key} {value:g} is outside {low:g} to {high:g}, the useful range of the model {settings.model}; "
             "--mix shows more or less of the source."
             for key, (low, high) in useful_ranges(settings.model).items()
             for value in dict.fromkeys(values[key])
@@ -117,7 +117,7 @@ def unused_prompts(resolved: Resolved, prompts: Prompts | None) -> list[str]:
     }
     for key, differs in replaced.items():
         if differs and origins[key].startswith("--"):
-            notes.append(f"{key} has no effect: {prompts.option} begins with another.")
+            notes.append(f"{key} has no effect: {prompts.option} begins with a different one.")
     return notes
 
 
@@ -128,15 +128,15 @@ def _reading_reasons(settings: Settings, source: MediaInput | None) -> list[tupl
     address = Address.of("") if source is None else source.address
     reasons = []
     if address.kind not in ("rtsp", "rtsps"):
-        reasons.append(("input.rtsp_transport", "the input is no RTSP stream"))
+        reasons.append(("input.rtsp_transport", "the input is not an RTSP stream"))
     if not address.may_fall_silent:
-        reasons.append(("input.timeout", "the input comes over no network and from no camera"))
+        reasons.append(("input.timeout", "the input is neither on a network nor a camera"))
     if not address.is_read_live(settings.input.live) or not address.can_return:
         reasons.append(("input.reconnect", "the input is not live"))
     if address.is_read_live(settings.input.live):
-        reasons.append(("input.on_error", "a live input goes on whatever comes"))
+        reasons.append(("input.on_error", "a live input always skips what is damaged"))
     if address.kind in ("camera", "lavfi", "rtsp", "rtsps", "rtp"):
-        reasons.append(("input.references", "the input is no file and no playlist"))
+        reasons.append(("input.references", "the input is neither a file nor a playlist"))
     if source is not None and source.images is not None:
         reasons.append(("input.deinterlace", "the input consists of images, which are not interlaced"))
         if settings.input.hwaccel not in ("none", "auto"):
@@ -194,7 +194,7 @@ def _reasons(settings: Settings) -> list[tuple[str, str]]:
         keys = ["size", "interval", "update", "stratified", "attention", "fuse"]
         reasons += [(f"bank.{key}", "bank.kind is none") for key in keys]
     if bank.kind != "queue":
-        reasons.append(("bank.size", f"it is the length of a queue, and bank.kind is {bank.kind}"))
+        reasons.append(("bank.size", f"it is for a queue, and bank.kind is {bank.kind}"))
     if bank.kind != "dyme":
         reasons.append(("bank.stratified", f"it is for dyme, and bank.kind is {bank.kind}"))
     if not settings.control.takes_video:

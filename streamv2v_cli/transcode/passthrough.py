@@ -32,7 +32,7 @@ class PassthroughTranslator:
         self._output_size = settings.frame.output_size
         if self._output_size == "model":
             raise UsageError(
-                "The output size 'model' has no meaning without a model.",
+                "The output size 'model' needs a model.",
                 "Use --output-size source or WIDTHxHEIGHT.",
             )
 

@@ -168,7 +168,7 @@ class _Run:
         self.statistics.bank_bytes = self.translator.bank_bytes
         for frame in frames:
             if not self._due or self._due.popleft() != (frame.pts, frame.time_base):
-                raise StreamV2VError(f"The translator gave a frame at {frame.pts} that was not due.")
+                raise StreamV2VError(f"The translator gave a frame at {frame.pts} that was not expected.")
             self.to_sink.put(frame)
 
     def write(self) -> None:

@@ -56,7 +56,7 @@ class SideBySide(TranslatorWrapper):
         pairs: list[Frame] = []
         for result in results:
             if not self._sources or self._sources[0].pts != result.pts:
-                raise StreamV2VError(f"The translator gave a frame at {result.pts} that was not due.")
+                raise StreamV2VError(f"The translator gave a frame at {result.pts} that was not expected.")
             source = self._sources.popleft()
             pairs.append(LateFrame(result, partial(_pair, source, result)))
         return pairs

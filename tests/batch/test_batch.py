@@ -87,7 +87,7 @@ def test_outputs_inside_the_folder_are_no_inputs(tree: Path, batch: Run) -> None
         (("clips", "-o", "clips"), 2, "is an input"),
         (("clips", "-o", "clips/notes.txt"), 2, "is not a folder"),
         (("--manifest", "none.yaml", "-o", "out"), 2, "cannot be read"),
-        (("rtsp://joe:hush@127.0.0.1:9/x", "-o", "out"), 2, "'rtsp://***@127.0.0.1:9/x' is no file"),
+        (("rtsp://joe:hush@127.0.0.1:9/x", "-o", "out"), 2, "'rtsp://***@127.0.0.1:9/x' is not a file"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_done(
@@ -157,12 +157,10 @@ def test_a_damaged_ledger_is_told_and_kept(
     command = ("batch", "clips", "-o", "out", "--translator", "passthrough", "--preset", "ultrafast")
     resumed = here(*command, "--resume")
     assert (resumed.code, resumed.out) == (1, "")
-    assert (
-        "error: The record of what was finished, 'out/.streamv2v-batch.json', cannot be read" in resumed.err
-    )
+    assert "error: The ledger of finished files, 'out/.streamv2v-batch.json', cannot be read" in resumed.err
     assert "leave out --resume and use -y" in resumed.err
     listed = here(*command, "--dry-run")
-    assert "warning: The record of what was finished, 'out/.streamv2v-batch.json', cannot be" in listed.err
+    assert "warning: The ledger of finished files, 'out/.streamv2v-batch.json', cannot be" in listed.err
     assert {path.name for path in out.iterdir()} == {ledger.name}
     anew = here(*command)
     assert (anew.code, anew.out) == (0, "out/a.mp4\nout/b.mkv\n")
@@ -201,7 +199,7 @@ def test_manifests(name: str, text: str, tree: Path, batch: Run, tmp_path: Path)
     ("text", "words"),
     [
         ("a: 1", "holds no list"),
-        ("- a.mp4", "row 1 is no mapping"),
+        ("- a.mp4", "row 1 is not a mapping"),
         ("- prompt: x", "row 1 has no input"),
         ("- input: a.mp4\n- input: b.mkv\n  seed: 3", "row 2: unknown column 'seed'"),
         ("- input: a.mp4\n  prompt: [x]", "prompt must be a text"),
@@ -316,7 +314,7 @@ def test_a_manifest_and_a_script_that_contradict_each_other(tree: Path, batch: R
     (tmp_path / "p.yaml").write_text("- {time: 0, prompt: pixel art}\n")
     result = batch("--manifest", "clips/jobs.yaml", "-o", "out", "--prompts", "p.yaml")
     assert result.code == 2
-    assert "Both the manifest and --prompts p.yaml say what 'clips/b.mkv' looks like" in result.err
+    assert "Both the manifest and --prompts p.yaml give the first prompt of 'clips/b.mkv'" in result.err
 
 
 def test_a_file_finds_nothing_of_a_failed_one(
@@ -437,7 +435,7 @@ def test_a_pipe_in_the_place_of_the_ledger_is_not_waited_for(tree: Path, here: R
     os.mkfifo(tmp_path / "out" / ".streamv2v-batch.json")
     made = here("batch", "clips", "-o", "out", "--translator", "passthrough", "--preset", "ultrafast")
     assert (made.code, made.out) == (0, "out/a.mp4\nout/b.mkv\n")
-    assert "cannot be read: it is no regular file" in made.err
+    assert "cannot be read: it is not a regular file" in made.err
 
 
 def test_links_in_a_circle_are_not_followed(tree: Path, here: Run, tmp_path: Path) -> None:
@@ -458,9 +456,9 @@ def test_links_in_a_circle_are_not_followed(tree: Path, here: Run, tmp_path: Pat
     ("row", "words"),
     [
         ({"input": "a\0b.mp4"}, "has the character U\\+0000 in it"),
-        ({"input": "\ud800.mp4"}, "has half a character, U\\+D800, in it"),
+        ({"input": "\ud800.mp4"}, "has an unpaired surrogate, U\\+D800, in it"),
         ({"input": "a.mp4", "output": "a\0.mp4"}, "output has the character"),
-        ({"input": "a.mp4", "prompt": "\udcff"}, "prompt has half a character"),
+        ({"input": "a.mp4", "prompt": "\udcff"}, "prompt has an unpaired surrogate"),
     ],
 )
 def test_manifests_with_texts_that_are_none(row: dict[str, str], words: str, tmp_path: Path) -> None:

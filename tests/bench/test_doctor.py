@@ -135,7 +135,7 @@ def test_an_encoder_that_does_not_open(findings, healthy, monkeypatch):
 @pytest.mark.parametrize(
     ("devices", "found"),
     [
-        ({}, [("note", "this FFmpeg decodes on no hardware: --hwaccel has nothing to take")]),
+        ({}, [("note", "this FFmpeg has no hardware decoders: --hwaccel auto decodes in software")]),
         (
             {"cuda": None, "vaapi": "No VA display found"},
             [

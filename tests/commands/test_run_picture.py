@@ -134,7 +134,7 @@ def test_a_background_by_its_digits(passthrough: Run, tmp_path: Path) -> None:
         source, "--background", "#20c0ff", "--pix-fmt", "yuv444p", "--crf", "0", "-o", "out.mp4"
     )
     assert result.code == 0, result.err
-    assert "laid on #20c0ff" in result.err
+    assert "background is #20c0ff" in result.err
     pixels = look(tmp_path / "out.mp4").pixels[0]
     assert np.abs(pixels[24, 10].astype(int) - (0x20, 0xC0, 0xFF)).max() <= 2
     assert pixels[24, 50].min() >= 253

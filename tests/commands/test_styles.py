@@ -79,7 +79,7 @@ def test_wrong_uses_are_one_sentence(here: Run, clip: Path, tmp_path: Path) -> N
         (2, ("--model", plain), "has no list of styles"),
         (2, (clip,), "needs both an input and -o"),
         (2, ("-o", "sheet.png"), "needs both an input and -o"),
-        (2, (clip, "-o", "sheet.mp4"), "no image that can be written"),
+        (2, (clip, "-o", "sheet.mp4"), "not an image that can be written"),
         (1, ("missing.mp4", "-o", "sheet.png"), "missing.mp4"),
         (1, ("--model", "nowhere/"), "nowhere"),
     ):

@@ -182,6 +182,12 @@ def test_links_lead_somewhere(page: str) -> None:
             }, link
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_the_tests_that_a_page_names_exist(page: str) -> None:
+    named = re.findall(r"\btests/[\w/]+(?:\.py)?", (ROOT / page).read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_the_list_of_pages_is_complete() -> None:
     text = (ROOT / "docs/README.md").read_text(encoding="utf-8")
     assert {name for name in PAGES if f"({Path(name).name})" not in text} == {"README.md", "docs/README.md"}

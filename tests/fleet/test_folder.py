@@ -93,7 +93,7 @@ def test_a_damaged_segment_is_made_again(broken_off: Path, pushed: list[int], pa
     result = passthrough("in.mp4", "-o", "out.mkv", *FFV1[:-4], *FFV1[-3:], "--log-level", "warning")
     assert result.code == 0
     assert pushed == [0, 20, 40]
-    assert result.err.count("is not whole any more, and is made again") == 2
+    assert result.err.count("is incomplete or damaged, and is made again") == 2
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,10 @@ def test_other_settings(broken_off: Path, passthrough: Run, change: Any, words: 
     before = (broken_off / "ledger.json").read_bytes()
     result = passthrough("in.mp4", "-o", "out.mkv", *FFV1, *change)
     assert result.code == 2
-    assert f"The segments in '{broken_off.resolve()}' were made otherwise: {words}" in result.err
+    assert (
+        f"The segments in '{broken_off.resolve()}' were made with other settings or inputs: {words}"
+        in result.err
+    )
     assert f"Remove '{broken_off.resolve()}' to start from the beginning." in result.err
     assert (broken_off / "ledger.json").read_bytes() == before
     assert passthrough("in.mp4", "-o", "out.mkv", *FFV1).code == 0
@@ -122,7 +125,7 @@ def test_another_input(broken_off: Path, source: Path, passthrough: Run) -> None
     os.utime(source, ns=(state.st_atime_ns, state.st_mtime_ns))
     result = passthrough("in.mp4", "-o", "out.mkv", *FFV1)
     assert result.code == 2
-    assert "were made otherwise: input digest was" in result.err
+    assert "were made with other settings or inputs: input digest was" in result.err
     assert "input changed" not in result.err
 
 
@@ -182,13 +185,13 @@ def test_two_at_once(source: Path, passthrough: Run, monkeypatch: pytest.MonkeyP
         (("lavfi:testsrc=d=1", "-o", "out.mkv"), "'lavfi:testsrc=d=1' is not a file on a disk"),
         (
             ("in.mp4", "-o", "-", "--format", "matroska"),
-            "joined into a file, and the standard output is none",
+            "joined into a file, and the standard output is not one",
         ),
         (("in.mp4", "-o", "out/%03d.png"), "consists of images"),
         (("in.mp4", "-o", "out.gif"), "consists of images"),
         (
             ("in.mp4", "-o", "out.mkv", "--prompt-file", "prompt.txt"),
-            "--prompt-file prompt.txt changes the prompt while the run goes on",
+            "--prompt-file prompt.txt changes the prompt during the run",
         ),
     ],
 )
@@ -241,7 +244,7 @@ def test_an_input_that_changes_meanwhile(
     # The survey counts from the same class, but not from 0 for the second segment.
     result = passthrough("in.mp4", "-o", "out.mkv", *FFV1)
     assert result.code == 1
-    assert "are others than when it was looked through" in result.err
+    assert "have changed since its scene cuts were looked for" in result.err
     assert not list(tmp_path.glob("out.mkv"))
 
 

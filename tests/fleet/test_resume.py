@@ -168,7 +168,7 @@ def test_interrupted(number: signal.Signals, background: Run, passthrough: Run, 
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (128 + number, "")
     assert err.splitlines()[-1].startswith("interrupted: ")
-    assert err.splitlines()[-1].endswith("the same command with --resume goes on from there")
+    assert err.splitlines()[-1].endswith("the same command with --resume continues from there")
     assert not (tmp_path / "parts.mkv").exists()
     again = passthrough("in.mp4", "-o", "parts.mkv", *FFV1[:-1], *SECOND, "--resume")
     assert again.code == 0

@@ -129,7 +129,7 @@ def test_a_segment_that_always_fails(
     assert (result.code, result.out) == (1, "")
     (error,) = [line for line in result.err.splitlines() if line.startswith("error: ")]
     assert error == f"error: Segment 2 of '{clip}' (frames 40 to 59) failed 3 times: RuntimeError: no luck."
-    assert "--resume goes on" in result.err
+    assert "--resume continues" in result.err
     finished = sorted(path.name for path in (tmp_path / "out.mkv.part").glob("*.segment"))
     assert finished == [f"{index:05d}.segment" for index in (0, 1, 3, 4, 5)]
     nodes.calm()

@@ -153,7 +153,7 @@ def test_changes_on_the_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
         assert pixels.shape == (48, 64, 3)
         assert np.abs(pixels[8:-8, 8:-8].astype(float) - patch).max() <= 2
     said = [record.message for record in caplog.records]
-    assert [text for text in said if "change to 96x64" in text and "scaled to 64x48" in text]
+    assert [text for text in said if "changes to 96x64" in text and "scaled to 64x48" in text]
     assert len([text for text in said if "scaled to" in text]) == 1
 
 

@@ -30,7 +30,7 @@ def test_a_file_url_is_a_path(begin: str, here: Run, tmp_path: Path) -> None:
 
 def test_files_of_other_machines_are_refused(here: Run) -> None:
     result = here("run", "file://server/share/a.mp4", "--translator", "passthrough", "-o", "b.mp4")
-    assert (result.code, "is on the machine 'server'" in result.err) == (2, True)
+    assert (result.code, "is a file of the machine 'server'" in result.err) == (2, True)
 
 
 def test_a_batch_takes_file_urls(here: Run, tmp_path: Path) -> None:
@@ -82,4 +82,4 @@ def test_a_file_is_no_folder(here: Run, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4")
     for name in ("clip.mp4/out.mp4", "clip.mp4/a/b.mp4", "clip.mp4/%d.png"):
         result = here("run", clip, "--translator", "passthrough", "-o", name)
-        assert (result.code, "is a file and no folder" in result.err) == (2, True), result.err
+        assert (result.code, "is a file, not a folder" in result.err) == (2, True), result.err

@@ -49,7 +49,7 @@ def test_a_run_made_again_is_equal_and_may_use_another_container(
 def test_a_video_of_others_says_nothing(clip: Path, here: Run, tmp_path: Path) -> None:
     result = here("config", "show", "--config", clip)
     assert (result.code, result.out) == (2, "")
-    assert "does not say how it was made" in result.err
+    assert "does not record how it was made" in result.err
     (tmp_path / "text.mp4").write_text("seed: 3")
     assert "cannot be opened" in here("config", "show", "text.mp4").err
 

@@ -108,7 +108,7 @@ def test_the_flow_is_the_same_on_a_gpu(model: type[TinyRaft], weights: str) -> N
         ("more.pth", {"gain": torch.zeros(2), "bias": torch.zeros(2)}, "RAFT-large: 1 of .* such as bias"),
         ("code.pth", {"gain": os.path.join}, "holds more than tensors"),
         ("none.pth", [1, 2], "holds no table of tensors"),
-        ("weights.onnx", {}, "are no weights file"),
+        ("weights.onnx", {}, "are not a weights file"),
     ],
 )
 def test_files_that_do_not_hold_the_weights(
@@ -237,7 +237,7 @@ def test_published_weights_that_came_damaged_are_not_kept(
     monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path
 ) -> None:
     install_tiny_raft(monkeypatch, server.publish(*GAIN, damaged=True))
-    with pytest.raises(ModelError, match="came damaged: invalid hash value"):
+    with pytest.raises(ModelError, match="are damaged: invalid hash value"):
         RaftFlow()
     assert not list((tmp_path / "torch" / "hub" / "checkpoints").iterdir())
 

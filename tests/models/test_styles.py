@@ -117,7 +117,7 @@ def test_models_without_a_list_take_any_prompt(model: Path) -> None:
 )
 def test_a_list_that_cannot_be_read_is_named(model: Path, text: str) -> None:
     (model / STYLES_FILE).write_text(text)
-    with pytest.raises(ModelError, match=r"styles\.yaml' is no list of styles"):
+    with pytest.raises(ModelError, match=r"styles\.yaml' is not a list of styles"):
         read_styles(str(model))
 
 

@@ -160,7 +160,7 @@ def piece(name: str, first: int, *, start: int = 0, **how: Any) -> Path:
 @pytest.mark.parametrize(
     ("second", "changes"),
     [
-        ({"size": (128, 96)}, ["change to 128x96"]),
+        ({"size": (128, 96)}, ["changes to 128x96"]),
         ({"pix_fmt": "yuv444p"}, []),
         ({"pix_fmt": "yuv422p10le", "picture": None}, []),
     ],

@@ -108,7 +108,7 @@ def test_a_port_that_is_taken(here: Callable[..., Any], clip: Path) -> None:
         for command in (("run", clip, "-o", "out.mp4", "--control", port), ("serve", "--port", port)):
             done = here(*command, "--translator", "passthrough")
             assert done.code == 2
-            assert f"Nothing can be served at 127.0.0.1, port {port}" in done.err
+            assert f"Cannot listen at 127.0.0.1, port {port}" in done.err
 
 
 @pytest.mark.parametrize("missing", ["aiohttp", "aiortc"])

@@ -132,11 +132,11 @@ def test_nothing_is_allowed_by_default() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"prompt": "\ud800"}, "prompt must have no NUL and only whole characters in it"),
-        ({"prompt": "a\0b"}, "prompt must have no NUL"),
-        ({"model": "a\0b"}, "model must have no NUL"),
-        ({"weights": {"loras": ["\ud800"]}}, "only whole characters"),
-        ({"weights": {"loras": [{"source": "a\0b"}]}}, "must have no NUL"),
+        ({"prompt": "\ud800"}, "prompt must be valid Unicode text without NUL"),
+        ({"prompt": "a\0b"}, "prompt must be valid Unicode text without NUL"),
+        ({"model": "a\0b"}, "model must be valid Unicode text without NUL"),
+        ({"weights": {"loras": ["\ud800"]}}, "valid Unicode text"),
+        ({"weights": {"loras": [{"source": "a\0b"}]}}, "must be valid Unicode text without NUL"),
         ({"output": {"encoder_opt": 5}}, "must be a list"),
         ({"a" * 10**6: 1}, "unknown key"),
         ({"bank": {"a" * 10**6: 1}}, "unknown key"),
@@ -161,11 +161,11 @@ def test_what_is_no_text_in_a_video(
 )
 def test_a_comment_that_is_nested_too_deeply(comment: str, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "stranger.mkv", pts=(0, 512), metadata={"comment": comment})
-    with pytest.raises(ConfigError, match="does not say how it was made"):
+    with pytest.raises(ConfigError, match="does not record how it was made"):
         resolve(configs=[str(clip)], read_comment=read_comment)
 
 
 def test_no_file_of_settings_says_what_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"prompt": "\\ud800"}')
-    with pytest.raises(ConfigError, match="only whole characters"):
+    with pytest.raises(ConfigError, match="valid Unicode text"):
         resolve(configs=[str(tmp_path / "a.json")])

@@ -73,7 +73,7 @@ def test_existing_outputs(clip: Path, passthrough: Run, tmp_path: Path) -> None:
     [
         (("missing.mp4",), 1, "no such file"),
         (("clip.mp4", "-o", "out.xyz"), 2, ".mkv"),
-        (("clip.mp4", "-o", "clip.mp4/out.mp4"), 2, "no folder"),
+        (("clip.mp4", "-o", "clip.mp4/out.mp4"), 2, "not a folder"),
         (("clip.mp4", "--codec", "libx999"), 2, "libx999"),
         (("clip.mp4", "--frames", "0"), 2, "--frames"),
         (("clip.mp4", "--output-size", "model"), 2, "--output-size"),

@@ -145,7 +145,7 @@ def test_a_strength_that_the_model_cannot_use_is_named(strength: str) -> None:
     resolved = resolve(sets=["prompt=comic", f"diffusion.strength={strength}"])
     (note,) = model_limits(resolved.settings)
     assert note.startswith(
-        f"diffusion.strength {strength} is outside 0.38 to 0.6, where the model mini is of use"
+        f"diffusion.strength {strength} is outside 0.38 to 0.6, the useful range of the model mini"
     )
 
 
@@ -164,7 +164,5 @@ def test_strengths_over_time_are_looked_at_once(tmp_path: Path) -> None:
 def test_what_the_model_makes_nothing_of_is_named() -> None:
     settings = resolve(sets=["prompt=comic", "style.images=a.png"]).settings
     (note,) = model_limits(settings)
-    assert note.startswith(
-        "style.images changes nothing that is seen with the model mini: its self-attention"
-    )
+    assert note.startswith("style.images has no visible effect with the model mini: its self-attention")
     assert model_limits(resolve(sets=["prompt=comic"]).settings) == []

@@ -184,9 +184,9 @@ def test_frames_that_are_kept_back_or_swapped_are_an_error() -> None:
 
     with pytest.raises(StreamV2VError, match="kept 2 frames back"):
         run_pipeline(Camera(5), Greedy(2), Shelf())
-    with pytest.raises(StreamV2VError, match="not due"):
+    with pytest.raises(StreamV2VError, match="not expected"):
         run_pipeline(Camera(5), Swapping(2), Shelf())
-    with pytest.raises(StreamV2VError, match="not due"):
+    with pytest.raises(StreamV2VError, match="not expected"):
         run_pipeline(Camera(5), Doubling(), Shelf())
 
 

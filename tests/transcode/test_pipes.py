@@ -285,7 +285,7 @@ def test_text_is_no_video(piped: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("Buy milk.\n" * 50)
     result = piped("notes.txt", "-o", "out.mp4")
     assert (result.returncode, result.stdout) == (1, b"")
-    assert b"'notes.txt' is no video: it looks like text." in result.stderr
+    assert b"'notes.txt' is not a video: it looks like text." in result.stderr
     assert piped("notes.txt", "-o", "out.mp4", "--input-format", "tty", "--frames", "1").returncode == 0
 
 

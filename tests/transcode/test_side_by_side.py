@@ -110,7 +110,7 @@ def test_a_frame_that_was_not_due_is_an_error() -> None:
     pair = SideBySide(Swapping(2))
     for value in range(2):
         pair.push(frame(value))
-    with pytest.raises(StreamV2VError, match="not due"):
+    with pytest.raises(StreamV2VError, match="not expected"):
         pair.flush()
 
 

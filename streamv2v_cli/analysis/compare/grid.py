@@ -57,7 +57,7 @@ class Follower:
     def finish(self) -> None:
         """Tell if it goes on when the comparison ends."""
         if self._next is not None:
-            log.warning("'%s' goes on after the end of the first video.", self._source.info.name)
+            log.warning("'%s' continues after the end of the first video.", self._source.info.name)
 
     def _is_due(self, frame: Frame, moment: Fraction) -> bool:
         return seconds(frame) - self._start <= moment + _EARLY
@@ -67,7 +67,9 @@ class Follower:
         end = seconds(last) + (last.duration or 0) * last.time_base - self._start
         if not self._warned and (self._ordered or moment > end + _EARLY):
             self._warned = True
-            log.warning("'%s' ends before the first video: its last frame stays.", self._source.info.name)
+            log.warning(
+                "'%s' ends before the first video: its last frame is repeated.", self._source.info.name
+            )
 
 
 class _SyncedFrames:

@@ -59,7 +59,7 @@ def table(found: Evaluation, prompt: str, flow: str) -> Any:
             "0 dB",
             "lower is softer; above a quarter of Nyquist, against the source",
         ),
-        ("edit", _number(means.edit), "0", "higher went further from the source; 255 at most"),
+        ("edit", _number(means.edit), "0", "higher is farther from the source; 255 at most"),
         ("structure kept", _number(means.structure), "1", "higher keeps more of the edges; 1 at most"),
         (
             "CLIP consistency",

@@ -54,7 +54,7 @@ def banked_layers(unet: Any, settings: Settings) -> list[AttentionLayer]:
 
     bank = settings.bank
     if bank.kind == "none":
-        raise ConfigError("bank.kind is none: there is no bank to look into.", "Use --bank dyme or queue.")
+        raise ConfigError("bank.kind is none: there is no bank to show.", "Use --bank dyme or queue.")
     names = select_layers(unet, bank.attention.layers, "bank.attention.layers")
     names |= select_layers(unet, bank.fuse.layers, "bank.fuse.layers")
     layers = [layer for layer in attention_layers(unet) if layer.name in names]
@@ -77,10 +77,10 @@ class Player:
         from streamv2v_cli.diffusion.translator import Translator
 
         if settings.skip_similar.enabled:
-            log.warning("Every frame is looked at here: skip_similar is off.")
+            log.warning("Every frame is translated here: skip_similar is off.")
         if settings.compute.accel not in ("auto", "none"):
             # What a graph replays or a compiler has fused calls no hooks.
-            log.warning("The bank is looked into while ticks run as they are written: compute.accel is none.")
+            log.warning("The bank is read from ticks that run without acceleration: compute.accel is none.")
         similar = settings.skip_similar.model_copy(update={"enabled": False})
         compute = settings.compute.model_copy(update={"accel": "none"})
         settings = settings.model_copy(update={"lookahead": 1, "skip_similar": similar, "compute": compute})

@@ -32,7 +32,7 @@ _SIGNATURES = (
 _OPTIONS = {"exr": {"apply_trc": "iec61966_2_1"}}
 """The linear light of OpenEXR as sRGB."""
 _PNG_EXIF = b"eXIf"
-_NO_IMAGE = "it is no image that FFmpeg knows"
+_NO_IMAGE = "it is not an image that FFmpeg recognises"
 
 
 class ImageDecoder:

@@ -135,7 +135,9 @@ def _by_pattern(path: Path) -> Images | None:
     pattern = Numbered.parse(path.name)
     if pattern is None:
         if Numbered.parse(str(path.parent)):
-            raise UsageError(f"'{path}' has the number in the name of a folder.", "Put it into the file's.")
+            raise UsageError(
+                f"'{path}' has its number in the name of a folder.", "Put it into the file name."
+            )
         return None
     numbers = pattern.numbers_in(path.parent)
     if not numbers:

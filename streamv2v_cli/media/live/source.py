@@ -299,8 +299,8 @@ class LiveSource:
         begin = float(self._timeline.begin - (self._origin or 0))
         self.connections.append(Connection("restored", begin, attempt))
         log.warning(
-            "The connection to '%s' is back after %.1f s; the output goes on at %.2f s, and the translator does not "
-            "look back.%s",
+            "The connection to '%s' is back after %.1f s; the output continues at %.2f s, and the feature bank "
+            "starts empty.%s",
             *(self._address.name, seconds, begin, remark),
         )
         self._queue.put(Discontinuity())

@@ -63,13 +63,13 @@ class Timeline:
         remarks = []
         if source.info.size != self._info.size:
             sizes = "{}x{}".format(*source.info.size), "{}x{}".format(*self._info.size)
-            remarks.append(f" Its pictures now have {sizes[0]} pixels and are scaled to {sizes[1]}.")
+            remarks.append(f" Its frames are now {sizes[0]} and are scaled to {sizes[1]}.")
         self._same = {}
         rest = list(source.streams_to_copy)
         for stream in self._streams:
             twin = next((other for other in rest if _form(other) == _form(stream)), None)
             if twin is None:
-                remarks.append(f" Its {stream.type} is another now and is left out.")
+                remarks.append(f" Its {stream.type} has changed and is left out.")
             else:
                 rest.remove(twin)
                 self._same[twin.index] = stream

@@ -70,7 +70,9 @@ def prepare(first: VideoFrame, settings: Input, *, is_deinterlaced: bool) -> Pre
         )
     if transparent:
         colour = settings.background
-        notes.append(f"The input is transparent: it is laid on {colour}; --background takes another colour.")
+        notes.append(
+            f"The input is transparent: its background is {colour}; --background sets another colour."
+        )
     if first.colorspace in _NOT_CONVERTED and stored.matrix != RGB:
         name = str(stored).split()[0]
         notes.append(
@@ -79,7 +81,7 @@ def prepare(first: VideoFrame, settings: Input, *, is_deinterlaced: bool) -> Pre
         )
     depth = max(component.bits for component in first.format.components)
     remarks = (
-        [f"The input has {depth} bits a colour: its pictures are worked on with 8."] if depth > 8 else []
+        [f"The input has {depth} bits a colour: its pictures are processed with 8."] if depth > 8 else []
     )
     if tone is not None and tone.curve == "PQ" and peak is None:
         remarks.append(f"The input does not say how bright it gets: {tone.peak:g} cd/m2 are assumed.")

@@ -61,15 +61,16 @@ class PictureReader:
         if (frame.width, frame.height) != self._coded_size:
             self._say(
                 "scaled",
-                f"The pictures of the input change to {frame.width}x{frame.height} on the way: all are scaled "
-                f"to {self._coded_size[0]}x{self._coded_size[1]}.",
+                f"The size of the input changes to {frame.width}x{frame.height} during the video: "
+                f"all frames are scaled to {self._coded_size[0]}x{self._coded_size[1]}.",
             )
         tone = self._tone_of(frame)
         if tone is None:
             pixels = self._read(frame, *self._coded_size)
         else:
             self._say(
-                "toned", f"The input becomes {tone} on the way: from there on it is mapped to SDR BT.709."
+                "toned",
+                f"The input becomes {tone} during the video: from there on it is mapped to SDR BT.709.",
             )
             pixels = self._toned(frame, tone)
         self.alpha = None
@@ -101,7 +102,7 @@ class PictureReader:
         self.alpha = self._orientation.apply(pixels[..., 3])
         self._say(
             "transparent",
-            f"The input becomes transparent on the way: it is laid on {self._settings.background}.",
+            f"The input becomes transparent during the video: its background is {self._settings.background}.",
         )
         return laid_on(self._background, pixels)
 

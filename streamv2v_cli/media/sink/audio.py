@@ -101,12 +101,12 @@ class AudioConverter:
             return []
         whole = [frame if _is_finite(frame) else _silence(frame, frame.samples) for frame in frames]
         if whole != frames:
-            self._note_damage(f"the sound {when} has samples that are no numbers")
+            self._note_damage(f"the sound {when} has samples that are not numbers (NaN)")
         return whole
 
     def _note_damage(self, what: str) -> None:
         self.damaged_packets += 1
-        log.info("Silence is put where %s.", what)
+        log.info("Replaced by silence: %s.", what)
 
     def _encoded(self, frames: list[AudioFrame]) -> list[Packet[Any]]:
         return [

@@ -251,7 +251,7 @@ def container_for(path: Path | Url, name: str = "auto") -> Container:
         known = ", ".join(CONTAINERS)
         raise UsageError(
             f"The output '{path}' has no extension that names a video container.",
-            f"Use one of {known}, or say --format.",
+            f"Use one of {known}, or --format.",
         ) from None
 
 

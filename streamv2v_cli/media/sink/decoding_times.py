@@ -91,6 +91,6 @@ class DecodingTimes:
         assert packet.pts is not None
         if packet.dts > packet.pts:
             raise SinkError(
-                f"The encoder {self._codec} puts frames off by more than it showed: its parts cannot be joined.",
+                f"The encoder {self._codec} delays frames by more than at first: its segments cannot be joined.",
                 "Use another --codec, or neither --resume nor --workers.",
             )

@@ -93,7 +93,7 @@ def _check_bitrate(codec: Codec, output: Output, container: Container, explicit:
         raise UsageError(f"The encoder {codec.name} has no bit rate.", "Leave out --bitrate.")
     if codec.name in _COUNT_TICKS and not container.constant_rate:
         raise UsageError(
-            f"The encoder {codec.name} keeps a bit rate only where every tick of the clock is a frame, as in .avi.",
+            f"The encoder {codec.name} keeps a bit rate only at a constant frame rate, as in .avi.",
             "Use --codec libx264, or leave out --bitrate.",
         )
 
@@ -124,11 +124,11 @@ def _takes(codec: Codec, key: str, value: str, explicit: bool) -> bool:
     option = next((option for option in context.supported_options.private if option.name == key), None)
     if key == "preset" and (option is None or (codec.name in _OTHER_PRESETS and value in _X26X_PRESETS)):
         if explicit:  # no error: whoever writes several formats gives all the same options
-            log.warning("The encoder %s has no presets of speed: --preset has no effect.", codec.name)
+            log.warning("The encoder %s has no speed presets: --preset has no effect.", codec.name)
         return False
     if option is None:
         reason = f"has no {key}"
-        remedy = f"Leave out --{key}, or say --{key} none."
+        remedy = f"Leave out --{key}, or use --{key} none."
     else:
         choices = tuple(choice.name for choice in option.choices)
         if codec.name in ("libx264", "libx264rgb", "libx265") and key == "preset":
@@ -137,7 +137,7 @@ def _takes(codec: Codec, key: str, value: str, explicit: bool) -> bool:
         if key == "preset" and numeric and value in _X26X_PRESETS and value not in choices:
             if explicit:
                 log.warning(
-                    "The encoder %s has presets from %g to %g, and none that is called %s: --preset has no effect.",
+                    "The encoder %s takes presets from %g to %g, not %s: --preset has no effect.",
                     *(codec.name, option.min, option.max, value),
                 )
             return False
@@ -148,9 +148,7 @@ def _takes(codec: Codec, key: str, value: str, explicit: bool) -> bool:
             f"It takes {', '.join(choices)}." if choices else f"It takes {option.min:g} to {option.max:g}."
         )
     if explicit:
-        raise UsageError(
-            f"The encoder {codec.name} {reason}.", f"{remedy} Another encoder is chosen by --codec."
-        )
+        raise UsageError(f"The encoder {codec.name} {reason}.", f"{remedy} --codec chooses another encoder.")
     return False
 
 

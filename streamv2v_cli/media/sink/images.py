@@ -174,7 +174,7 @@ class _Check:
         found = self._difference(path, pixels)
         if found:
             raise SinkError(
-                f"An image was not what was written: {found}; it is left as '{path}'.",
+                f"An image differs from what was written: {found}; it is left as '{path}'.",
                 "Run again; if that does not help, use another format or disk.",
             )
 

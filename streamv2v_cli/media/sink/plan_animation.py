@@ -30,10 +30,10 @@ def check_animation(target: Target, output: Output, info: SourceInfo) -> None:
     container = target.container
     for option, value in (("--bitrate", output.bitrate), ("--keyint", output.keyint)):
         if value is not None:
-            raise UsageError(f"{option} has no meaning for animated images.", f"Leave out {option}.")
+            raise UsageError(f"{option} does not apply to animated images.", f"Leave out {option}.")
     if target.url is not None or (target.file is None and container.name != "gif"):
         raise UsageError(
-            f"The container {container.name} cannot be written where one cannot go back.", "Give a file name."
+            f"The container {container.name} cannot be written to a pipe or a server.", "Give a file name."
         )
     if container.name == "gif" and info.rate is not None and info.rate > _FASTEST_GIF:
         raise UsageError(

@@ -71,10 +71,10 @@ def check_image_path(path: Path | None, read: Iterable[str | int], *, overwrite:
     if path is None:
         raise UsageError("Images cannot go to the standard output.", "Give file names: -o out/%05d.png")
     if path.suffix.lower() not in _KINDS:
-        raise UsageError(f"'{path}' is no image that can be written.", f"Use one of {', '.join(_KINDS)}.")
+        raise UsageError(f"'{path}' is not an image that can be written.", f"Use one of {', '.join(_KINDS)}.")
     check_name(path)
     if Numbered.parse(str(path.parent)):
-        raise UsageError(f"'{path}' has the number in the name of a folder.", "Put it into the file's.")
+        raise UsageError(f"'{path}' has its number in the name of a folder.", "Put it into the file name.")
     target = Path(os.path.realpath(path.parent)) / path.name
     folder, pattern = target.parent, Numbered.parse(path.name)
     if target.is_dir():
@@ -158,7 +158,7 @@ def _encoder(
         )
     for option, value in (("--bitrate", output.bitrate), ("--keyint", output.keyint)):
         if value is not None:
-            raise UsageError(f"{option} has no meaning for images.", f"Leave out {option}.")
+            raise UsageError(f"{option} does not apply to images.", f"Leave out {option}.")
     settings = output.model_copy(
         update={
             "codec": kind.codec,

@@ -209,7 +209,7 @@ def read_segment(path: Path) -> Iterator[ShownFrame | Packet[Any]]:
     with path.open("rb") as file:
         read = _Reader(file)
         if read(len(_MAGIC)) != _MAGIC:
-            raise ValueError("it is no segment")
+            raise ValueError("it is not a segment")
         frames = 0
         while (kind := read(1)) != _END:
             if kind == _FRAME:

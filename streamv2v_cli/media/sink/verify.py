@@ -98,7 +98,7 @@ class Verifier:
     def _raise_if(self, found: str, path: Path) -> None:
         if found:
             raise SinkError(
-                f"The output was not what was written to it: {found}; it is left as '{path}'.",
+                f"The output differs from what was written: {found}; it is left as '{path}'.",
                 "Run again; if that does not help, use another container, codec or disk.",
             )
 
@@ -141,7 +141,7 @@ class Verifier:
         if found:
             raise SinkError(
                 f"The output differs from the input: {found}; it is left as '{path}'.",
-                "Please report it; without --verify the output takes its name all the same.",
+                "Please report this. Without --verify the output is kept under its own name.",
             )
 
     def _frames_differ(self, times: InputTimes) -> str:
@@ -241,7 +241,7 @@ class Verifier:
             if max(moved) > allowed:
                 return f"{name} has moved in time"
             if not self._is_repacked(stream) and read.digest.digest() != written.digest.digest():
-                return f"{name} has other bytes"
+                return f"{name} has different bytes"
         return ""
 
     def _is_repacked(self, stream: Any) -> bool:

@@ -97,7 +97,7 @@ class Continuity:
         time = picture.pts * self._time_base + self._shifts[-1]
         if self._last is not None and self._is_other_clock(time):
             log.warning(
-                "The clock of the input jumped by %.1f s; the output goes on without a gap.",
+                "The clock of the input jumped by %.1f s; the output continues without a gap.",
                 float(time - self._due),
             )
             self._shifts.append(self._shifts[-1] + self._due - time)

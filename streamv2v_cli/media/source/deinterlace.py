@@ -107,7 +107,7 @@ class Deinterlacer:
 
     def _open(self, frame: VideoFrame) -> None:
         if self.announced and not self.active:
-            log.warning("The input becomes interlaced on the way: from there on it is deinterlaced.")
+            log.warning("The input becomes interlaced during the video: from there on it is deinterlaced.")
         self.active = True
         self._graph = Graph()
         self._entry = entry_for(self._graph, frame)

@@ -324,7 +324,7 @@ class Demuxer:
         if self._options.reading.on_error == "stop" and not (self._live or self._seeking):
             raise SourceError(
                 f"The input '{self._name}' is damaged: {what} cannot be read: {describe(error)}.",
-                "--on-error skip leaves it out and goes on.",
+                "--on-error skip leaves it out and continues.",
             ) from error
         self._undecodable += 1
         log.info("Left out %s, which cannot be read: %s.", what, describe(error))

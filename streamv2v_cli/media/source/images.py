@@ -124,7 +124,7 @@ class ImageReader(WithoutStreams):
             if self._stops:
                 raise SourceError(
                     f"The image '{path}' cannot be read: {describe(error)}.",
-                    "--on-error skip leaves it out and goes on.",
+                    "--on-error skip leaves it out and continues.",
                 ) from error
             self.damaged_packets += 1
             level = logging.WARNING if self.damaged_packets == 1 else logging.INFO

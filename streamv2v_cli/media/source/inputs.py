@@ -86,13 +86,13 @@ class InputOptions:
             useless = next((option.split()[0] for option, value in given.items() if value is not None), None)
             if useless:
                 raise UsageError(
-                    f"{useless} has no meaning for an input that says it itself.",
-                    "It belongs to --input-format rawvideo and to cameras.",
+                    f"{useless} does not apply to this input: it has its own.",
+                    "It is for --input-format rawvideo and cameras.",
                 )
             return
         missing = [option for option, value in given.items() if value is None]
         if missing and not is_camera:
-            raise UsageError(f"Raw video says nothing about itself: {' and '.join(missing)} must be given.")
+            raise UsageError(f"Raw video has no header: {' and '.join(missing)} must be given.")
         if self.size is not None and not re.fullmatch(r"[1-9]\d{0,4}x[1-9]\d{0,4}", self.size):
             raise UsageError(f"--input-size {self.size} is not WIDTHxHEIGHT.", "For example: 640x360")
         if self.pix_fmt is not None:
@@ -201,8 +201,8 @@ def open_input(
         kind = container.format.name
         container.close()
         raise SourceError(
-            f"The input '{address.name}' is no video: it looks like text.",
-            f"If it really is one, say --input-format {kind}.",
+            f"The input '{address.name}' is not a video: it looks like text.",
+            f"If it is one, use --input-format {kind}.",
         )
     return container
 

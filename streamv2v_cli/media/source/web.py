@@ -30,9 +30,7 @@ def page_remedy(address: Address, timeout: float) -> str:
     known = any(host == site or host.endswith(f".{site}") for site in _SITES)
     if not known and _answer(address, timeout)[1] not in _HTML:
         return ""
-    return (
-        "It is a web page, not a video: yt-dlp downloads the video of a page, or yt-dlp -g says its address."
-    )
+    return "It is a web page, not a video: yt-dlp downloads the video of a page, or yt-dlp -g prints its address."
 
 
 def parts_remedy(address: Address, container: str, timeout: float) -> str:

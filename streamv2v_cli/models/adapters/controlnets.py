@@ -73,7 +73,7 @@ def choose_preprocessor(options: ControlNetOptions) -> str:
     if found is None:
         raise ConfigError(
             f"--controlnet {options.source}: the name does not tell what makes the control pictures.",
-            f"Say so with --controlnet {options.source}:KIND, where KIND is {', '.join(NAMED)}, or video for "
+            f"Use --controlnet {options.source}:KIND, where KIND is {', '.join(NAMED)}, or video for "
             "--controlnet-video FILE.",
         )
     return found

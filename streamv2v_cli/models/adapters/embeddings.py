@@ -101,7 +101,7 @@ def _vectors(tensors: Mapping[str, torch.Tensor], source: str) -> dict[str, torc
     ):
         example = f", such as {min(tensors)}" if tensors else ""
         raise ModelError(
-            f"The file {source!r} is no textual inversion: it holds {len(tensors)} tensors{example}.",
+            f"The file {source!r} is not a textual inversion: it holds {len(tensors)} tensors{example}.",
             "Give a file with the vectors of one word with --embedding, LoRAs with --lora and models with --model.",
         )
     return {
@@ -139,7 +139,7 @@ def _add(token: str, vectors: torch.Tensor, tokenizer: Any, text_encoder: Any, s
     names = {word, *(f"{word}_{number}" for number in range(1, len(vectors)))}
     if taken := sorted(names & tokenizer.get_vocab().keys()):
         raise ConfigError(
-            f"The embedding {source!r} is to be called {token!r}, but the model has the word {taken[0]!r} already.",
+            f"The embedding {source!r} would be called {token!r}, but the model has the word {taken[0]!r} already.",
             f"Give it another name with --embedding {source}:TOKEN.",
         )
     loader = TextualInversionLoaderMixin()

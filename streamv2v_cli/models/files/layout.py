@@ -104,7 +104,7 @@ def raw_header(path: Path) -> dict[str, Any]:
             raise ValueError("its header is longer than the file or 100 MB")
         header = from_json(file.read(length))
     if not isinstance(header, dict):
-        raise ValueError("its header is no table")
+        raise ValueError("its header is not a table")
     return header
 
 

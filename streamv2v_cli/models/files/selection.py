@@ -67,7 +67,7 @@ def weight_files(
     if pickled:
         raise ModelError(
             f"The {what} in {where!r} has only pickled weights ({pickled[0]}), which can run code when read.",
-            "Use a version with .safetensors files, or say --allow-pickle if you trust who made it: even then only "
+            "Use a version with .safetensors files, or use --allow-pickle if you trust who made it: even then only "
             "tensors are read.",
         )
     wanted = f"{prefix}{stem or _stem(part, 'safetensors')}.safetensors"

@@ -35,7 +35,7 @@ def check_pickle(path: Path, allow_pickle: bool) -> None:
     if path.suffix.lower() in PICKLED and not allow_pickle:
         raise ModelError(
             f"{str(path)!r} is a pickled file, of a kind that can run code when it is read; it was not opened.",
-            "Get the .safetensors version, or say --allow-pickle if you trust who made it: even then only tensors "
+            "Get the .safetensors version, or use --allow-pickle if you trust who made it: even then only tensors "
             "are read.",
         )
 
@@ -62,7 +62,7 @@ def read_tensors(path: Path, *, allow_pickle: bool = False) -> dict[str, torch.T
             raise damaged(path, error) from error
     if suffix not in PICKLED:
         raise ModelError(
-            f"{str(path)!r} is no weights file that can be read.",
+            f"{str(path)!r} is not a weights file that can be read.",
             "Supported are .safetensors and, with --allow-pickle, .ckpt, .pt, .pth and .bin.",
         )
     return _tensors_only(read_pickle(path), path)

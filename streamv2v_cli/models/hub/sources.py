@@ -62,7 +62,7 @@ def find_source(text: str, role: str, flag: str) -> ModelSource:
         near = get_close_matches(text, CATALOG, n=1) if role == "model" else []
         known = f" nor a known name ({', '.join(CATALOG)})" if role == "model" else ""
         raise ModelNotFoundError(
-            f"The {role} {text!r} is no file, no folder{known} and no Hub id of the form OWNER/NAME.",
+            f"The {role} {text!r} is not a file, a folder{known} or a Hub id of the form OWNER/NAME.",
             f"Did you mean {near[0]!r}?" if near else f"Give a path or a Hub id with {flag}.",
         )
     return ModelSource(text, "hub", cached_snapshot(text), text)

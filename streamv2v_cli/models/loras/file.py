@@ -142,7 +142,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 def _number(value: Any, what: str) -> float:
     """A number of a LoRA's settings; a ValueError if it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise ValueError(f"{what} is {str(value)[:60]}, which is no number")
+        raise ValueError(f"{what} is {str(value)[:60]}, which is not a number")
     return float(value)
 
 
@@ -156,7 +156,7 @@ def _own_alpha(patterns: Any, name: str) -> float | None:
         ValueError: it is no table of names and numbers.
     """
     if not isinstance(patterns, dict):
-        raise ValueError("its alpha_pattern is no table")
+        raise ValueError("its alpha_pattern is not a table")
     found = None
     for pattern, value in patterns.items():
         plain = pattern.removeprefix("^").removesuffix("$")

@@ -206,7 +206,7 @@ def test_every_variant_changes_only_what_its_table_is_about(key: str) -> None:
         (("one.mkv", "-o", "out"), 2, "No prompt was given"),
         (("one.mkv", "-p", "a cat", "-o", "one.mkv"), 2, "is not a folder"),
         (("one.mkv", "-p", "a cat", "-o", "no/where"), 2, "does not exist"),
-        (("no.mkv", "-p", "a cat", "-o", "out"), 2, "'no.mkv' is no file"),
+        (("no.mkv", "-p", "a cat", "-o", "out"), 2, "'no.mkv' is not a file"),
         (("one.mkv", "-p", "a cat", "-o", "out", "--flow-weights", "a.pth"), 2, "the flow is DIS"),
         (("one.mkv", "-p", "a", "-o", "out", "--flow", "raft", "--flow-weights", "a.pth"), 1, "do not exist"),
         (("one.mkv", "-p", "a cat", "-o", "out", "--only", "colour"), 2, "There is no table 'colour'"),

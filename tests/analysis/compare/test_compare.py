@@ -63,8 +63,8 @@ def test_times_decide_what_belongs_together(here: Callable, tmp_path: Path) -> N
     done = here("compare", "first.mp4", "slow.mp4", "short.mkv", "long.mp4", "-o", "side.mkv")
     assert done.code == 0
     assert done.err.splitlines() == [
-        "warning: 'short.mkv' ends before the first video: its last frame stays.",
-        "warning: 'long.mp4' goes on after the end of the first video.",
+        "warning: 'short.mkv' ends before the first video: its last frame is repeated.",
+        "warning: 'long.mp4' continues after the end of the first video.",
     ]
     seen = look(tmp_path / "side.mkv")
     assert (seen.width, seen.height) == (2 * WIDTH + GAP, 2 * (HEIGHT + BAR) + GAP)
@@ -177,7 +177,7 @@ def test_the_times_on_a_sheet_are_those_of_its_frames(here: Callable, tmp_path: 
         (("a.mp4", "no.mp4", "-o", "x.png"), 1, "'no.mp4' cannot be opened"),
         (("a.mp4", "a.mp4", "-o", "a.mp4", "-y"), 2, "is the input"),
         (("a.mp4", "a.mp4", "-o", "there.png"), 2, "exists"),
-        (("a.mp4", "a.mp4", "-o", "a.mp4/x.png"), 2, "no folder"),
+        (("a.mp4", "a.mp4", "-o", "a.mp4/x.png"), 2, "not a folder"),
         (("a.mp4", "a.mp4", "-o", "-"), 2, "written to one file"),
         (("a.mp4", "a.mp4", "-o", "%03d.png"), 2, "written to one file"),
         (("a.mp4", "a.mp4", "-o", "x.txt"), 2, "no extension that names"),
@@ -185,8 +185,8 @@ def test_the_times_on_a_sheet_are_those_of_its_frames(here: Callable, tmp_path: 
         (("-", "a.mp4", "-o", "x.png"), 2, "cannot come from a pipe"),
         (("a.mp4", "a.mp4", "-o", "x.mp4", "-l", "one"), 2, "1 captions were given for 2 videos"),
         (("a.mp4", "a.mp4", "-o", "x.mp4", "-l", "a", "-l", "b", "--no-labels"), 2, "Both --label and"),
-        (("a.mp4", "a.mp4", "-o", "x.png", "--crf", "20"), 2, "--crf has no meaning for a contact sheet"),
-        (("a.mp4", "a.mp4", "-o", "x.mp4", "--moments", "2"), 2, "--moments has no meaning for a video"),
+        (("a.mp4", "a.mp4", "-o", "x.png", "--crf", "20"), 2, "--crf does not apply to a contact sheet"),
+        (("a.mp4", "a.mp4", "-o", "x.mp4", "--moments", "2"), 2, "--moments does not apply to a video"),
         (("a.mp4", "a.mp4", "-o", "x.mp4", "--crf", "999"), 2, "--crf"),
     ],
 )

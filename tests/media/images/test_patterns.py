@@ -199,7 +199,7 @@ def test_rate_and_trim(tmp_path: Path) -> None:
 
 def test_the_rate_is_for_images_and_raw_video(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", pts=(0, 512))
-    with pytest.raises(UsageError, match="--input-rate has no meaning"):
+    with pytest.raises(UsageError, match="--input-rate does not apply"):
         frames_of(clip, rate=Fraction(25))
 
 
@@ -340,7 +340,7 @@ def test_a_damaged_image_is_counted_and_leaves_its_time_empty(
         frames = [item for item in source if isinstance(item, Frame)]
         assert source.damaged_packets == 2
     assert [(frame.pts, number_of(frame.pixels)) for frame in frames] == [(0, 0), (1, 1), (3, 3), (5, 5)]
-    assert "2.png' cannot be read and is left out: it is no image that FFmpeg knows." in caplog.text
+    assert "2.png' cannot be read and is left out: it is not an image that FFmpeg recognises." in caplog.text
 
 
 def test_deep_grey_and_mislabelled_images(tmp_path: Path) -> None:

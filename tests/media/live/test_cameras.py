@@ -50,7 +50,7 @@ def test_there_is_no_such_camera(name: str, start: Start) -> None:
 def test_only_cameras_and_raw_video_are_asked_for_a_size(start: Start) -> None:
     code, _, err = start("lavfi:testsrc2", "--input-size", "64x48").end()
     assert code == 2
-    assert "--input-size has no meaning for an input that says it itself" in err
+    assert "--input-size does not apply to this input: it has its own" in err
 
 
 @pytest.mark.parametrize(

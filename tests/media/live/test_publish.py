@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from helpers.clips import look, make_clip
 from helpers.listening import LISTENING, free_port
+from helpers.tools_needed import needs
 
 pytestmark = pytest.mark.timing
 
@@ -71,6 +72,17 @@ def test_nobody_listens(scheme: str, start: Start) -> None:
         f"The output '{shown(url.replace('//', '//***@'))}' cannot be written: the connection was refused."
         in err
     )
+
+
+def test_a_receiver_that_joins_later(start: Start, tmp_path: Path) -> None:
+    """Keyframes, parameter sets and the tables of the transport stream are repeated."""
+    url = LISTENING["udp"][1].format(free_port())
+    run = start(GENERATED, "--live", "on", "-o", url)
+    run.wait_for_frames(10)
+    command = [needs("ffmpeg"), "-v", "error", "-analyzeduration", "1000000", "-i", url, "-c", "copy"]
+    subprocess.run([*command, "-frames:v", "5", str(tmp_path / "joined.mkv")], timeout=30, check=True)
+    assert run.signalled(signal.SIGINT)[0] == 130
+    assert len(look(tmp_path / "joined.mkv").times) == 5
 
 
 def test_an_interruption_ends_the_sending(server: Server, start: Start, tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def test_it_is_said_where_something_shows_through(
         plan = rewrite(late, tmp_path / "out3.mp4")
     assert not plan.notes
     assert (
-        len([record for record in caplog.records if "becomes transparent on the way" in record.message]) == 1
+        len([record for record in caplog.records if "becomes transparent during the video" in record.message])
+        == 1
     )
 
 

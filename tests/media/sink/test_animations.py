@@ -134,12 +134,12 @@ def test_videos_beside_each_other_as_a_gif(here: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (("-o", "out.gif", "--bitrate", "1M"), "--bitrate has no meaning for animated images"),
-        (("-o", "out.webp", "--keyint", "5"), "--keyint has no meaning for animated images"),
+        (("-o", "out.gif", "--bitrate", "1M"), "--bitrate does not apply to animated images"),
+        (("-o", "out.webp", "--keyint", "5"), "--keyint does not apply to animated images"),
         (("-o", "out.gif", "--crf", "20"), "has no crf"),
         (("-o", "out.gif", "--rate", "60"), "at most 50 frames a second"),
         (("-o", "out.gif", "--pix-fmt", "yuv420p"), "pixel format"),
-        (("-o", "-", "--format", "webp"), "cannot be written where one cannot go back"),
+        (("-o", "-", "--format", "webp"), "cannot be written to a pipe or a server"),
         (("-o", "out.gif", "--codec", "libx264"), "cannot hold video of the encoder 'libx264'"),
     ],
 )

@@ -96,7 +96,7 @@ def test_one_part_keeps_the_times_of_its_encoder(name: str, tmp_path: Path) -> N
 def test_an_encoder_that_puts_frames_off_further_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "one", "libx264", frames(list(range(0, 1200, 40))))
     times = DecodingTimes("libx264", 0, 40)
-    with pytest.raises(SinkError, match="its parts cannot be joined"):
+    with pytest.raises(SinkError, match="its segments cannot be joined"):
         _take(times, path)
 
 

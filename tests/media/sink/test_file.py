@@ -147,7 +147,7 @@ def test_an_output_must_be_a_free_name_in_a_folder(tmp_path: Path) -> None:
         target_of(existing, source, overwrite=False)
     assert error.value.exit_code == 2
     assert target_of(existing, source, overwrite=True).file == existing
-    with pytest.raises(UsageError, match="is a file and no folder"):
+    with pytest.raises(UsageError, match="is a file, not a folder"):
         target_of(existing / "out.mp4", source, overwrite=True)
     with pytest.raises(UsageError, match=r"no extension .* \.mkv"):
         target_of(tmp_path / "out", source, overwrite=True)

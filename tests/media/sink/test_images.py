@@ -139,12 +139,12 @@ def test_one_name_holds_one_frame(clip: Path, passthrough: Run, background: Run,
         (("-o", "%d/a.png"), "name of a folder"),
         (("-o", "out/%d_%d.png"), "more than one place"),
         (("-o", "out/%d.exr"), "no extension"),
-        (("-o", "out/%d.gif", "--format", "image2"), "no image that can be written"),
+        (("-o", "out/%d.gif", "--format", "image2"), "not an image that can be written"),
         (("-o", "-", "--format", "image2"), "cannot go to the standard output"),
         (("-o", "out/%d.png", "--codec", "libx264"), "does not write .png"),
         (("-o", "out/%d.png", "--crf", "20"), "has no crf"),
-        (("-o", "out/%d.jpg", "--bitrate", "1M"), "--bitrate has no meaning"),
-        (("-o", "out/%d.png", "--keyint", "9"), "--keyint has no meaning"),
+        (("-o", "out/%d.jpg", "--bitrate", "1M"), "--bitrate does not apply"),
+        (("-o", "out/%d.png", "--keyint", "9"), "--keyint does not apply"),
         (("-o", "out/%d.png", "--encoder-opt", "nope=1"), "has no option 'nope'"),
         (("-o", "out/%d.jpg", "--pix-fmt", "rgb24"), "does not take the pixel format"),
     ],
@@ -181,7 +181,7 @@ def test_how_an_image_was_made_is_in_it(frames: Path, passthrough: Run, tmp_path
         assert re.search(r"prompt: größer(.|\n)*seed: 7", again.out), again.err
         assert passthrough(frames / "0998.png", "-o", f"bare_{name}", "--metadata", "none").code == 0
         bare = passthrough(frames / "0998.png", "--config", f"bare_{name}", "--dry-run")
-        assert "does not say how it was made" in bare.err
+        assert "does not record how it was made" in bare.err
 
 
 def test_uneven_times_are_told(passthrough: Run, tmp_path: Path) -> None:

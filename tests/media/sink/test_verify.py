@@ -177,7 +177,7 @@ def spoilt(here: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         (partial(remux, change=lose_frame(23)), "it has 23 frames instead of 24"),
         (partial(remux, change=move_frame), "frame 7 is at 0.2878 s instead of 0.2800 s"),
         (partial(remux, change=lose_sound), "packets instead of"),
-        (change_sound, "has other bytes"),
+        (change_sound, "has different bytes"),
         (partial(remux, change=move_sound), "has moved in time"),
         (partial(remux, change=lengthen), "it lasts"),
         (garble, "cannot be read back"),

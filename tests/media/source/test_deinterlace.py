@@ -151,7 +151,7 @@ def test_interlaced_frames_between_others(tmp_path: Path, caplog: pytest.LogCapt
     for index in (*range(8), *range(16, 24)):
         assert np.array_equal(after[index].pixels, before[index].pixels)
     assert max(combing(frame) for frame in after[9:15]) < 1
-    assert len([r for r in caplog.records if "becomes interlaced on the way" in r.message]) == 1
+    assert len([r for r in caplog.records if "becomes interlaced during the video" in r.message]) == 1
 
 
 def test_a_part_is_what_it_is_in_the_whole(tmp_path: Path) -> None:

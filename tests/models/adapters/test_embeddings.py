@@ -135,13 +135,21 @@ def test_with_weights(folder: Path, tmp_path: Path) -> None:
         ("xl.safetensors", {"clip_l": vectors(), "clip_g": vectors()}, "another family.*16 and 16 .* 16"),
         ("lora.safetensors", {"a.lora_up": vectors()}, "holds a LoRA, not an embedding"),
         ("lora.pt", {"a.lora_up": vectors()}, "holds a LoRA, not an embedding"),
-        ("two.safetensors", {"a": vectors(), "b": vectors(1, 1)}, "no textual inversion: it holds 2 .* as a"),
-        ("empty.safetensors", {}, "no textual inversion: it holds 0"),
-        ("cube.safetensors", {"emb_params": torch.zeros(1, 2, 16)}, "no textual inversion"),
-        ("whole.safetensors", {"emb_params": torch.zeros(1, 16, dtype=torch.int64)}, "no textual inversion"),
+        (
+            "two.safetensors",
+            {"a": vectors(), "b": vectors(1, 1)},
+            "not a textual inversion: it holds 2 .* as a",
+        ),
+        ("empty.safetensors", {}, "not a textual inversion: it holds 0"),
+        ("cube.safetensors", {"emb_params": torch.zeros(1, 2, 16)}, "not a textual inversion"),
+        (
+            "whole.safetensors",
+            {"emb_params": torch.zeros(1, 16, dtype=torch.int64)},
+            "not a textual inversion",
+        ),
         ("nan.safetensors", {"emb_params": vectors() * torch.nan}, "embedding .* is damaged.*NaN"),
         ("code.pt", {"string_to_param": os.getcwd}, "holds more than tensors"),
-        ("other.txt", {"emb_params": vectors()}, "no weights file"),
+        ("other.txt", {"emb_params": vectors()}, "not a weights file"),
     ],
 )
 def test_what_does_not_fit_is_named(

@@ -2,9 +2,9 @@
 
 The fast guided filter with a colour guide (He, Sun & Tang, Guided image filtering, TPAMI 2013, section 3.4; He & Sun,
 Fast guided filter, 2015): around each pixel of the small picture the result p is taken for a linear function of the
-colours I of the small source, p = A I + b. The coefficients, those of both pictures at half their size, smoothed and
-enlarged, are applied to the source at full size. What this leaves unexplained, p - A I, is enlarged as it is and holds b as well, so that a flat style stays flat
-whatever the source shows.
+colours I of the small source, p = A I + b. The coefficients, which are smooth, are those of both pictures at half
+their size; averaged and enlarged, they are applied to the source at full size. What this leaves unexplained, p - A I,
+is enlarged as it is and holds b as well, so that a flat style stays flat whatever the source shows.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ class Guide:
 class GuidedUpsampler:
     """Enlarges pictures of one size to another.
 
-    The coefficients are smooth, so those of pictures of half the small size are enough; they are never there at full
-    size.
+    The coefficients are never there at full size.
 
     Args:
         small: (width, height) of the results.

@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
-from helpers.clips import TICK, look, make_clip
-from helpers.media import file_source
-
-from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.trim import Trim
+from helpers.clips import look, make_clip
 
 MILLISECOND = Fraction(1, 1000)
 
@@ -47,21 +43,6 @@ def test_audio_can_be_left_out_and_what_does_not_fit_is_said(
     assert "webm cannot hold" in plan.notes[0]
     assert "aac" in plan.notes[0]
     assert look(tmp_path / "out.webm").numbers == list(range(24))
-
-
-def test_a_source_of_some_frames_gives_only_their_sound(tmp_path: Path) -> None:
-    path = make_clip(tmp_path / "in.mp4", pts=range(0, 512 * 100, 512), tones=(0.0,))
-    with file_source(path, trim=Trim(frames=30)) as source:
-        items = list(source)
-    starts = [item.pts * item.time_base for item in items if not isinstance(item, Frame)]
-    last_frame = max(index for index, item in enumerate(items) if isinstance(item, Frame))
-    assert sum(isinstance(item, Frame) for item in items) == 30
-    assert all(
-        item.pts * item.time_base < 30 * 512 * TICK
-        for item in items[last_frame:]
-        if not isinstance(item, Frame)
-    )
-    assert max(starts) >= 30 * 512 * TICK - Fraction(1024, 48000)
 
 
 def test_subtitles_attachments_chapters_and_metadata(tmp_path: Path, rewrite: Callable[..., Any]) -> None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli.apart import File, check_streams
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.files import check_unrelated
 from streamv2v_cli.logs import shown
 from streamv2v_cli.media.address import STDOUT, Address, Url
+from streamv2v_cli.output_paths import check_unrelated
 from streamv2v_cli.prompting import PromptedTranslator, check_prompt, open_prompts, with_prompts
 from streamv2v_cli.reports.waiting import Waiting
 from streamv2v_cli.text.masking import masked

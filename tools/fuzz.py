@@ -76,6 +76,7 @@ def fuzz_media(data: bytes, suffix: str = "bin", options: InputOptions | None = 
     from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.settings.resolve import resolve
     from streamv2v_cli.transcode.job import open_job
+    from streamv2v_cli.transcode.restyle import restyle
     from streamv2v_cli.transcode.translators import make_translator
 
     path, output = _scratch(suffix), _scratch("mkv")
@@ -88,7 +89,7 @@ def fuzz_media(data: bytes, suffix: str = "bin", options: InputOptions | None = 
     ):
         if job.source.info.width * job.source.info.height <= 1 << 20:
             with contextlib.closing(make_translator(resolved.settings)) as translator:
-                job.perform(translator, quiet=True, progress=False)
+                restyle(job, translator, quiet=True, progress=False)
     for left in (output, Path(f"{output}.part")):
         left.unlink(missing_ok=True)
 

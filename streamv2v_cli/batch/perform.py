@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from streamv2v_cli.prompting.script import PromptScript
     from streamv2v_cli.settings.resolve import Resolved
     from streamv2v_cli.settings.schema import Settings
-    from streamv2v_cli.transcode.job import Job, Outcome
+    from streamv2v_cli.transcode.job import Job
+    from streamv2v_cli.transcode.restyle import Outcome
 
 __all__ = ["BatchOptions", "Begin", "open_task", "perform", "perform_one_by_one", "result_of"]
 
@@ -173,6 +174,7 @@ def _restyle(
     options: BatchOptions, task: Task, translator: FrameTranslator, events: FileEvents, overwrite: bool
 ) -> Outcome:
     from streamv2v_cli.prompting import PromptedTranslator
+    from streamv2v_cli.transcode.restyle import restyle
 
     settings, prompts = options.settings_of(task)
     with open_task(options, task, overwrite=overwrite) as job:
@@ -182,7 +184,8 @@ def _restyle(
         translator.set_prompt(settings.prompt, settings.negative_prompt)
         if prompts is not None:
             translator = PromptedTranslator(translator, prompts, events.write)
-        return job.perform(
+        return restyle(
+            job,
             translator,
             quiet=options.quiet,
             progress=options.progress,

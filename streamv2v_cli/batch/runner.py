@@ -18,8 +18,8 @@ from streamv2v_cli.batch.ledger import Ledger
 from streamv2v_cli.batch.perform import perform_one_by_one
 from streamv2v_cli.batch.segmented import perform_in_segments
 from streamv2v_cli.errors import StreamV2VError, UsageError
-from streamv2v_cli.files import check_unrelated
 from streamv2v_cli.logs import say, shown
+from streamv2v_cli.output_paths import check_unrelated
 from streamv2v_cli.reports.text import duration_text
 from streamv2v_cli.text.terminal import print_path
 from streamv2v_cli.transcode.no_effect import (

@@ -18,7 +18,7 @@ from streamv2v_cli.commands.shared import (
     refuse_encoding,
 )
 from streamv2v_cli.errors import ConfigError, UsageError
-from streamv2v_cli.files import check_output_folder, check_unrelated
+from streamv2v_cli.output_paths import check_output_folder, check_unrelated
 from streamv2v_cli.prompting import check_prompt
 
 if TYPE_CHECKING:

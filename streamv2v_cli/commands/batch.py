@@ -23,7 +23,7 @@ from streamv2v_cli.commands.shared import (
     segment_options,
 )
 from streamv2v_cli.commands.short_help import ANY_SETTING, PICTURE, ShortHelp
-from streamv2v_cli.files import check_output_folder
+from streamv2v_cli.output_paths import check_output_folder
 
 __all__ = ["batch"]
 

@@ -248,8 +248,8 @@ def _checked_plot(picture: Path | None, source: str, *, overwrite: bool) -> Path
     """Where a plot is really written."""
     if picture is None:
         return None
-    from streamv2v_cli.files import check_output
     from streamv2v_cli.media.open import MediaInput
+    from streamv2v_cli.output_paths import check_output
     from streamv2v_cli.reports.plot import check_plot_path
 
     check_plot_path(picture)

@@ -11,7 +11,7 @@ import typer
 
 from streamv2v_cli.apart import File, identity
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.files import check_output
+from streamv2v_cli.output_paths import check_output
 from streamv2v_cli.settings.values import USUAL_RATE, rate_of
 
 if TYPE_CHECKING:

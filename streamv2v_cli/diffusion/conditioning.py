@@ -1,4 +1,4 @@
-"""What the UNet computes from timesteps and prompts alone, kept from tick to tick."""
+"""What the UNet takes beside timesteps and prompts, and what it computes from these alone, kept from tick to tick."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
-__all__ = ["Conditioning"]
+__all__ = ["Conditioning", "added_conditions", "guidance_embedding"]
 
 
 class _Known(nn.Module):
@@ -128,6 +128,36 @@ class Conditioning:
         )[len(results) :]:
             results.append(module(owner.nonlinearity(total) if activates else total))
         return results
+
+
+def guidance_embedding(unet: UNet2DConditionModel, scale: float) -> torch.Tensor | None:
+    """Sinusoidal embedding (width,) of the guidance scale for UNets distilled with it as an input, else None.
+
+    Latent Consistency Models, appendix; the formula is that of diffusers' timestep embedding at 1000 (scale - 1).
+    """
+    width = unet.config.time_cond_proj_dim
+    if width is None:
+        return None
+    half = width // 2
+    frequencies = torch.exp(-torch.log(torch.tensor(10000.0)) * torch.arange(half) / (half - 1))
+    angles = 1000 * (scale - 1) * frequencies
+    embedding = torch.cat([angles.sin(), angles.cos()])
+    return torch.nn.functional.pad(embedding, (0, width - 2 * half))
+
+
+def added_conditions(
+    pooled: torch.Tensor | None, latent_shape: tuple[int, int, int], vae_factor: int
+) -> dict[str, torch.Tensor] | None:
+    """What the UNet of SDXL takes beside prompts, (entries, width) pooled embeddings and (entries, 6) sizes; or None.
+
+    The sizes are those of the original picture, of what was cropped away, and of the picture that is wanted (SDXL
+    paper, section 2.2): as in diffusers, that of the model twice, with nothing cropped.
+    """
+    if pooled is None:
+        return None
+    size = [side * vae_factor for side in latent_shape[1:]]
+    sizes = torch.tensor([*size, 0, 0, *size], dtype=torch.float32, device=pooled.device)
+    return {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1).contiguous()}
 
 
 def _places(unet: UNet2DConditionModel) -> list[tuple[Any, str]]:

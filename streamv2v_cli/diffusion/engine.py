@@ -14,7 +14,7 @@ from streamv2v_cli.accel.seeding import noise
 from streamv2v_cli.bank.attention import choose_backend
 from streamv2v_cli.bank.layers import AttentionLayer
 from streamv2v_cli.diffusion.batch_prompts import BatchPrompts
-from streamv2v_cli.diffusion.conditioning import Conditioning
+from streamv2v_cli.diffusion.conditioning import Conditioning, added_conditions, guidance_embedding
 from streamv2v_cli.diffusion.control import ControlNets
 from streamv2v_cli.diffusion.groups import Group
 from streamv2v_cli.diffusion.prompts import Prompt, TextEmbedding
@@ -95,7 +95,7 @@ class Engine:
             hidden=self._prompts.hidden,
             added=added,
             controls=self._controls,
-            timestep_cond=guidance_embedding(model, diffusion.guidance.embedded_scale),
+            timestep_cond=guidance_embedding(model.unet, diffusion.guidance.embedded_scale),
             add_noise=diffusion.add_noise,
             device=model.device,
             dtype=model.dtype,
@@ -282,36 +282,6 @@ class Engine:
             for place, member in enumerate(reversed(group.members if group else [])):
                 drawn[step, -1 - place] = noise(self.latent_shape, self._seed, "noise", step, member.number)
         return drawn
-
-
-def guidance_embedding(model: Model, scale: float) -> torch.Tensor | None:
-    """Sinusoidal embedding (width,) of the guidance scale for UNets distilled with it as an input, else None.
-
-    Latent Consistency Models, appendix; the formula is that of diffusers' timestep embedding at 1000 (scale - 1).
-    """
-    width = model.unet.config.time_cond_proj_dim
-    if width is None:
-        return None
-    half = width // 2
-    frequencies = torch.exp(-torch.log(torch.tensor(10000.0)) * torch.arange(half) / (half - 1))
-    angles = 1000 * (scale - 1) * frequencies
-    embedding = torch.cat([angles.sin(), angles.cos()])
-    return torch.nn.functional.pad(embedding, (0, width - 2 * half))
-
-
-def added_conditions(
-    pooled: torch.Tensor | None, latent_shape: tuple[int, int, int], vae_factor: int
-) -> dict[str, torch.Tensor] | None:
-    """What the UNet of SDXL takes beside prompts, (entries, width) pooled embeddings and (entries, 6) sizes; or None.
-
-    The sizes are those of the original picture, of what was cropped away, and of the picture that is wanted (SDXL
-    paper, section 2.2): as in diffusers, that of the model twice, with nothing cropped.
-    """
-    if pooled is None:
-        return None
-    size = [side * vae_factor for side in latent_shape[1:]]
-    sizes = torch.tensor([*size, 0, 0, *size], dtype=torch.float32, device=pooled.device)
-    return {"text_embeds": pooled, "time_ids": sizes.expand(len(pooled), -1).contiguous()}
 
 
 def _control_of(group: Group | None) -> torch.Tensor | None:

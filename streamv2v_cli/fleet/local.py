@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.settings.schema import Settings
     from streamv2v_cli.transcode.interruption import Interruption
-    from streamv2v_cli.transcode.job import Outcome
     from streamv2v_cli.transcode.pipeline import Statistics
+    from streamv2v_cli.transcode.restyle import Outcome
 
 __all__ = ["LocalWorker"]
 

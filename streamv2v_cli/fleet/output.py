@@ -26,9 +26,10 @@ from streamv2v_cli.reports.text import counted
 from streamv2v_cli.settings.keys import flatten
 from streamv2v_cli.transcode.event_log import EventLog
 from streamv2v_cli.transcode.events import WarningEvent
-from streamv2v_cli.transcode.job import DAMAGED_INPUT, Job, Outcome
+from streamv2v_cli.transcode.job import Job
 from streamv2v_cli.transcode.pipeline import Statistics
 from streamv2v_cli.transcode.report import accel_text, summary_text
+from streamv2v_cli.transcode.restyle import DAMAGED_INPUT, Outcome
 
 if TYPE_CHECKING:
     from streamv2v_cli.accel import TickCounts

@@ -1,4 +1,4 @@
-"""Files that are sent to a machine and fetched from it in pieces, where machines share no folder."""
+"""Files that are sent to a machine and fetched from it in pieces: both ends of the way."""
 
 from __future__ import annotations
 
@@ -46,10 +46,9 @@ class Parcels:
             file.seek(offset)
             file.write(piece)
 
-    def received(self, name: str) -> Path | None:
-        """Where a file is that was sent; None if it was not."""
-        path = self._folder / name
-        return path if path.exists() else None
+    def has(self, name: str) -> bool:
+        """Whether a file of that name is there."""
+        return (self._folder / name).exists()
 
     def fetch(self, name: str, offset: int) -> bytes:
         """A piece of a file; empty at its end.
@@ -70,21 +69,17 @@ class Parcels:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def send_files(ray: Any, actor: Any, files: Iterable[tuple[Path, str]]) -> int:
-    """Send files to the machine of a worker, each under a name; how many bytes they have.
+def send_files(ray: Any, actor: Any, files: Iterable[tuple[Path, str]]) -> None:
+    """Send files, empty ones as well, to the machine of a worker, each under a name.
 
     Raises:
         OSError, ray.exceptions.RayError: one cannot be read, sent or written.
     """
-    sent = 0
     for path, name in files:
         with path.open("rb") as file:
-            offset = 0
-            while piece := file.read(_PIECE_BYTES):
-                ray.get(actor.receive.remote(name, offset, piece))
-                offset += len(piece)
-        sent += offset
-    return sent
+            size = os.fstat(file.fileno()).st_size
+            for offset in range(0, max(1, size), _PIECE_BYTES):
+                ray.get(actor.receive.remote(name, offset, file.read(_PIECE_BYTES)))
 
 
 def fetch_file(ray: Any, actor: Any, name: str, path: Path) -> None:

@@ -23,7 +23,7 @@ from streamv2v_cli.transcode.progress import Progress
 
 if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Settings
-    from streamv2v_cli.transcode.job import Outcome
+    from streamv2v_cli.transcode.restyle import Outcome
     from streamv2v_cli.transcode.run import Run
 
 __all__ = ["SegmentOptions", "run_in_segments"]

@@ -6,12 +6,11 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import StreamV2VError, reason_of
-from streamv2v_cli.fleet.parcels import fetch_file, send_files
+from streamv2v_cli.fleet.shipping import Shipping
 from streamv2v_cli.fleet.start import FleetOptions, start_worker
 from streamv2v_cli.fleet.work import OpenOutput, Work, Worker
 
@@ -57,8 +56,7 @@ class Fleet:
         self._workers: list[Worker] = []
         self._waiting: list[Work] = []
         self._open: list[OpenOutput] = []
-        self._there: dict[tuple[str, str], Future[Any] | None] = {}
-        self._couriers = ThreadPoolExecutor(4, "streamv2v-courier")
+        self._shipping = Shipping(ray, enabled=options.ship)
         self._failure: StreamV2VError | None = None
         self._patience = time.monotonic() + _PATIENCE
         self._starts = 0
@@ -111,10 +109,10 @@ class Fleet:
             if worker.ready is None:
                 state = self._quietly(worker.actor.state.remote())
                 self._tell(state.messages if state else ())
-            if self._options.ship and worker.ready is None:
-                self._quietly(worker.actor.clear.remote())
+                if self._options.ship:
+                    self._quietly(worker.actor.clear.remote())
             self._ray.kill(worker.actor)
-        self._couriers.shutdown(wait=True, cancel_futures=True)
+        self._shipping.close()
 
     def _quietly(self, reference: Any) -> Any:
         try:
@@ -172,7 +170,10 @@ class Fleet:
         for worker in self._workers:
             if worker.ready is not None or worker.work is not None:
                 continue
-            work = next((work for work in self._waiting if self._may_begin(worker, work)), None)
+            may_begin = (
+                work for work in self._waiting if self._shipping.may_begin(worker, work.of.output.task)
+            )
+            work = next(may_begin, None)
             if work is None:
                 continue
             self._waiting.remove(work)
@@ -180,26 +181,16 @@ class Fleet:
             worker.work = work
             self._send_on(worker, work)
 
-    def _may_begin(self, worker: Worker, work: Work) -> bool:
-        """Whether nobody else is sending the input to the same machine."""
-        sending = self._there.get((worker.node, work.of.output.task.key))
-        return sending is None or sending.done()
-
     def _send_on(self, worker: Worker, work: Work) -> None:
         """Let a worker begin, after its machine has the input."""
         task = work.of.output.task
-        place = worker.node, task.key
-        if self._options.ship and place not in self._there:
-            files = [(Path(str(name)), task.key) for name in task.input.files]
-            worker.doing = self._couriers.submit(send_files, self._ray, worker.actor, files)
-            self._there[place] = worker.doing
-            return
-        if work.segment is None:
+        if sending := self._shipping.send_input(worker, task):
+            worker.doing = sending
+        elif work.segment is None:
             worker.doing = worker.actor.survey.remote(work.of.task)
-            return
-        path = work.of.output.folder.segment(work.segment.index)
-        name = f"{task.key}-{path.name}" if self._options.ship else str(path.resolve())
-        worker.doing = worker.actor.translate.remote(work.of.task, work.of.survey, work.segment, name)
+        else:
+            name = self._shipping.name_of_segment(task, work.of.output.folder.segment(work.segment.index))
+            worker.doing = worker.actor.translate.remote(work.of.task, work.of.survey, work.segment, name)
 
     def _listen(self) -> None:
         """Wait a moment for what the workers say."""
@@ -272,20 +263,20 @@ class Fleet:
         assert work is not None
         worker.doing = None
         try:
-            result = doing.result() if isinstance(doing, Future) else self._ray.get(doing)
             if isinstance(doing, Future):
-                self._there[worker.node, work.of.output.task.key] = None
+                doing.result()
                 self._send_on(worker, work)
                 return
-            if work.segment is not None and self._options.ship:
-                path = work.of.output.folder.segment(work.segment.index)
-                fetch_file(self._ray, worker.actor, f"{work.of.output.task.key}-{path.name}", path)
+            result = self._ray.get(doing)
+            if work.segment is not None:
+                output = work.of.output
+                self._shipping.fetch_segment(worker, output.task, output.folder.segment(work.segment.index))
         except self._ray.exceptions.RayActorError as error:
             self._lose(worker, error)
             return
         except Exception as error:
             worker.work = None
-            self._forget_input(worker, work)
+            self._shipping.forget_input(worker, work.of.output.task)
             self._again(work, _cause(error))
             return
         worker.work = None
@@ -299,10 +290,6 @@ class Fleet:
             self._tell(result.messages)
             work.of.output.settle(work.segment, result)
 
-    def _forget_input(self, worker: Worker, work: Work) -> None:
-        """It is sent again: perhaps it did not arrive."""
-        self._there.pop((worker.node, work.of.output.task.key), None)
-
     def _lose(self, worker: Worker, error: Exception) -> None:
         """A worker has ended: what it did is done by another."""
         self._workers.remove(worker)
@@ -310,8 +297,7 @@ class Fleet:
         self._ray.kill(worker.actor)
         where = f" on {worker.host}" if worker.host else ""
         work = worker.work
-        for place in [place for place in self._there if place[0] == worker.node]:
-            self._there.pop(place)
+        self._shipping.forget_machine(worker)
         if work is None:
             log.warning("A worker%s was lost: %s.", where, _first_words(error))
             return

@@ -34,7 +34,7 @@ class FleetOptions:
         adjustable_loras: the weights of LoRAs change within inputs.
 
     Raises:
-        UsageError: what is read beside the inputs would not be sent.
+        UsageError: what is read beside the inputs, or what they refer to, would not be sent.
     """
 
     settings: Settings
@@ -44,6 +44,12 @@ class FleetOptions:
     adjustable_loras: bool = False
 
     def __post_init__(self) -> None:
+        references = self.settings.input.references
+        if self.ship and references != "none":
+            raise UsageError(
+                f"--ship sends inputs alone, and not the files that --references {references} lets them open.",
+                "Use a folder that all machines share, without --ship.",
+            )
         beside = (("--mask", self.settings.mask.source), ("--control-video", self.settings.control.video))
         for option, name in beside:
             if self.ship and name is not None and os.path.exists(name):

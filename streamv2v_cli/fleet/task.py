@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,22 @@ class FileTask:
             prompts,
             key + os.path.splitext(name)[1],
         )
+
+    @property
+    def sent_as(self) -> list[str]:
+        """Names under which the files of the input are sent to other machines, in the order of `input.files`."""
+        files = self.input.files
+        return [self.key] if len(files) == 1 else [f"{self.key}.{number}" for number in range(len(files))]
+
+    def at(self, files: Sequence[str]) -> FileTask:
+        """The same task where the files of the input have other paths, in the order of `input.files`."""
+        from streamv2v_cli.media.address import Address
+
+        if self.input.images is not None:
+            moved = replace(self.input, images=replace(self.input.images, paths=files))
+        else:
+            moved = replace(self.input, address=Address.of(files[0], self.input.address.format))
+        return replace(self, input=moved)
 
     def open(self, *, pictures_alone: bool) -> FileSource:
         """Open the input.

@@ -20,7 +20,7 @@ class OpenOutput:
         place: among those that were given.
         left: surveys and segments that are not finished.
         failures: sentences on segments that failed for good.
-        refs: task and survey in the object store.
+        task, survey: in the object store; None until they are put there.
     """
 
     place: int
@@ -63,7 +63,7 @@ class Worker:
         host, node: where it is.
         work: what it does; None when idle.
         doing: what comes of that: an object of Ray's, or of a thread that sends or fetches files.
-        asked: what `state` gives, and when it was asked.
+        state, asked_at: what the actor's `state` gives, and when it was asked; None while it is not.
     """
 
     actor: Any
@@ -74,4 +74,3 @@ class Worker:
     doing: Any = None
     state: Any = None
     asked_at: float = 0.0
-    seconds: float = 0.0

@@ -180,12 +180,9 @@ class SegmentWorker(Parcels):
         Raises:
             StreamV2VError: it is not there.
         """
-        from streamv2v_cli.media.address import Address
-
-        shipped = self.received(task.key)
-        if shipped is not None:
-            address = Address.of(str(shipped), task.input.address.format)
-            return replace(task, input=replace(task.input, address=address))
+        names = task.sent_as
+        if self.has(names[0]):
+            return task.at([str(self.path(name)) for name in names])
         for name in task.input.files:
             try:
                 os.stat(name)

@@ -8,7 +8,10 @@ from fractions import Fraction
 from streamv2v_cli.errors import UsageError
 from streamv2v_cli.settings.values import seconds_of
 
-__all__ = ["Trim"]
+__all__ = ["HALF_MILLISECOND", "Trim"]
+
+HALF_MILLISECOND = Fraction(1, 2000)
+"""Seconds. Times that people and containers write are rounded to milliseconds: that must not cost a frame."""
 
 
 @dataclass(frozen=True, slots=True)

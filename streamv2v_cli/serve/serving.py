@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli import __version__
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.files import check_folder_exists
+from streamv2v_cli.output_paths import check_folder_exists
 from streamv2v_cli.reports.waiting import Waiting
 from streamv2v_cli.serve.api import serve_until
 from streamv2v_cli.serve.controls import Controls

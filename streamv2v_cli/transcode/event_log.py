@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from streamv2v_cli.apart import File
 from streamv2v_cli.errors import SinkError, StreamV2VError, reason_of
-from streamv2v_cli.files import check_leads_somewhere, check_name, check_unrelated
+from streamv2v_cli.output_paths import check_leads_somewhere, check_name, check_unrelated
 from streamv2v_cli.reports.text import resident_bytes, rounded
 from streamv2v_cli.text.json_text import to_json
 from streamv2v_cli.text.masking import masked

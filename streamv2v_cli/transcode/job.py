@@ -1,10 +1,9 @@
-"""One file to be restyled: everything is checked first, then a translator does it."""
+"""One file to be restyled: input, output and settings, checked as far as one can before the model is loaded."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -12,54 +11,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamv2v_cli import __version__
-from streamv2v_cli.errors import ModelNotFoundError, SinkError, UsageError
-from streamv2v_cli.logs import say
-from streamv2v_cli.media.info import damage_text, repaired_text
+from streamv2v_cli.errors import ModelNotFoundError, UsageError
 from streamv2v_cli.settings.sizes import model_frame_size, output_frame_size
 from streamv2v_cli.settings.values import rate_of
 from streamv2v_cli.text.json_text import to_json
-from streamv2v_cli.transcode.event_log import EventLog
 from streamv2v_cli.transcode.events import StartEvent
-from streamv2v_cli.transcode.interruption import Interruption
-from streamv2v_cli.transcode.pipeline import run_pipeline
-from streamv2v_cli.transcode.progress import Progress
-from streamv2v_cli.transcode.report import accel_text, plan_text, summary_text
+from streamv2v_cli.transcode.report import plan_text
 
 if TYPE_CHECKING:
-    import threading
-
-    from streamv2v_cli.diffusion.protocol import FrameTranslator
     from streamv2v_cli.media.address import Url
-    from streamv2v_cli.media.info import MediaSink, MediaSource, SourceInfo
+    from streamv2v_cli.media.info import MediaSource, SourceInfo
     from streamv2v_cli.media.open import MediaInput
     from streamv2v_cli.media.sink.plan import OutputPlan
     from streamv2v_cli.media.source.inputs import InputOptions
     from streamv2v_cli.media.trim import Trim
     from streamv2v_cli.settings.resolve import Resolved
     from streamv2v_cli.settings.schema import Settings
-    from streamv2v_cli.transcode.pipeline import Statistics
 
-__all__ = ["Job", "Outcome", "comment_of", "open_job"]
+__all__ = ["Job", "comment_of", "open_job"]
 
 log = logging.getLogger(__name__)
-
-DAMAGED_INPUT = 3
-"""Exit code of a run that finished although its input was damaged."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a job ended without an error.
-
-    Attributes:
-        exit_code: 0, 3 for a damaged input, 130 or 143 when interrupted.
-        saved: there is an output; an interruption before the first frame leaves none.
-        accel: how the ticks ran, as text; empty where nothing was to be accelerated.
-    """
-
-    exit_code: int
-    saved: bool
-    accel: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,111 +93,6 @@ class Job:
             choose_backend(compute.attention, device)
             choose_accel(compute.accel, device)
 
-    def perform(
-        self,
-        translator: FrameTranslator,
-        *,
-        quiet: bool = False,
-        progress: bool = True,
-        verify: bool = False,
-        events: EventLog | None = None,
-        prompts: list[Mapping[str, object]] | None = None,
-        started: float | None = None,
-        loading: float = 0.0,
-        watch: Callable[[Statistics], None] = lambda statistics: None,
-    ) -> Outcome:
-        """Restyle the file.
-
-        Args:
-            translator: as new, or reset.
-            quiet: print no summary.
-            progress: show the progress.
-            verify: read the output back before it takes its final name.
-            events: is told what happens.
-            prompts: the prompts over time that the translator follows, for the metadata.
-            started: time.monotonic() from which the summary counts; None for now.
-            loading: seconds since then that the model took to load.
-            watch: is called now and then with how far it has come.
-
-        Raises:
-            StreamV2VError: it failed; what was finished is under the temporary name.
-        """
-        from streamv2v_cli.media.open import open_sink
-
-        started = time.monotonic() if started is None else started
-        events = events or EventLog(None)
-        # From the moment on at which there is a file under the temporary name, an interruption finishes it.
-        with Interruption() as interruption:
-            plan = self.commented_plan(prompts)
-            sink = open_sink(plan, verify=verify, again=self.source.read_again)
-            events.start(self.start_event())
-            display = Progress(self.source.info.frame_count, enabled=progress and not quiet)
-            watchers = (display.update, events.update, watch)
-            statistics = self._transcode(translator, sink, display, watchers, interruption.event)
-        source = self.source
-        damage = [text for text in (damage_text(source), sink.damage_text()) if text]
-        for message in filter(
-            None, (*damage, source.dropped_text(), repaired_text(source), source.resampled_text())
-        ):
-            log.warning("%s", message)
-        if not quiet:
-            seconds = time.monotonic() - started
-            text = summary_text(
-                self.plan,
-                statistics,
-                self.settings,
-                seconds,
-                loading,
-                skipped=translator.frames_skipped,
-                model_size=self.model_size,
-                ticks=translator.ticks,
-                verified=sink.verified,
-            )
-            say(text, lines=True)
-        exit_code = DAMAGED_INPUT if damage else 0
-        if statistics.interrupted:
-            exit_code = interruption.exit_code or exit_code
-        saved = sink.frames_written > 0
-        events.finish(
-            statistics,
-            output=self.plan.target.path if saved else None,
-            exit_code=exit_code,
-            frames_skipped=translator.frames_skipped,
-            ticks=translator.ticks,
-        )
-        return Outcome(exit_code, saved=saved, accel=accel_text(translator.ticks))
-
-    def _transcode(
-        self,
-        translator: FrameTranslator,
-        sink: MediaSink,
-        display: Progress,
-        watchers: Iterable[Callable[[Statistics], None]],
-        stop: threading.Event,
-    ) -> Statistics:
-        """Send all frames through; says where those are that were finished before an error."""
-        from streamv2v_cli.transcode.scenes import CutDetector
-
-        def watch(statistics: Statistics) -> None:
-            for watcher in watchers:
-                watcher(statistics)
-
-        try:
-            with display:
-                return run_pipeline(
-                    self.source,
-                    translator,
-                    sink,
-                    stop=stop,
-                    trim=self.trim.cuts_the_end,
-                    cuts=CutDetector() if self.settings.bank.reset_on_cut else None,
-                    watch=watch,
-                )
-        except BaseException as error:
-            if sink.frames_written and (kept := sink.kept):
-                log.warning("%s '%s'.", _what_is_kept(sink.frames_written, error), kept)
-            raise
-
     def commented_plan(self, prompts: list[Mapping[str, object]] | None) -> OutputPlan:
         """The output with a comment that says what made it, `prompts` over time among it."""
         return self.plan.with_comment(comment_of(self.settings, prompts))
@@ -246,15 +112,6 @@ class Job:
             prompt=settings.prompt,
             seed=settings.seed,
         )
-
-
-def _what_is_kept(frames: int, error: BaseException) -> str:
-    """The beginning of a sentence on finished frames, which ends with where they are."""
-    if isinstance(error, SinkError):
-        # Encoders hold frames back, so that a failed write loses some of those that were finished.
-        several = f"{frames} frames were" if frames > 1 else "1 frame was"
-        return f"{several} finished; those that could be written are in"
-    return f"The {frames} finished frames are in" if frames > 1 else "The one finished frame is in"
 
 
 @contextmanager

@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli.apart import File, check_streams
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.files import check_unrelated
 from streamv2v_cli.logs import shown
 from streamv2v_cli.media.address import STDOUT, Address, Url
+from streamv2v_cli.output_paths import check_unrelated
 from streamv2v_cli.prompting import PromptedTranslator, check_prompt, open_prompts, with_prompts
 from streamv2v_cli.reports.waiting import Waiting
 from streamv2v_cli.text.masking import masked
 from streamv2v_cli.transcode.event_log import EventLog
-from streamv2v_cli.transcode.job import Job, Outcome, open_job
+from streamv2v_cli.transcode.job import Job, open_job
 from streamv2v_cli.transcode.no_effect import (
     model_limits,
     unused_embeddings,
     unused_prompts,
     unused_settings,
 )
+from streamv2v_cli.transcode.restyle import Outcome, restyle
 from streamv2v_cli.transcode.translators import make_translator
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ class Run:
                 loading = time.monotonic() - before if loads else 0.0
                 if prompts is not None:
                     translator = PromptedTranslator(translator, prompts, events.write)
-            return job.perform(
+            return restyle(
+                job,
                 translator,
                 quiet=options.quiet,
                 progress=options.progress,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers.tiny import tiny_unet
 
-from streamv2v_cli.diffusion.conditioning import Conditioning
+from streamv2v_cli.diffusion.conditioning import Conditioning, guidance_embedding
 
 pytestmark = pytest.mark.numerical
 
@@ -121,3 +121,14 @@ def test_the_unet_always_gets_the_same_shape(
     finally:
         watch.remove()
     assert set(sizes) == {steps * lookahead * (2 if kind == "full" else 1)}
+
+
+def test_the_guidance_embedding_is_that_of_diffusers() -> None:
+    from diffusers import LatentConsistencyModelPipeline
+
+    wanted = LatentConsistencyModelPipeline.get_guidance_scale_embedding(
+        None, torch.tensor([6.5]), embedding_dim=8
+    )
+    torch.testing.assert_close(
+        guidance_embedding(tiny_unet(time_cond_proj_dim=8), 7.5), wanted[0], atol=1e-4, rtol=1e-4
+    )

@@ -229,18 +229,6 @@ def test_a_guidance_distilled_unet_gets_the_scale_as_an_input(settings: Any, fra
     assert not np.array_equal(pictures[0], pictures[2])
 
 
-def test_the_guidance_embedding_is_that_of_diffusers() -> None:
-    from diffusers import LatentConsistencyModelPipeline
-
-    from streamv2v_cli.diffusion.engine import guidance_embedding
-
-    own = tiny_model(time_cond_proj_dim=8)
-    wanted = LatentConsistencyModelPipeline.get_guidance_scale_embedding(
-        None, torch.tensor([6.5]), embedding_dim=8
-    )
-    torch.testing.assert_close(guidance_embedding(own, 7.5), wanted[0], atol=1e-4, rtol=1e-4)
-
-
 def test_a_very_long_prompt_is_cut_with_one_warning_of_our_own(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,7 +40,7 @@ class AttentionMap:
     Attributes:
         current: (n,) float32 shares of the tokens of its own frame.
         past: the shares of past frames, the newest first.
-        fusion: None where nothing is fused, nothing is there yet, or the output of the block is what is fused.
+        fusion: None where nothing is fused or nothing is there yet.
     """
 
     current: torch.Tensor
@@ -73,24 +73,34 @@ class PointRecorder:
         self._row, self._frame, self._token = row, frame, token
         self.found: AttentionMap | None = None
         self._origins = _origins(self._bank)
-        self._hook = self._module.register_forward_pre_hook(self._before, with_kwargs=True)
+        self._hooks = [self._module.register_forward_pre_hook(self._before, with_kwargs=True)]
+        if self._bank.fuses_block:
+            # Before the hook that fuses the output, and then updates the bank.
+            self._hooks.append(layer.around.register_forward_hook(self._after_block, prepend=True))
 
     def remove(self) -> None:
-        """Take the hook away."""
-        self._hook.remove()
+        """Take the hooks away."""
+        for hook in self._hooks:
+            hook.remove()
 
     @torch.no_grad()
     def _before(self, module: Any, arguments: Sequence[Any], named: dict[str, Any]) -> None:
         event = self._features.events[self._row]
-        if event is None:
+        if event is None or self.found is not None:
             return
         hidden = _hidden(arguments, named)[self._row]
         if event.start:
             self._origins.start(event.frame)
         if event.frame == self._frame:
             self.found = self._look(hidden, starts=event.start)
-        if event.update and not event.start:
+        elif event.update and not event.start:
             self._follow(hidden, event.frame)
+
+    @torch.no_grad()
+    def _after_block(self, block: Any, arguments: Sequence[Any], output: torch.Tensor) -> None:
+        event = self._features.events[self._row]
+        if event is not None and event.frame == self._frame and not event.start and self.found is not None:
+            self.found = replace(self.found, fusion=self._fusion(output[self._row, self._token]))
 
     def _look(self, hidden: torch.Tensor, *, starts: bool) -> AttentionMap:
         attn, bank, tokens = self._module, self._bank, hidden.shape[0]
@@ -109,11 +119,12 @@ class PointRecorder:
         output = attn.to_out[0](torch.einsum("hm,mhd->hd", shares, by_head[2]).flatten().to(hidden.dtype))
         mean = shares.mean(0).cpu()
         past = self._origins.spread(mean[tokens:]) if len(mean) > tokens else []
-        return AttentionMap(mean[:tokens], past, None if starts else self._fusion(output))
+        fusion = None if starts or bank.fuses_block else self._fusion(output)
+        return AttentionMap(mean[:tokens], past, fusion)
 
     def _fusion(self, output: torch.Tensor) -> FusedToken | None:
         bank = self._bank
-        if bank.outputs is None or bank.fusion is None or bank.fuses_block:
+        if bank.outputs is None or bank.fusion is None:
             return None
         cosine, index = nearest_tokens(output[None, None], self._held(bank.outputs)[None])
         place = self._origins.place(int(index))

@@ -14,7 +14,7 @@ from string import Template
 
 from streamv2v_cli.analysis.pairing import open_video
 from streamv2v_cli.errors import SinkError, UsageError
-from streamv2v_cli.files import check_output_folder
+from streamv2v_cli.output_paths import check_output_folder
 from streamv2v_cli.text.json_text import to_json
 
 __all__ = ["QUESTIONS", "Pair", "check_folder", "make_study"]

@@ -21,7 +21,7 @@ from streamv2v_cli.media.info import SourceInfo
 from streamv2v_cli.media.live.queue import DropOldestQueue, Item
 from streamv2v_cli.media.live.stitch import Timeline
 from streamv2v_cli.media.source.file import FileSource
-from streamv2v_cli.media.trim import Trim
+from streamv2v_cli.media.trim import HALF_MILLISECOND, Trim
 from streamv2v_cli.settings.values import USUAL_RATE
 
 __all__ = ["LiveSource"]
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 30.0
 _TO_LEAVE = 1.0
 """Seconds that the reading thread is given to say goodbye to the other side."""
-_HALF_MILLISECOND = Fraction(1, 2000)
 
 
 class LiveSource:
@@ -146,7 +145,7 @@ class LiveSource:
                     self._origin = item.pts * item.time_base
                     yield from self._heard_since(early)
                 pts = item.pts - int(self._origin / item.time_base)
-                if self._end is not None and pts * item.time_base >= self._end - _HALF_MILLISECOND:
+                if self._end is not None and pts * item.time_base >= self._end - HALF_MILLISECOND:
                     return
                 yield replace(item, pts=pts)
             elif not isinstance(item, Packet):
@@ -253,7 +252,7 @@ class LiveSource:
         """Whether the wanted part has come to its end, be it during an interruption."""
         if self._end is None or self._origin is None:
             return False
-        return self._timeline.now() >= self._origin + self._end - _HALF_MILLISECOND
+        return self._timeline.now() >= self._origin + self._end - HALF_MILLISECOND
 
     def _return(self, reason: str) -> FileSource | None:
         """Open the source again; None if that is not wanted or does not help."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -15,12 +14,11 @@ from av.packet import Packet
 
 from streamv2v_cli.errors import SinkError
 from streamv2v_cli.frame import Frame
-from streamv2v_cli.media.ffmpeg import describe, describe_connection, hide_password, time_of
+from streamv2v_cli.media.ffmpeg import describe, describe_connection, hide_password
+from streamv2v_cli.media.sink.copied import CopiedStreams
 from streamv2v_cli.media.sink.decoding_times import DecodingTimes, encoder_delay
 from streamv2v_cli.media.sink.edit_list import show_all_of_the_video
-from streamv2v_cli.media.sink.hidden import HiddenPackets
 from streamv2v_cli.media.sink.offset import OutputClock
-from streamv2v_cli.media.sink.tracks import IncreasingTimes, damage_text, open_track
 from streamv2v_cli.media.sink.verify import Verifier
 from streamv2v_cli.media.sink.video import (
     ShownFrame,
@@ -37,9 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["FileSink"]
 
 log = logging.getLogger(__name__)
-
-_MAX_HELD_PACKETS = 4096
-"""Packets of one stream that wait for the video to catch up; beyond that the oldest go ahead of it."""
 
 _LOOK_INTERVAL = 2.0
 """Seconds."""
@@ -71,17 +66,12 @@ class FileSink:
         self.verified = ""
         self._closed = False
         self._picture = plan.encoder.picture
-        self._held: dict[Any, deque[Packet[Any]]] = {}
-        self._refused = Counter[str]()
         self._next_look = 0.0
         self._last_packet: Packet[Any] | None = None
         self._first_dts: int | None = None
         self._start: int | None = None
         self._end = 0
         self._decoding: DecodingTimes | None = None
-        can_hide = plan.container.has_edit_lists and self.destination.seekable
-        self._hidden = HiddenPackets(can_hide=can_hide)
-        self._converted = {track.template for track in plan.tracks if track.codec is not None}
         self._clock = OutputClock(plan.container, plan.start, plan.earliest)
         container = plan.container
         try:
@@ -96,15 +86,17 @@ class FileSink:
             self._video = add_video(self._output, plan.encoder)
             self._video.metadata.update(plan.video_metadata)
             self._encoder = VideoEncoder(self._video, plan.encoder, container, plan.notes)
-            self._tracks = {
-                track.template: open_track(self._output, track, with_metadata=plan.metadata is not None)
-                for track in plan.tracks
-            }
+            self._copied = CopiedStreams(
+                self._output,
+                plan,
+                can_hide=container.has_edit_lists and self.destination.seekable,
+                clock=self._clock,
+                verifier=self._verifier,
+                write=self._mux,
+            )
             self._output.metadata.update(plan.metadata or {})
             self._output.set_chapters(list(plan.chapters))
             start_encoding(self._output)
-            self._increasing = IncreasingTimes(self._output)
-            self._held = {template: deque() for template in self._tracks}
         except (av.error.FFmpegError, OSError, ValueError) as error:
             self.destination.discard()
             address = self.destination.address
@@ -121,7 +113,7 @@ class FileSink:
 
     def damage_text(self) -> str:
         """What of the other streams could not be converted, as one sentence; empty if all could."""
-        return damage_text(self._tracks.values(), self._refused)
+        return self._copied.damage_text()
 
     def write(self, frame: Frame) -> None:
         """Encode a frame at its own time.
@@ -130,14 +122,12 @@ class FileSink:
             SinkError: it cannot be written, for example because the disk is full.
         """
         self._look_for_output()
-        try:
+        with self._explaining():
             shown, packets = self._encoder.encode(frame)
-        except (av.error.FFmpegError, OSError) as error:
-            raise self._failure(error) from error
         self._note(shown)
         self._mux_all(packets)
         self.frames_written += 1
-        self._release(shown.end * self._picture.time_base)
+        self._release()
 
     def join(self, segment: Iterable[ShownFrame | Packet[Any]]) -> None:
         """Take in what follows on the last segment, encoded by itself with the same settings; see `read_segment`.
@@ -154,7 +144,7 @@ class FileSink:
             self._decoding = DecodingTimes(encoder.codec, delay, usual_duration(encoder))
         for item in segment:
             if isinstance(item, ShownFrame):
-                self._release(self._end * self._picture.time_base)
+                self._release()
                 self._note(item)
                 self._decoding.frame(item)
                 self.frames_written += 1
@@ -162,7 +152,7 @@ class FileSink:
             self._decoding.set(item)
             item.stream, item.time_base = self._video, self._picture.time_base
             self._mux_all([item])
-        self._release(self._end * self._picture.time_base)
+        self._release()
 
     def _note(self, shown: ShownFrame) -> None:
         if self._verifier is not None:
@@ -183,24 +173,8 @@ class FileSink:
         Raises:
             SinkError: it cannot be converted, though it is whole.
         """
-        track = self._tracks.get(packet.stream)
-        if track is None or packet.dts is None:
-            return
-        # A converted track decodes, which leaves out what is hidden to the sample.
-        if packet.stream in self._converted or not self._hidden(packet):
-            template = packet.stream
-            try:
-                made = track.take(packet)
-            except av.error.FFmpegError as error:
-                raise self._failure(error) from error
-            self._hold(template, made)
-
-    def _hold(self, template: Any, packets: list[Packet[Any]]) -> None:
-        held = self._held[template]
-        held.extend(packets)
-        while len(held) > _MAX_HELD_PACKETS:
-            self._clock.start(None, self._held.values())
-            self._mux_copy(held.popleft())
+        with self._explaining():
+            self._copied.take(packet)
 
     def finish(self, *, trim: bool = False) -> None:
         """Write what is left, close the file and give it its final name; a file without frames is deleted.
@@ -215,7 +189,7 @@ class FileSink:
             self.discard()
             return
         self._drain(trim)
-        try:
+        with self._explaining():
             self.destination.await_delivery()
             self._output.close()
             self._closed = True
@@ -225,8 +199,6 @@ class FileSink:
             if self._verifier is not None:
                 self._verify(self._verifier)
             self.destination.commit()
-        except (av.error.FFmpegError, OSError) as error:
-            raise self._failure(error) from error
 
     def _verify(self, verifier: Verifier) -> None:
         verifier.check(self._plan.part, self._clock.shift)
@@ -238,15 +210,7 @@ class FileSink:
                 f"; not against the times of the input: {times}" if times else ""
             )
             return
-        verifier.compare(
-            self._plan.part,
-            times,
-            {
-                template.index: track.stream.index
-                for template, track in self._tracks.items()
-                if template not in self._converted and template.type == "audio"
-            },
-        )
+        verifier.compare(self._plan.part, times, self._copied.sounds)
         self.verified = f"{verifier.summary}, with the times of the input"
 
     def abandon(self) -> None:
@@ -277,34 +241,29 @@ class FileSink:
             log.debug("Closing failed: %s.", describe(error))
 
     def _mux_all(self, packets: Iterable[Packet[Any]]) -> None:
-        try:
+        with self._explaining():
             for packet in packets:
                 self._mux_video(packet)
-        except (av.error.FFmpegError, OSError) as error:
-            raise self._failure(error) from error
 
     def _mux_video(self, packet: Packet[Any]) -> None:
         """Hand on the packet before this one: the last one's duration has to be set at the end."""
         if self._first_dts is None:
             self._first_dts = packet.dts
-            self._clock.start(packet, self._held.values())
+            self._clock.start(packet, self._copied.waiting)
         if self._last_packet is not None:
             self._mux(self._clock.moved_picture(self._last_packet), "video")
         self._last_packet = packet
 
     def _drain(self, trim: bool) -> None:
-        try:
+        with self._explaining():
             if self.frames_written and self._decoding is None:
                 self._mux_all(self._encoder.flush())
             if self._last_packet is not None:
                 self._set_last_duration(self._last_packet)
                 self._mux(self._clock.moved_picture(self._last_packet), "video")
                 self._last_packet = None
-            for template, track in self._tracks.items():
-                self._hold(template, track.flush())
-            self._release(self._end * self._picture.time_base if trim else None)
-        except (av.error.FFmpegError, OSError) as error:
-            raise self._failure(error) from error
+            self._copied.flush()
+            self._copied.release(self._end * self._picture.time_base if trim else None)
 
     def _set_last_duration(self, packet: Packet[Any]) -> None:
         """Let the samples' durations add up to the time from the first frame to the end of the last.
@@ -318,23 +277,10 @@ class FileSink:
             if remaining > 0:
                 packet.duration = remaining
 
-    def _release(self, until: Fraction | None) -> None:
-        """Write the copied packets that wait and begin before `until` seconds; all of them for None."""
-        if not self._clock.started:
-            return
-        for held in self._held.values():
-            while held and (until is None or time_of(held[0]) < until):
-                self._mux_copy(held.popleft())
-
-    def _mux_copy(self, packet: Packet[Any]) -> None:
-        if self._verifier is not None:
-            self._verifier.wrote_packet(packet)
-        try:
-            moved = self._clock.moved(packet)
-            if moved is not None:
-                self._mux(self._increasing(moved), packet.stream.type)
-        except (av.error.FFmpegError, OSError) as error:
-            raise self._failure(error) from error
+    def _release(self) -> None:
+        """Write what waits of the other streams up to where the video is."""
+        with self._explaining():
+            self._copied.release(self._end * self._picture.time_base)
 
     def _mux(self, packet: Packet[Any], kind: str) -> None:
         """Write a packet, and before it those that were given earlier and begin later.
@@ -345,10 +291,17 @@ class FileSink:
         try:
             self._output.mux_one(packet)
         except av.error.InvalidDataError as error:
-            if not self._tracks:
+            if not self._copied.refuse(kind):
                 raise
-            self._refused["audio" if kind == "video" else kind] += 1
             log.info("A packet that is broken is left out: %s.", describe(error))
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """While entered, failures become errors that say what cannot be written."""
+        try:
+            yield
+        except (av.error.FFmpegError, OSError) as error:
+            raise self._failure(error) from error
 
     def _failure(self, error: Exception) -> Exception:
         if self.destination.address is not None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from streamv2v_cli.apart import check_streams
 from streamv2v_cli.errors import UsageError
-from streamv2v_cli.files import already_there, check_folder, check_name
 from streamv2v_cli.media.images.patterns import Numbered
 from streamv2v_cli.media.picture.colour import BT470BG, FULL, LIMITED, Colour
 from streamv2v_cli.media.sink.containers import FORMATS, IMAGES
@@ -22,6 +21,7 @@ from streamv2v_cli.media.sink.plan import ImageFiles, OutputPlan
 from streamv2v_cli.media.sink.plan_encoder import plan_encoder
 from streamv2v_cli.media.sink.target import Target
 from streamv2v_cli.media.trim import Trim
+from streamv2v_cli.output_paths import already_there, check_folder, check_name
 from streamv2v_cli.settings.values import USUAL_RATE
 
 if TYPE_CHECKING:

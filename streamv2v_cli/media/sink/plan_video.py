@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from av.codec.codec import Codec
 
-from streamv2v_cli.files import check_output, cut_name
+from streamv2v_cli.files import cut_name
 from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import is_cover
 from streamv2v_cli.media.images.animation import animation_kind
@@ -32,6 +32,7 @@ from streamv2v_cli.media.sink.plan_images import check_image_path, plan_images
 from streamv2v_cli.media.sink.target import Target
 from streamv2v_cli.media.sink.tracks import TrackPlan, plan_track
 from streamv2v_cli.media.trim import Trim
+from streamv2v_cli.output_paths import check_output
 from streamv2v_cli.settings.sizes import pair_size
 from streamv2v_cli.settings.values import USUAL_RATE
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Protocol
 
 import av
-from av.format import Flags
 from av.packet import Packet
 from av.stream import Stream
 
-from streamv2v_cli.media.ffmpeg import is_cover, rescale_packet
+from streamv2v_cli.media.ffmpeg import is_cover
 from streamv2v_cli.media.sink.audio import (
     AudioConverter,
     headers_in_packets,
@@ -31,7 +29,7 @@ from streamv2v_cli.media.sink.containers import (
 from streamv2v_cli.media.sink.metadata import OF_THE_OLD_STREAM, output_metadata
 from streamv2v_cli.media.sink.subtitles import TEXT_CODECS, SubtitleConverter, TextSpacing, text_tick
 
-__all__ = ["IncreasingTimes", "Track", "TrackPlan", "damage_text", "open_track", "plan_track"]
+__all__ = ["Track", "TrackPlan", "open_track", "plan_track"]
 
 _IN_TRANSPORT_STREAMS = {
     *("mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m"),
@@ -62,8 +60,6 @@ _TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "we
 
 _LEAST_IN_TS, _MOST_IN_TS = 2, 8184
 """Bytes that a packet of sound may have in MPEG-TS."""
-_PACKETS = {"audio": ("packet of sound", "packets of sound"), "subtitle": ("subtitle", "subtitles")}
-"""Kind of stream -> what one and several of its packets are called."""
 
 
 @dataclass(frozen=True)
@@ -226,20 +222,6 @@ def open_track(output: Any, plan: TrackPlan, *, with_metadata: bool = True) -> T
     return track
 
 
-def damage_text(tracks: Iterable[Track], refused: Mapping[str, int]) -> str:
-    """What could not be converted, as one sentence; empty if all could.
-
-    Args:
-        tracks: of the output.
-        refused: kind of a stream -> packets that the container did not take.
-    """
-    counts = Counter[str](refused)
-    for track in tracks:
-        counts[track.stream.type] += track.damaged_packets
-    lost = [f"{count} {_PACKETS[kind][count > 1]}" for kind, count in sorted(counts.items()) if count]
-    return f"The input is damaged: {' and '.join(lost)} could not be converted." if lost else ""
-
-
 def _metadata(metadata: dict[str, str], container: str, complete: bool) -> dict[str, str]:
     """What is written of a stream's metadata: all that remains true of it, or only its language."""
     kept = output_metadata(metadata, OF_THE_OLD_STREAM)
@@ -248,34 +230,6 @@ def _metadata(metadata: dict[str, str], container: str, complete: bool) -> dict[
     if container in ("mov", "mp4") and "title" in kept:
         kept["handler_name"] = kept["title"]  # the only name that these have for a track
     return kept if complete else {key: value for key, value in kept.items() if key == "language"}
-
-
-class IncreasingTimes:
-    """Lets the decoding times of each track increase in ticks of the output, without which FFmpeg refuses a packet.
-
-    Times of the input that differ may be the same in longer ticks. Subtitles may begin at once, and some containers
-    allow it for all.
-
-    Args:
-        output: PyAV's container, whose header is written.
-    """
-
-    def __init__(self, output: Any) -> None:
-        self._needed = not output.format.flags & Flags.ts_nonstrict.value
-        self._last: dict[int, int] = {}
-
-    def __call__(self, packet: Packet[Any]) -> Packet[Any]:
-        """The packet, moved by some ticks if its track has come so far already."""
-        stream = packet.stream
-        if not self._needed or stream.type == "subtitle" or packet.dts is None:
-            return packet
-        rescale_packet(packet, stream.time_base)
-        least = self._last.get(stream.index, packet.dts - 1) + 1
-        if packet.dts < least:
-            packet.dts = least
-            packet.pts = least if packet.pts is None else max(packet.pts, least)
-        self._last[stream.index] = packet.dts
-        return packet
 
 
 class _Copy:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import av
+from av.stream import Discard
+
 from streamv2v_cli.media.source.matroska import end_of_segment
 
-__all__ = ["is_whole"]
+__all__ = ["is_whole", "promised_end"]
+
+_WITH_TRUE_HEADERS = ("mov", "matroska", "avi", "nut")
+"""Containers whose header tells the duration; elsewhere it is a guess."""
 
 
 def is_whole(path: Path, container: Any) -> bool | None:
@@ -32,6 +39,25 @@ def is_whole(path: Path, container: Any) -> bool | None:
         else:
             end = None
     return None if end is None else end <= size
+
+
+def promised_end(container: Any, video: Any, usual: Fraction) -> Fraction | None:
+    """Seconds at which an input ends as its header says; None if that does not count.
+
+    Args:
+        container: opened by PyAV.
+        video: the stream of it that is used.
+        usual: how long a frame lasts, in seconds.
+    """
+    name = container.format.name
+    ignored = any(s.discard == Discard.all and s.type in ("audio", "video") for s in container.streams)
+    if container.duration is None or ignored or not name.startswith(_WITH_TRUE_HEADERS):
+        return None
+    # Matroska and nut count the duration from zero, the others from the first packet.
+    start = 0 if name.startswith(("matroska", "nut")) else container.start_time or 0
+    promised = Fraction(container.duration + start, av.time_base)
+    # FFmpeg shortens the duration of AVI to what there is.
+    return max(promised, video.frames * usual) if name == "avi" else promised
 
 
 def _end_of_riff(file: BinaryIO, size: int) -> int | None:

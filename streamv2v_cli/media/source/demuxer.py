@@ -19,15 +19,15 @@ from streamv2v_cli.media.address import Address
 from streamv2v_cli.media.ffmpeg import describe, describe_connection, end_of, is_cover, time_of
 from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import InputTimes, SourceInfo, Timed
-from streamv2v_cli.media.source.completeness import is_whole
+from streamv2v_cli.media.source.completeness import is_whole, promised_end
 from streamv2v_cli.media.source.continuity import Continuity
 from streamv2v_cli.media.source.cropping import Cropper, cropping_of
+from streamv2v_cli.media.source.damage import Damage
 from streamv2v_cli.media.source.decoding import Acceleration, picture_decoder
 from streamv2v_cli.media.source.deinterlace import Deinterlacer
 from streamv2v_cli.media.source.describe import describe_source
 from streamv2v_cli.media.source.encryption import check_file, check_packet
 from streamv2v_cli.media.source.inputs import FROM_A_PIPE, InputOptions, open_input, stdin_reader
-from streamv2v_cli.media.source.lost_packets import LostPackets
 from streamv2v_cli.media.source.presentation import DecodedSpan, Presentation, set_missing_time
 from streamv2v_cli.media.source.reread import read_times
 from streamv2v_cli.media.source.timestamps import TimestampRepair
@@ -41,8 +41,6 @@ __all__ = ["Demuxer"]
 log = logging.getLogger(__name__)
 
 _MAX_READ_ERRORS = 100
-_WITH_TRUE_HEADERS = ("mov", "matroska", "avi", "nut")
-"""Containers whose header tells the duration; elsewhere it is a guess."""
 _SEEK_EARLIER = (1, 10, 60)
 """Seconds before the wanted time to look for a keyframe: an index may be wrong, and sound may come early.
 
@@ -85,11 +83,8 @@ class Demuxer:
         self.stopped = False
         self.container: Any = None
         self.video: Any = None
-        self._undecodable = self._concealed = 0
-        self._began_whole = False
-        self._holes = LostPackets(Fraction(0), time_of)
+        self._damage = Damage(self._name, stops=options.reading.on_error == "stop" and not self._live)
         self._span = DecodedSpan()
-        self._seeking = False
         self._repair: TimestampRepair | None = None
         self._presentation: Presentation | None = None
         self._end_seen = Fraction(0)
@@ -154,12 +149,12 @@ class Demuxer:
 
     @property
     def damaged_packets(self) -> int:  # noqa: D102 - see above
-        return self._undecodable + (self._repair.left_out if self._repair else 0)
+        return self._damage.left_out + (self._repair.left_out if self._repair else 0)
 
     @property
     def concealed_frames(self) -> int:
         """How many frames were given of which a part was lost: at least one for each hole in the input."""
-        return max(self._concealed, self._holes.count)
+        return self._damage.concealed_frames
 
     @property
     def repaired_timestamps(self) -> int:  # noqa: D102
@@ -193,11 +188,10 @@ class Demuxer:
     def _restart(self) -> None:
         self.packets = self._demux()
         self._decoder = picture_decoder(self.video)
-        self._began_whole = False
-        self._holes = LostPackets(self.ticks_a_frame() * self.video.time_base, time_of)
+        self._damage.restart(self._usual)
         self._deinterlacer.restart()
         decoded = self._cropper(self._decode())
-        clock = self.video.time_base, self.ticks_a_frame() * self.video.time_base, time_of
+        clock = self.video.time_base, self._usual, time_of
         self._continuity = continuity = Continuity(*clock, live=self._live)
         if self._live:
             decoded = continuity(decoded)
@@ -205,7 +199,7 @@ class Demuxer:
             self._repair = TimestampRepair(*clock)
             decoded = self._repair.increasing(continuity(self._repair.settled(decoded)))
         format = self.container.format.name
-        self._presentation = Presentation(self.ticks_a_frame(), format, self._span, live=self._live)
+        self._presentation = Presentation(self._ticks_a_frame(), format, self._span, live=self._live)
         self.items = self._presentation(decoded)
 
     def seek(self, time: Fraction, earliest: Fraction) -> list[Timed | Packet[Any]]:
@@ -214,26 +208,22 @@ class Demuxer:
         Returns:
             What was read on the way, of which the last is a picture that is not later than `time`.
         """
-        before = self._undecodable, self._concealed, self._holes.count
-        # A decoder that starts in the middle may complain about frames that are not wanted.
-        self._seeking = True
         subtitled = any(stream.type == "subtitle" for stream in self.streams_to_copy)
-        for earlier in _SEEK_EARLIER[1:] if subtitled else _SEEK_EARLIER:
-            target = time - earlier
-            if target <= earliest:
-                break
-            try:
-                self.container.seek(int(target * av.time_base), backward=True)
-            except av.error.FFmpegError as error:
-                log.debug("Seeking failed: %s.", describe(error))
-                break
-            self._restart()
-            read = self.read_picture()
-            self._undecodable, self._concealed, self._holes.count = before
-            if read and isinstance(read[-1], Timed) and read[-1].pts * self.video.time_base <= time:
-                self._seeking = False
-                return read
-        self._seeking = False
+        # A decoder that starts in the middle may complain about frames that are not wanted.
+        with self._damage.ignored():
+            for earlier in _SEEK_EARLIER[1:] if subtitled else _SEEK_EARLIER:
+                target = time - earlier
+                if target <= earliest:
+                    break
+                try:
+                    self.container.seek(int(target * av.time_base), backward=True)
+                except av.error.FFmpegError as error:
+                    log.debug("Seeking failed: %s.", describe(error))
+                    break
+                self._restart()
+                read = self.read_picture()
+                if read and isinstance(read[-1], Timed) and read[-1].pts * self.video.time_base <= time:
+                    return read
         self.container.close()
         self.open()
         return []
@@ -247,10 +237,15 @@ class Demuxer:
                 break
         return read
 
-    def ticks_a_frame(self) -> int:
+    def _ticks_a_frame(self) -> int:
         """The usual duration of a frame."""
         rate = self.video.guessed_rate or self.video.average_rate
         return max(1, round(1 / (rate * self.video.time_base))) if rate else 1
+
+    @property
+    def _usual(self) -> Fraction:
+        """The usual duration of a frame, in seconds."""
+        return self._ticks_a_frame() * Fraction(self.video.time_base)
 
     def _decode(self) -> Iterator[VideoFrame | Packet[Any]]:
         """Decoded frames, and the packets of other streams as they are."""
@@ -260,38 +255,25 @@ class Demuxer:
                 continue
             self._continuity.note(packet)
             self._span.note(packet)
-            self._holes.note(packet)
+            self._damage.note_packet(packet)
             try:
                 frames = self.acceleration.watched(self._decoder.decode, packet)
             except av.error.FFmpegError as error:
-                self._note_damage(f"a packet of video at {float(time_of(packet)):.3f} s", error)
+                self._damage.note_unreadable(f"a packet of video at {float(time_of(packet)):.3f} s", error)
                 continue
             yield from self._finished(frames)
         try:
             yield from self._finished(self.acceleration.watched(self._decoder.decode, None))
         except av.error.FFmpegError as error:
-            self._note_damage("the end of the video", error)
-        self._holes.flush()
+            self._damage.note_unreadable("the end of the video", error)
+        self._damage.flush()
         yield from self._deinterlacer.flush()
 
     def _finished(self, frames: list[VideoFrame]) -> Iterator[VideoFrame]:
         for frame in frames:
-            self._note_concealed(frame)
+            self._damage.note_frame(frame, (frame.pts or 0) * self.video.time_base)
             set_missing_time(frame, self.container.format.name)
             yield from self._deinterlacer.push(frame)
-
-    def _note_concealed(self, frame: VideoFrame) -> None:
-        """Count a frame of which the decoder made up a part, but for those before the first whole one.
-
-        A recording that begins in the middle refers to what was before.
-        """
-        time = (frame.pts or 0) * self.video.time_base
-        if not frame.is_corrupt:
-            self._began_whole = True
-            self._holes.note_whole(time)
-        elif self._began_whole:
-            self._concealed += 1
-            log.info("A part of the frame at %.3f s is lost.", float(time))
 
     def _demux(self) -> Iterator[Packet[Any]]:
         """All packets of the streams that are used, reading on after errors for as long as that helps."""
@@ -313,21 +295,7 @@ class Demuxer:
                 if self.address.may_fall_silent and not isinstance(error, av.error.InvalidDataError):
                     self.lost = describe_connection(error, self.address, self._options.reading.timeout)
                     return
-                self._note_damage(f"what follows {float(self._end_seen):.3f} s", error)
-
-    def _note_damage(self, what: str, error: Exception) -> None:
-        """Count what cannot be read, and go on or give up as `input.on_error` says.
-
-        Raises:
-            SourceError: it says so.
-        """
-        if self._options.reading.on_error == "stop" and not (self._live or self._seeking):
-            raise SourceError(
-                f"The input '{self._name}' is damaged: {what} cannot be read: {describe(error)}.",
-                "--on-error skip leaves it out and continues.",
-            ) from error
-        self._undecodable += 1
-        log.info("Left out %s, which cannot be read: %s.", what, describe(error))
+                self._damage.note_unreadable(f"what follows {float(self._end_seen):.3f} s", error)
 
     def _received(self, packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
         """The packets, with a note of when this thread waits for one."""
@@ -357,17 +325,9 @@ class Demuxer:
 
     def end_and_promise(self) -> tuple[float, float] | None:
         """Where the input ended and where its header says it does, in seconds; None if that does not count."""
-        container = self.container
-        ignored = any(s.discard == Discard.all and s.type in ("audio", "video") for s in container.streams)
-        if container.duration is None or ignored or not container.format.name.startswith(_WITH_TRUE_HEADERS):
+        promised = promised_end(self.container, self.video, self._usual)
+        if promised is None or self._is_whole():
             return None
-        if self._is_whole():
-            return None
-        # Matroska and nut count the duration from zero, the others from the first packet.
-        start = 0 if container.format.name.startswith(("matroska", "nut")) else container.start_time or 0
-        promised = Fraction(container.duration + start, av.time_base)
-        if container.format.name == "avi":  # whose duration FFmpeg shortens to what there is
-            promised = max(promised, self.video.frames * self.ticks_a_frame() * self.video.time_base)
         return float(self._end_seen), float(promised)
 
     def read_again(self) -> InputTimes | str:

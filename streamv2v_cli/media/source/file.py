@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -13,15 +12,14 @@ from av.packet import Packet
 
 from streamv2v_cli.errors import SourceError
 from streamv2v_cli.frame import Connection, Frame
-from streamv2v_cli.media.ffmpeg import end_of, is_cover
+from streamv2v_cli.media.ffmpeg import is_cover
 from streamv2v_cli.media.images.patterns import Images
 from streamv2v_cli.media.info import InputTimes, SourceInfo, Timed, damage_text, repaired_text
 from streamv2v_cli.media.picture.prepare import PictureReader
 from streamv2v_cli.media.source.captions import CaptionReader
-from streamv2v_cli.media.source.copied import CopiedPackets
 from streamv2v_cli.media.source.encryption import check_file
 from streamv2v_cli.media.source.inputs import interruptibly
-from streamv2v_cli.media.source.lost_packets import MissingFrames
+from streamv2v_cli.media.source.part import WantedPart
 from streamv2v_cli.media.source.reader import Reader
 from streamv2v_cli.media.source.resample import ConstantRate
 from streamv2v_cli.media.trim import Trim
@@ -41,12 +39,8 @@ One that is cut off for certain may not.
 """
 _SMALLEST = 0.005
 """Seconds that are told of, to a hundredth."""
-_WORTH_SEEKING = 2
-"""Seconds; up to that, decoding from the beginning is as fast."""
 _HELD_FOR = 1
 """Seconds that a picture is looked for before a time at which it is still shown."""
-_HALF_MILLISECOND = Fraction(1, 2000)
-"""Times that people and containers write are rounded to milliseconds: that must not cost a frame."""
 
 
 class FileSource:
@@ -91,9 +85,7 @@ class FileSource:
         self._with_captions = captions
         self.seconds_missing = 0.0
         self.is_cut_off = False
-        self._ahead: deque[Timed | Packet[Any]] = deque()
         self._resampler: ConstantRate | None = None
-        self._ended = False
         self._name = reader.address.name
         try:
             if self._demuxer.address.is_file:
@@ -112,35 +104,17 @@ class FileSource:
         if demuxer.extra_videos():
             index = demuxer.video.index
             log.warning("The input has more than one video stream; only #%d is used.", index)
-        self._ahead.extend(demuxer.read_picture())
+        read = demuxer.read_picture()
         self.covers: dict[int, bytes] = {
             item.stream.index: bytes(item)
-            for item in self._ahead
+            for item in read
             if isinstance(item, Packet) and is_cover(item.stream)
         }
-        first = self._ahead[-1] if self._ahead else None
-        if not isinstance(first, Timed):
-            if demuxer.lost:
-                raise SourceError(
-                    f"The connection to '{self._name}' was lost: {demuxer.lost}.", demuxer.remedy_of_loss()
-                )
-            check_file(demuxer.address)
-            raise SourceError(
-                f"Not one frame of the video in '{self._name}' can be decoded.", demuxer.remedy()
-            )
+        first = self._first_picture(read)
         info = demuxer.describe(first.picture, trim, self._settings)
-        self._begin = begin = first.pts * info.time_base
-        self._has_times = first.picture.pts is not None
-        self._end = None if trim.end is None else begin + trim.end
-        self._shift = 0
-        if trim.start is not None:
-            self._skip_to(begin + trim.start)
-            self._shift = int((begin + trim.start) / info.time_base)
-        self._offset = self._shift * info.time_base
-        self._copied = CopiedPackets(demuxer, self._offset, from_start=trim.start is not None)
-        self._missing = MissingFrames(1 / ((info.rate or USUAL_RATE) * info.time_base))
-        info = self._with_start(info)
-        self.first_number = self._first_number()
+        self._part = part = WantedPart(demuxer, trim, read, first, info.rate or USUAL_RATE)
+        info = replace(info, start=part.start, earliest=part.earliest)
+        self.first_number = part.first_number
         if self._rate is not None or self._constant:
             rate = self._rate or info.rate or USUAL_RATE
             self._resampler = ConstantRate(rate, info.time_base)
@@ -150,19 +124,21 @@ class FileSource:
             info = replace(info, rate=rate, time_base=self._resampler.time_base, frame_count=count)
         self.info: SourceInfo = info
 
-    def _with_start(self, info: SourceInfo) -> SourceInfo:
-        """What is known of the input, with when its wanted part begins in the output."""
-        first = next(item for item in self._ahead if isinstance(item, Timed))
-        start: Fraction = (first.pts - self._shift) * info.time_base
-        if self._trim.start is not None:
-            start = max(Fraction(0), start)
-            return replace(info, start=start, earliest=start)
-        begins = [
-            stream.start_time * stream.time_base
-            for stream in self._demuxer.streams_to_copy
-            if stream.type == "audio" and stream.start_time is not None
-        ]
-        return replace(info, start=start, earliest=min([start, *begins]))
+    def _first_picture(self, read: Sequence[Timed | Packet[Any]]) -> Timed:
+        """The first picture, which comes last of what was read.
+
+        Raises:
+            SourceError: there is none.
+        """
+        first, demuxer = read[-1] if read else None, self._demuxer
+        if isinstance(first, Timed):
+            return first
+        if demuxer.lost:
+            raise SourceError(
+                f"The connection to '{self._name}' was lost: {demuxer.lost}.", demuxer.remedy_of_loss()
+            )
+        check_file(demuxer.address)
+        raise SourceError(f"Not one frame of the video in '{self._name}' can be decoded.", demuxer.remedy())
 
     def go_to(self, pts: int) -> None:
         """Before iterating: leave out the frames before a time, in ticks of `info.time_base`, by what an index says.
@@ -174,44 +150,16 @@ class FileSource:
             SourceError: there is no frame at or after that time.
         """
         if self._resampler is None:
-            self._skip_to(pts * self.info.time_base + self._offset)
+            self._part.go_to(pts * self.info.time_base)
             return
         start: Fraction = self.info.start
         self._resampler.first = round(start / self._demuxer.video.time_base)
-        earlier = max(start, pts * self.info.time_base - _HELD_FOR)
-        self._skip_to(earlier + self._offset)
-
-    def _skip_to(self, start: Fraction) -> None:
-        """Leave out the frames before `start`; what comes next is in `_ahead`."""
-        demuxer, begin = self._demuxer, self._begin
-        if demuxer.seekable and self._has_times and start - begin > _WORTH_SEEKING:
-            self._ahead = deque(demuxer.seek(start, begin))
-        kept: deque[Timed | Packet[Any]] = deque()
-        for item in self._all_read():
-            if isinstance(item, Timed):
-                if item.pts * demuxer.video.time_base < start - _HALF_MILLISECOND:
-                    continue
-                self._ahead.appendleft(item)
-                break
-            if end_of(item) > start:
-                kept.append(item)
-        else:
-            raise SourceError(
-                f"The input '{self._name}' has no frame at or after --start {float(start - begin):g} s."
-            )
-        self._ahead.extendleft(reversed(kept))
+        self._part.go_to(max(start, pts * self.info.time_base - _HELD_FOR))
 
     @property
     def images(self) -> Images | None:
         """The image files, where the input consists of them."""
         return self._demuxer.images
-
-    def _first_number(self) -> int | None:
-        """The number in the name of the first wanted image; None where the names have none that count on."""
-        first = self._ahead[-1] if self.images and self._ahead else None
-        if self.images is None or self.images.first_number is None or not isinstance(first, Timed):
-            return None
-        return self.images.first_number + first.pts
 
     @property
     def rate_assumed(self) -> bool:
@@ -236,7 +184,7 @@ class FileSource:
     @property
     def missing_frames(self) -> int:
         """How many frames are missing where the input is damaged, by the gaps between the times of the others."""
-        return self._missing.count
+        return self._part.missing_frames
 
     @property
     def repaired_timestamps(self) -> int:
@@ -255,7 +203,7 @@ class FileSource:
         )
         picture = pixels = None
         captions = CaptionReader(info.codec if self._with_captions else "")
-        timed = captions.watched(self._trimmed())
+        timed = captions.watched(self._part.items())
         for item in self._resampler(timed) if self._resampler else timed:
             if isinstance(item, Packet):
                 yield item
@@ -269,11 +217,9 @@ class FileSource:
             )
             count += 1
             if count == self._trim.frames:
-                yield from self._copied.sound_up_to(
-                    (item.pts + item.duration) * info.time_base + self._offset
-                )
+                yield from self._part.sound_up_to((item.pts + item.duration) * info.time_base)
                 return
-        if not self._ended and not self._demuxer.stopped:
+        if not self._part.ended and not self._demuxer.stopped:
             self._check_length()
 
     def packets(self, until: Fraction | None) -> Iterator[Packet[Any]]:
@@ -284,16 +230,7 @@ class FileSource:
         Args:
             until: seconds at which the last wanted frame ends, where their number ends it; None elsewhere.
         """
-        end = self._end if until is None else until + self._offset
-        demuxer = self._demuxer
-        ahead = (item for item in self._ahead if isinstance(item, Packet))
-        yield from (cut for packet in ahead for cut in self._copied.cut(packet, end))
-        if end is not None:
-            yield from self._copied.sound_up_to(end)
-            return
-        for packet in demuxer.rest:
-            if packet.stream is not demuxer.video:
-                yield from self._copied.cut(packet, end)
+        return self._part.packets(until)
 
     def dropped_text(self) -> str:
         """What was dropped, as one sentence: nothing, since a file waits."""
@@ -339,32 +276,6 @@ class FileSource:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _all_read(self) -> Iterator[Timed | Packet[Any]]:
-        while self._ahead:
-            yield self._ahead.popleft()
-        # Not `yield from`, which would close what is still to be read together with this generator.
-        for item in self._demuxer.items:  # noqa: UP028
-            yield item
-
-    def _trimmed(self) -> Iterator[Timed | Packet[Any]]:
-        """The wanted part, with times counted from its beginning."""
-        tick = self._demuxer.video.time_base
-        for item in self._all_read():
-            if isinstance(item, Packet):
-                yield from self._copied.cut(item, self._end)
-                continue
-            self._missing.note(item.pts, self.damaged_packets + self.concealed_frames)
-            duration = item.duration
-            if self._end is not None:
-                if item.pts * tick >= self._end - _HALF_MILLISECOND:
-                    self._ended = True
-                    yield from self._copied.sound_up_to(self._end)
-                    return
-                duration = min(duration, max(1, round(self._end / tick) - item.pts))
-            pts = item.pts - self._shift
-            # Half a millisecond before --start is still --start.
-            yield replace(item, pts=pts if self._trim.start is None else max(0, pts), duration=duration)
 
     def _check_length(self) -> None:
         """Notice a truncated file, which ends without an error."""

@@ -21,15 +21,13 @@ from streamv2v_cli.media.info import SourceInfo, Timed
 from streamv2v_cli.media.picture.orientation import UPRIGHT
 from streamv2v_cli.media.picture.preparation import prepare
 from streamv2v_cli.media.source.reader import Clock, WithoutStreams
-from streamv2v_cli.media.trim import Trim
+from streamv2v_cli.media.trim import HALF_MILLISECOND, Trim
 from streamv2v_cli.settings.schema import Input
 from streamv2v_cli.settings.values import USUAL_RATE
 
 __all__ = ["ImageReader"]
 
 log = logging.getLogger(__name__)
-
-_HALF_MILLISECOND = Fraction(1, 2000)
 
 
 class ImageReader(WithoutStreams):
@@ -107,7 +105,7 @@ class ImageReader(WithoutStreams):
 
     def _index(self, time: Fraction) -> int:
         """The first image that is not earlier than a time, as `FileSource` counts."""
-        return -int(-(time - _HALF_MILLISECOND) * self.rate // 1)
+        return -int(-(time - HALF_MILLISECOND) * self.rate // 1)
 
     def _read(self, begin: int) -> Iterator[Timed | Packet[Any]]:
         for index in range(begin, len(self._paths)):

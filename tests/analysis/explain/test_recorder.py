@@ -92,14 +92,22 @@ def play(
 
 
 def looked_at(
-    model: Model, chosen: Settings, frame: int, token: int, row: int, starts: tuple[int, ...] = ()
+    model: Model,
+    chosen: Settings,
+    frame: int,
+    token: int,
+    row: int,
+    starts: tuple[int, ...] = (),
+    *,
+    of_block: bool = False,
 ) -> tuple[AttentionMap, Spy]:
+    """What a token attends to, and what goes through the layer, or what comes out of the block around it."""
     layer, kept = layer_of(model), []
 
     def watch(engine: Engine) -> None:
         kept.append(PointRecorder(layer, engine.bank, row=row, frame=frame, token=token))
 
-    spy = Spy(layer.module, row)
+    spy = Spy(layer.around if of_block else layer.module, row)
     try:
         play(model, chosen, watch, starts)
     finally:
@@ -163,6 +171,23 @@ def test_the_nearest_output_of_a_queue(model: Model) -> None:
         assert found.fusion.fused == (cosines[best] >= THRESHOLD)
         seen.add(found.fusion.place.frame)
     assert seen <= {2, 4}
+
+
+@pytest.mark.parametrize("kind", ["queue", "dyme"])
+def test_the_nearest_output_of_a_block(model: Model, kind: str) -> None:
+    """Frame 2 enters the bank itself, which holds frame 0 alone until it has been fused."""
+    fuse = {"layers": ["mid", "up"], "on": "block", "threshold": THRESHOLD, "alpha": 0}
+    for token in range(4):
+        found, spy = looked_at(model, settings(kind=kind, fuse=fuse), 2, token, 1, of_block=True)
+        past = F.normalize(spy.outputs[0], dim=-1)
+        cosines = past @ F.normalize(spy.outputs[2][token], dim=-1)
+        assert found.fusion is not None
+        assert found.fusion.place == TokenSource(0, int(cosines.argmax()))
+        assert found.fusion.cosine == pytest.approx(float(cosines.max()), abs=1e-5)
+        assert found.fusion.fused == (cosines.max() >= THRESHOLD)
+    assert not layer_of(model).around._forward_hooks
+    found, _ = looked_at(model, settings(kind=kind, fuse=fuse), 3, 0, 1, starts=(3,), of_block=True)
+    assert found.fusion is None
 
 
 def test_merged_tokens_by_hand() -> None:

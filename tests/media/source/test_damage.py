@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,31 +37,6 @@ def test_damaged_packets_are_skipped_and_counted(tmp_path: Path) -> None:
     assert source.damaged_packets == 2
     assert [number_of(frame.pixels) for frame in frames] == [n for n in range(24) if n not in (7, 8)]
     assert [frame.pts for frame in frames] == [512 * n for n in range(24) if n not in (7, 8)]
-
-
-@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_truncation_is_noticed(suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    faststart = {"movflags": "+faststart"} if suffix == ".mp4" else {}
-    path = make_clip(
-        tmp_path / f"in{suffix}",
-        pts=range(0, 512 * 100, 512),
-        options=EVERY_FRAME_ALONE,
-        container_options=faststart,
-    )
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with caplog.at_level(logging.WARNING, "streamv2v_cli"):
-        source, frames = read_all(path)
-    assert [number_of(frame.pixels) for frame in frames] == list(range(len(frames)))
-    assert 15 < len(frames) < 75
-    assert source.seconds_missing == pytest.approx(4 - len(frames) / 25, abs=0.1)
-    assert "truncated" in caplog.text
-
-
-def test_a_whole_file_is_not_called_truncated(tmp_path: Path) -> None:
-    for suffix in (".mp4", ".mkv", ".ts"):
-        path = make_clip(tmp_path / f"in{suffix}", pts=range(12800, 12800 + 512 * 50, 512), tones=(0.0,))
-        source, frames = read_all(path)
-        assert (len(frames), source.seconds_missing, source.damaged_packets) == (50, 0, 0)
 
 
 def test_what_is_no_video_is_one_sentence(tmp_path: Path) -> None:

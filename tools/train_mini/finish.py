@@ -31,11 +31,12 @@ from tools.train_mini.unet import load_restyler, restyling_loss, unsteadiness
 __all__ = ["Finisher", "train_together"]
 
 WINDOW = 96  #: px
-STEADY = 2.0  #: weight of the change from frame to frame in the loss
+STEADY = 2.5  #: weight of the change from frame to frame in the loss
 SHARES = {  #: styles that are hard to learn, or that change the most while the picture moves, are drawn more often
-    **dict.fromkeys(("pencil sketch", "charcoal", "comic", "pixel art", "oil painting", "watercolour"), 1.5),
-    **dict.fromkeys(("woodcut", "pop art", "blueprint", "neon", "black and white", "sunset", "winter"), 1.5),
+    **dict.fromkeys(("pencil sketch", "comic", "pixel art", "oil painting", "watercolour", "woodcut"), 2.5),
+    **dict.fromkeys(("charcoal", "pop art", "blueprint", "neon", "black and white", "sunset", "winter"), 1.5),
     **dict.fromkeys(("autumn", "thermal"), 2.0),
+    "photo": 5.0,
 }
 LATENTS = 0.02  #: weight of the loss of the latents, which later steps begin with
 

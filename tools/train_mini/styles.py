@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 
 from tools.train_mini.filters import (
-    along,
     blur,
     contrast,
     edges,
@@ -30,7 +29,6 @@ from tools.train_mini.filters import (
     skin,
     smoothstep,
     strokes,
-    tangents,
 )
 
 __all__ = ["LINES", "ON_GRID", "STYLES", "stylise"]
@@ -70,10 +68,11 @@ def photo(rgb: np.ndarray) -> np.ndarray:
 @style("pencil sketch")
 def pencil_sketch(rgb: np.ndarray) -> np.ndarray:
     """Graphite on off-white paper: drawn contours, soft shading in three tones, clean paper in the lights."""
-    line = line_drawing(luminance(rgb), 0.9, 9.0, 0.40, 0.45)
-    contour = edges(rgb, 1.3, 0.03, 0.11)
-    grey = blur(luminance(strokes(rgb, 4.0)), 1.0)
-    shade = 0.16 * sum(smoothstep(at + 0.06, at - 0.06, grey) for at in (0.20, 0.36, 0.54))
+    flat = strokes(rgb, 3.0)
+    line = line_drawing(luminance(flat), 1.0, 8.0, 0.40, 0.50)
+    contour = edges(flat, 1.4, 0.03, 0.10)
+    grey = blur(luminance(strokes(rgb, 4.0)), 1.2)
+    shade = 0.16 * sum(smoothstep(at + 0.06, at - 0.06, grey) for at in (0.18, 0.34, 0.52))
     ink = 1.0 - (1.0 - 0.80 * np.maximum(line, contour)) * (1.0 - shade)
     return mix((0.975, 0.965, 0.94), (0.15, 0.15, 0.17), blur(ink, 0.5))
 
@@ -92,59 +91,57 @@ def charcoal(rgb: np.ndarray) -> np.ndarray:
 
 @style("comic")
 def comic(rgb: np.ndarray) -> np.ndarray:
-    """A comic book: flat clear colours in five tones, black outlines, skin kept as skin."""
-    flat = strokes(rgb, 5.5)
-    tone = blur(luminance(flat), 0.8)
-    target = 0.10 + 0.90 * posterise(contrast(tone, 1.15, 0.45) ** 0.8, 5, 0.4)
-    gain = np.clip((target + 0.06) / (tone + 0.06), 0.5, 2.2)
-    flat = saturate(np.clip(flat * gain[..., None], 0, 1), 1.75 - 0.55 * skin(flat))
-    line = np.maximum(line_drawing(luminance(rgb), 1.0, 13.0, 0.21, 0.30), edges(rgb, 1.4, 0.055, 0.13))
-    return mix(flat, (0.03, 0.03, 0.05), blur(line, 0.6))
+    """A comic book: flat loud colours in four tones, bold black outlines and spots of black, skin kept as skin."""
+    flat = strokes(rgb, 7.0, 2.5)
+    tone = blur(luminance(flat), 1.2)
+    local = contrast(tone + 0.25 * (tone - blur(tone, 14.0)), 1.25, 0.42) ** 0.8
+    target = 0.08 + 0.92 * posterise(local, 4, 0.45)
+    gain = np.clip((target + 0.05) / (tone + 0.05), 0.4, 2.4)
+    flat = saturate(np.clip(flat * gain[..., None], 0, 1), 2.2 - 0.8 * skin(flat))
+    line = np.maximum(line_drawing(luminance(rgb), 1.5, 9.0, 0.20, 0.30, 3.0), edges(rgb, 1.8, 0.035, 0.085))
+    return mix(flat, (0.03, 0.03, 0.05), blur(line, 0.7))
 
 
 @style("pixel art")
 def pixel_art(rgb: np.ndarray) -> np.ndarray:
     """Blocks of 4 px in a small bright palette, darkened along contours."""
     height, width = rgb.shape[:2]
-    flat = strokes(rgb, 3.0)
+    flat = blur(strokes(rgb, 6.0), 0.8)
     small = cv2.resize(flat, (width // BLOCK, height // BLOCK), interpolation=cv2.INTER_AREA)
     tone = luminance(small)
-    crisp = np.clip(small + 0.3 * (small - blur(small, 1.0)), 0.0, 1.0)
-    crisp = saturate(contrast(crisp, 1.12, 0.45), 1.55 - 0.35 * skin(small))
-    outline = smoothstep(0.05, 0.14, blur(tone, 1.0) - tone)
-    level = luminance(crisp)
-    hue = crisp - level[..., None]
-    hue = np.sign(hue) * posterise(1.6 * np.abs(hue), 6, 0.6) / 1.6
-    crisp = np.clip(posterise(level, 7, 0.6)[..., None] + hue, 0.0, 1.0) * (1.0 - 0.3 * outline)[..., None]
+    bright = saturate(contrast(small, 1.08, 0.42), 1.7 - 0.45 * skin(small))
+    outline = smoothstep(0.05, 0.15, blur(tone, 1.0) - tone)
+    level = luminance(bright)
+    hue = bright - level[..., None]
+    hue = np.sign(hue) * posterise(1.6 * np.abs(hue), 5, 0.6) / 1.6
+    crisp = np.clip(posterise(level, 6, 0.6)[..., None] + hue, 0.0, 1.0) * (1.0 - 0.2 * outline)[..., None]
     return cv2.resize(crisp, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 @style("oil painting")
 def oil_painting(rgb: np.ndarray) -> np.ndarray:
-    """Thick paint: brush strokes of rich colour along the contours, in relief, skin kept as skin."""
-    paint = strokes(rgb, 7.5, 3.0)
-    direction, _ = tangents(rgb, 3.0)
-    bristles = along(luminance(rgb) - blur(luminance(rgb), 2.0), direction, 3.0)
-    paint = saturate(contrast(paint, 1.12, 0.45), 1.5 - 0.35 * skin(paint))
-    ridges = relief(blur(luminance(paint), 0.7)) + 0.9 * relief(bristles)
-    return np.clip(
-        paint + 1.3 * np.clip(ridges, -0.12, 0.12)[..., None] + 0.5 * bristles[..., None], 0.0, 1.0
-    )
+    """Thick paint under varnish: broad dabs of rich colour along the contours, in relief, skin kept as skin."""
+    paint = strokes(rgb, 10.0, 3.0)
+    paint = saturate(contrast(paint, 1.18, 0.44), 1.75 - 0.45 * skin(paint))
+    height = luminance(strokes(rgb, 6.0, 2.5))
+    ridges = relief(blur(height, 1.0)) + 0.6 * relief(blur(height, 2.0))
+    varnish = np.array([1.06, 0.99, 0.84], np.float32)
+    return np.clip(paint * varnish + 1.5 * np.clip(ridges, -0.14, 0.14)[..., None], 0.0, 1.0)
 
 
 @style("watercolour")
 def watercolour(rgb: np.ndarray) -> np.ndarray:
     """Transparent washes on warm paper: pigment gathers at the edges and in the folds, lights are left white."""
-    wash = blur(strokes(rgb, 6.0, 3.0), 0.8)
+    wash = blur(strokes(rgb, 7.0, 3.0), 1.0)
     tone = luminance(wash)
-    colour = saturate(0.16 + 0.84 * wash**0.85, 1.7 - 0.3 * skin(wash))
-    rim = edges(wash, 1.3, 0.01, 0.06)
-    pooled = np.clip(3.0 * (blur(tone, 5.0) - tone), -0.5, 0.6)
-    density = 0.7 + 0.75 * rim + pooled
+    colour = saturate(0.21 + 0.79 * wash**0.82, 2.1 - 0.5 * skin(wash))
+    rim = edges(wash, 1.6, 0.01, 0.055)
+    pooled = np.clip(2.0 * (blur(tone, 6.0) - tone), -0.5, 0.6)
+    density = 0.65 + 0.8 * rim + pooled
     # Pigment over pigment (Bousseau et al., 2006).
     painted = np.clip(colour - (colour - colour * colour) * (density[..., None] - 1.0), 0.0, 1.0)
     paper = np.array([1.0, 0.985, 0.95], np.float32)
-    return mix(painted * paper, paper, 0.9 * smoothstep(0.72, 0.95, tone) * (1.0 - 0.8 * rim))
+    return mix(painted * paper, paper, 0.9 * smoothstep(0.66, 0.92, tone) * (1.0 - 0.8 * rim))
 
 
 @style("sepia")
@@ -249,9 +246,9 @@ def thermal(rgb: np.ndarray) -> np.ndarray:
 @style("woodcut")
 def woodcut(rgb: np.ndarray) -> np.ndarray:
     """Black and cream only: masses by tone against the surroundings, and cut lines that follow the forms."""
-    grey = luminance(strokes(rgb, 5.0))
-    local = np.clip(0.5 + 1.5 * (grey - 0.11 - 0.6 * blur(grey, 12.0)), -0.5, 1.5)
-    ink = line_drawing(local, 1.4, 4.0, 0.63, 0.27, 3.0)
+    grey = luminance(strokes(rgb, 5.5))
+    local = np.clip(0.5 + 1.4 * (grey - 0.11 - 0.6 * blur(grey, 12.0)), -0.5, 1.5)
+    ink = line_drawing(local, 1.7, 3.5, 0.64, 0.28, 3.0)
     return mix((0.96, 0.92, 0.82), (0.07, 0.06, 0.06), blur(ink, 0.6))
 
 

@@ -11,7 +11,7 @@ import torch
 from benchmarks.probe.model import MODEL
 from benchmarks.probe.styles import MAIN_STYLE, OTHER_STYLES, STYLES
 
-STAGES = ("data", "diffuse", "distil", "export", "measure", "long", "report")
+STAGES = ("data", "diffuse", "export", "measure", "long", "report")
 BANKS = ("bank.kind=none", "bank.kind=dyme")
 
 
@@ -25,10 +25,7 @@ def main() -> None:
     training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     training.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for torch's choice")
     training.add_argument("--pictures", type=int, default=1600, help="pictures to train on")
-    training.add_argument("--minutes", type=float, default=90.0, help="time for the diffusion, in all")
-    training.add_argument(
-        "--distil-minutes", type=float, default=45.0, help="time for the distillation, in all"
-    )
+    training.add_argument("--minutes", type=float, default=112.0, help="time for training, in all")
     training.add_argument("--batch", type=int, default=8, help="windows of 64 px at once")
     measuring = parser.add_argument_group("measuring")
     measuring.add_argument("--frames", type=int, default=48, help="frames of each clip")
@@ -63,10 +60,6 @@ def run_stage(stage: str, options: argparse.Namespace) -> None:
         from benchmarks.probe.train import diffuse
 
         diffuse(options.work, options.minutes, options.device, options.batch)
-    elif stage == "distil":
-        from benchmarks.probe.train import distil
-
-        distil(options.work, options.distil_minutes, options.device, options.batch)
     elif stage == "export":
         from benchmarks.probe.export import export_model
 

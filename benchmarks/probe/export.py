@@ -24,12 +24,11 @@ frame:
 
 
 def export_model(work: Path, target: Path = MODEL) -> None:
-    """Write the averaged weights of the last stage in `work` beside `target`, then put them in its place."""
+    """Write the averaged weights in `work` beside `target`, then put them in its place."""
     part = target.with_name(target.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     frozen = load_frozen()
-    stage = "distil" if (work / "distil.pt").exists() else "diffuse"
-    unet: Any = load_unet(work, name=stage).half()
+    unet: Any = load_unet(work).half()
     unet.save_pretrained(part / "unet")
     frozen.text_encoder.half().save_pretrained(part / "text_encoder")
     frozen.tokenizer.save_pretrained(part / "tokenizer")

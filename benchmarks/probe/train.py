@@ -1,8 +1,7 @@
-"""Stages `diffuse` and `distil`: real diffusion first, then consistency in few steps."""
+"""Stage `diffuse`: real diffusion, at all timesteps."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +17,12 @@ from benchmarks.probe.model import build_scheduler, build_unet, load_frozen, pre
 from tools.train_mini.checkpoint import Progress
 from tools.train_mini.muon import Muon, split_parameters
 
-__all__ = ["diffuse", "distil", "load_unet"]
+__all__ = ["diffuse", "load_unet"]
 
 SOURCE_FROM = 300
 """The least timestep at which a source is noised: with less noise nothing hides what it looked like."""
-STRIDE = 20
-"""Timesteps between two points of the consistency grid of 50."""
+LEAST = 19
+"""The least timestep at which anything is noised, as in a run of 50 steps."""
 
 
 class Trainer:
@@ -53,7 +52,7 @@ class Trainer:
         plain, styled, places = draw(self.batch, self.size)
         half = self.batch // 2
         entering = torch.cat((plain[:half], styled[half:])).to(self.device)
-        lowest = torch.cat((torch.full((half,), SOURCE_FROM), torch.full((self.batch - half,), STRIDE - 1)))
+        lowest = torch.cat((torch.full((half,), SOURCE_FROM), torch.full((self.batch - half,), LEAST)))
         # More in the middle, where a picture is decided on (logit-normal, Esser et al. 2024).
         part = torch.randn(self.batch, generator=self.generator, device=self.device).sub(0.4).sigmoid()
         times = lowest.to(self.device) + (part * (1000 - lowest.to(self.device))).long()
@@ -81,62 +80,23 @@ class Trainer:
         weight: torch.Tensor = (1 / (1 - self.alphas[times])).clamp(max=5)
         return (weight * (found - wanted).square().mean((1, 2, 3))).mean()
 
-    def consistency_loss(self, student: nn.Module, target: nn.Module, teacher: nn.Module) -> torch.Tensor:
-        """How far two neighbours on a trajectory of the teacher are from the same end (Luo et al. 2023).
 
-        The trajectory's step is that of DDIM; its first point is the noised picture, be it source or styled.
-        """
-        entering, _, text, times = self.draw()
-        times = (times + 1) // STRIDE * STRIDE - 1  # 19 to 999
-        noised = self.noised(entering, times)
-        with torch.no_grad():
-            clean = self.x0(teacher, noised, times, text)
-            alpha_bar = self.alphas[times].reshape(-1, 1, 1, 1)
-            noise = (noised - alpha_bar.sqrt() * clean) / (1 - alpha_bar).sqrt()
-            before = (times - STRIDE).clamp(min=0)
-            alpha_bar = self.alphas[before].reshape(-1, 1, 1, 1)
-            closer = alpha_bar.sqrt() * clean + (1 - alpha_bar).sqrt() * noise
-            end = torch.where(
-                (times < STRIDE).reshape(-1, 1, 1, 1), clean, self.x0(target, closer, before, text)
-            )
-        found = self.x0(student, noised, times, text)
-        return ((found - end).square() + 1e-3).sqrt().mean() - math.sqrt(1e-3)
-
-
-def load_unet(work: Path, *, name: str = "distil", averaged: bool = True) -> nn.Module:
-    """The UNet of a stage's checkpoint; untrained where there is none."""
+def load_unet(work: Path, *, averaged: bool = True) -> nn.Module:
+    """The UNet of `diffuse.pt`; untrained where there is none."""
     torch.manual_seed(0)
     unet: nn.Module = build_unet()
-    if (work / f"{name}.pt").exists():
-        state = torch.load(work / f"{name}.pt", weights_only=True, map_location="cpu")
+    if (work / "diffuse.pt").exists():
+        state = torch.load(work / "diffuse.pt", weights_only=True, map_location="cpu")
         unet.load_state_dict(state["ema" if averaged else "model"])
     return unet
 
 
 def diffuse(work: Path, minutes: float, device: str, batch: int) -> None:
     """Train for `minutes` in all, resuming from `diffuse.pt`."""
-    unet = trainable(load_unet(work, name="diffuse", averaged=False), device)
+    unet = trainable(load_unet(work, averaged=False), device)
     progress = start(work / "diffuse.pt", unet, minutes, decay=0.9995)
     trainers = windows(work, device, batch, seed=progress.step)
     run(progress, 2.5e-3, lambda: trainers[progress.step % len(trainers)].diffusion_loss(unet))
-
-
-def distil(work: Path, minutes: float, device: str, batch: int) -> None:
-    """Distil `diffuse.pt` for `minutes` in all, resuming from `distil.pt`."""
-    teacher = trainable(load_unet(work, name="diffuse"), device).eval().requires_grad_(False)
-    resumed = (work / "distil.pt").exists()
-    student = trainable(
-        load_unet(work, name="distil" if resumed else "diffuse", averaged=not resumed), device
-    )
-    target = copy.deepcopy(student).eval().requires_grad_(False)
-    progress = start(work / "distil.pt", student, minutes, decay=0.995)
-    trainers = windows(work, device, batch, seed=progress.step + 4)
-
-    def loss() -> torch.Tensor:
-        target.load_state_dict(progress.average)
-        return trainers[progress.step % len(trainers)].consistency_loss(student, target, teacher)
-
-    run(progress, 3e-4, loss)
 
 
 def trainable(unet: Any, device: str) -> Any:

@@ -131,7 +131,7 @@ def test_what_is_nested_too_deeply(deep: str, model: Path) -> None:
 def test_a_pipe_in_the_place_of_a_configuration_is_not_waited_for(model: Path) -> None:
     (model / UNET).unlink()
     os.mkfifo(model / UNET)
-    with pytest.raises(ModelError, match="no regular file"):
+    with pytest.raises(ModelError, match="not a regular file"):
         load(model)
 
 

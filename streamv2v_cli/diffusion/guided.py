@@ -84,9 +84,9 @@ class GuidedUpsampler:
         planes = result.new_empty((len(full), 3, full.shape[1])) if guide.sharpen > 1 else None
         for parts, others in zip(self._coarse(factors), self._fine(rest), strict=True):
             rows = slice(start, start := start + len(parts))
-            levels = _applied(parts, others, full[rows]).round_().clamp_(0, 255).to(torch.uint8)
+            levels = _rounded(_applied(parts, others, full[rows]))
             if planes is None:
-                torch.stack(levels.unbind(1), -1, out=result[rows])
+                _interleave(levels, result[rows])
             else:
                 planes[rows] = levels
         if planes is not None:
@@ -103,8 +103,7 @@ class GuidedUpsampler:
         again = resized_pixels(planes.permute(0, 2, 1), size).permute(2, 0, 1)
         for lack in self._fine((picture + 1).mul_(127.5).sub_(again)):
             rows = slice(start, start := start + len(lack))
-            levels = lack.add_(planes[rows]).round_().clamp_(0, 255).to(torch.uint8)
-            torch.stack(levels.unbind(1), -1, out=result[rows])
+            _interleave(_rounded(lack.add_(planes[rows])), result[rows])
 
 
 class _Enlargement:
@@ -174,6 +173,16 @@ def _applied(factors: torch.Tensor, rest: torch.Tensor, full: torch.Tensor) -> t
         middle = torch.lerp(lowest, highest, 0.5)
         levels = torch.lerp(middle, levels, gain).clamp_(lowest, highest)
     return levels
+
+
+def _rounded(levels: torch.Tensor) -> torch.Tensor:
+    """Levels as bytes; what is given is of no use afterwards."""
+    return levels.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _interleave(planes: torch.Tensor, pixels: torch.Tensor) -> None:
+    """Write (rows, 3, width) into (rows, width, 3)."""
+    torch.stack(planes.unbind(1), -1, out=pixels)
 
 
 def coefficients(source: torch.Tensor, picture: torch.Tensor, radius: int, epsilon: float) -> torch.Tensor:

@@ -22,15 +22,14 @@ from benchmarks.probe.model import MODEL, build_scheduler, encode, load_frozen, 
 from benchmarks.probe.styles import MAIN_STYLE, OTHER_STYLES
 from streamv2v_cli.analysis.ablation.runner import Work
 from streamv2v_cli.analysis.ablation.tables import Cell, Table, Variant, own_table, table_of
+from streamv2v_cli.settings.keys import flatten
 from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.transcode.configure import resolve
 
 __all__ = ["RESULTS", "TABLES", "attention_share", "interval", "measure_tables", "settings_of"]
 
 RESULTS = Path(__file__).parents[1] / "results" / "probe"
-TABLES = ("bank", "features", "fusion", "motion", "steps", "strength", "style", "own")
-ALL_SEEDS = ("bank", "features", "style", "own")
-"""Tables that are measured with every seed; the others with the first one."""
+TABLES = ("bank", "features", "fusion", "motion", "steady", "steps", "strength", "style", "own")
 STRENGTHS = ("0.4", "0.6", "0.8")
 JOINT = ", "
 """Between the name of a row and that of its bank, where each row is there without a bank and with DyMe."""
@@ -65,15 +64,35 @@ def tables_of(settings: Settings, style: str, rows: Sequence[str]) -> list[Table
     )
     fused = [replace(none, name="no bank"), *fusion.variants]
     some = [row for row in strength.variants if row.name in STRENGTHS]
-    steady = [Variant(f"--steady {alpha:g}", {"bank.motion.alpha": alpha}) for alpha in (0, 0.9)]
+    motion = [Variant(f"--steady {alpha:g}", {"bank.motion.alpha": alpha}) for alpha in (0, 0.9)]
     return [
         bank,
         features,
         replace(fusion, variants=tuple(fused)),
-        paired("motion", "Motion fusion", steady, (none, dyme)),
+        paired("motion", "Motion fusion", motion, (none, dyme)),
+        steady_table(none, dyme),
         paired("steps", steps.title, steps.variants, (none, dyme)),
         paired("strength", strength.title, some, (none, dyme)),
     ]
+
+
+def steady_table(none: Variant, dyme: Variant) -> Table:
+    """The preset `steady` and its parts, all against no bank and no motion fusion."""
+    name = "steady"
+    preset = resolve(configs=[name])
+    values = flatten(preset.settings.model_dump(mode="json"), name)
+    changes = {key: values[key] for key, origin in preset.origins.items() if origin == f"preset {name}"}
+    alpha = "bank.motion.alpha"
+    moved = {alpha: changes[alpha]}
+    rows = (
+        none,
+        dyme,
+        Variant(f"{name} without motion fusion", {**changes, alpha: 0}),
+        Variant("motion fusion", {**none.changes, **moved}),
+        Variant(f"motion fusion{JOINT}DyMe", {**dyme.changes, **moved}),
+        Variant(name, changes),
+    )
+    return Table(name, f"The preset `{name}`, its parts, and no bank", rows)
 
 
 def paired(key: str, title: str, rows: Sequence[Variant], banks: Sequence[Variant]) -> Table:
@@ -113,11 +132,7 @@ def measure_tables(
     found: dict[str, dict[str, Any]] = {style: {} for style in styles}
     for style, seed in itertools.product(styles, range(seeds)):
         settings = settings_of(folder, style, seed)
-        tables = [
-            table
-            for table in tables_of(settings, style, rows)
-            if table.key in only and (seed == 0 or table.key in ALL_SEEDS)
-        ]
+        tables = [table for table in tables_of(settings, style, rows) if table.key in only]
         measuring = Work(settings, work, None, None, "dis", None, verbose=True, progress=False)
         for result in measuring.results([str(clip) for clip in clips], tables):
             table = found[style].setdefault(result.table.key, {"title": result.table.title, "rows": {}})
@@ -170,7 +185,7 @@ def attention_share(folder: Path, clips: Sequence[Path]) -> float:
     The first frame of each clip is noised as a run at 4 steps and strength 0.6 noises it, and meets every style.
     """
     unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet").float().eval()
-    frozen = load_frozen()
+    frozen = load_frozen(folder)
     pictures = np.stack([next(read_frames(clip)) for clip in clips])
     styles = style_embeddings(frozen)
     latents = encode(frozen.vae, torch.from_numpy(pictures)).float().repeat(len(styles), 1, 1, 1)

@@ -36,12 +36,12 @@ class Frozen:
     tokenizer: Any
 
 
-def load_frozen() -> Frozen:
-    """The embedded model's autoencoder, text encoder and tokenizer, in float32."""
+def load_frozen(folder: Path = MINI) -> Frozen:
+    """Autoencoder, text encoder and tokenizer in float32: the embedded model's, or those that a probe was given."""
     return Frozen(
-        AutoencoderTiny.from_pretrained(MINI, subfolder="vae").float().eval(),
-        CLIPTextModel.from_pretrained(MINI, subfolder="text_encoder").float().eval(),
-        CLIPTokenizer.from_pretrained(MINI, subfolder="tokenizer"),
+        AutoencoderTiny.from_pretrained(folder, subfolder="vae").float().eval(),
+        CLIPTextModel.from_pretrained(folder, subfolder="text_encoder").float().eval(),
+        CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer"),
     )
 
 

@@ -19,6 +19,8 @@ from benchmarks.probe.data import SHIFT, Windows
 from benchmarks.probe.model import MINI, build_scheduler, predict_x0
 from benchmarks.probe.styles import MAIN_STYLE, STYLES, smeared_noise, stylise
 from benchmarks.probe.train import Trainer
+from streamv2v_cli.analysis.ablation.tables import changed
+from streamv2v_cli.transcode.configure import resolve
 from tools.quality import write_clip
 from tools.train_mini.scenes import scene
 
@@ -143,7 +145,7 @@ def test_every_table_of_the_paper_is_measured() -> None:
     """A row is compared with what is like it in all but the bank."""
     tables = measure.tables_of(measure.settings_of(MINI, MAIN_STYLE, 0), MAIN_STYLE, ())
     rows = {table.key: {row.name: dict(row.changes) for row in table.variants} for table in tables}
-    assert list(rows) == ["bank", "features", "fusion", "motion", "steps", "strength"]
+    assert list(rows) == ["bank", "features", "fusion", "motion", "steady", "steps", "strength"]
     for table in tables:
         for name in rows[table.key]:
             base = rows[table.key][measure.against(table, name)]
@@ -151,6 +153,8 @@ def test_every_table_of_the_paper_is_measured() -> None:
             if table.key in ("motion", "steps", "strength"):
                 ours = rows[table.key][name]
                 assert {**base, "bank.kind": 0} == {**ours, "bank.kind": 0}
+    ours = changed(measure.settings_of(MINI, MAIN_STYLE, 0), rows["steady"]["steady"])
+    assert ours.bank == resolve(configs=["steady"]).settings.bank
 
 
 def test_a_table_compares_cell_by_cell() -> None:

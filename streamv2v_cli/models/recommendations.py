@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from streamv2v_cli.accel.device import finds_gpu
 from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.choices import find_model
 from streamv2v_cli.models.files.soundness import damaged_if_it_fails
@@ -38,21 +39,25 @@ _SCALE = {"fast": 0.75, "good": 1.0, "best": 1.5}
 STYLE_KEYS = ("upscale", "guide", "grid")
 
 
-def recommended_settings(model: str, quality: str = "auto") -> dict[str, Any]:
+def recommended_settings(model: str, quality: str = "auto", device: str = "cpu") -> dict[str, Any]:
     """The settings that a model's maker recommends: `streamv2v.yaml` beside its weights, if that is here.
 
     Every scalar is the text that was written, as in all files of settings.
 
     Args:
         model: its name, path or Hub id.
-        quality: `auto` for what it recommends in general; else `fast`, `good` or `best`, which is under `quality` in
-            the file, or where that says nothing follows from the size and steps in general.
+        quality: `fast`, `good` or `best`, which is under `quality` in the file, or where that says nothing follows
+            from the size and steps in general. `auto` is `good` on a GPU if the file has it, else what it says in
+            general.
+        device: where the model is to run, as `--device` takes it.
 
     Raises:
         ModelError: the file is there but is no YAML mapping, or a quality is no mapping of settings.
     """
     advice = _advice(model)
     general = {key: value for key, value in advice.items() if key not in _NO_SETTINGS}
+    if quality == "auto" and "good" in qualities(model) and finds_gpu(device):
+        quality = "good"
     if quality == "auto":
         return general
     where = f"recommendations of the model {model}"

@@ -35,6 +35,8 @@ _NEVER_FROM_A_MODEL = (
 )
 """What has nothing to do with how a model is used at its best."""
 
+Recommend = Callable[[str, str, str], Mapping[str, Any]]
+
 log = logging.getLogger(__name__)
 
 __all__ = ["Resolved", "override", "preset_description", "preset_names", "resolve", "to_yaml"]
@@ -59,7 +61,7 @@ def resolve(
     configs: Sequence[str] = (),
     sets: Sequence[str] = (),
     flags: Mapping[str, tuple[str, Any]] | None = None,
-    recommend: Callable[[str, str], Mapping[str, Any]] | None = None,
+    recommend: Recommend | None = None,
     read_comment: Callable[[str], Mapping[str, Any]] | None = None,
 ) -> Resolved:
     """Resolve the layers into settings; later entries of a layer win over earlier ones.
@@ -68,8 +70,8 @@ def resolve(
         configs: names of presets, or paths of YAML files or of videos made by this program.
         sets: `key=value` texts with dotted keys; the value is a YAML scalar, list or mapping.
         flags: dotted key -> (name of the flag, value).
-        recommend: gives the settings that a model recommends, by its name and by `quality`; called once with what
-            the other layers name.
+        recommend: gives the settings that a model recommends, by its name, `quality` and device; called once with
+            what the other layers name.
         read_comment: gives what a video says of the run that made it; without it no video is taken.
 
     Raises:
@@ -159,16 +161,15 @@ def override(text: str, option: str = "--set") -> dict[str, Any]:
     return flatten({key: parse_value(value, f"{option} {key}")}, option)
 
 
-def _model_layer(
-    values: Mapping[str, Any], recommend: Callable[[str, str], Mapping[str, Any]]
-) -> dict[str, Any]:
+def _model_layer(values: Mapping[str, Any], recommend: Recommend) -> dict[str, Any]:
     model = values.get("model", Settings().model)
     if not isinstance(model, str) or not model:
         return {}
     quality = str(values.get("quality", "auto")).lower()
     if quality not in keys()["quality"].choices:
         return {}
-    layer = flatten(recommend(model, quality), f"recommendations of the model {model}")
+    device = str(values.get("compute.device", "auto"))
+    layer = flatten(recommend(model, quality, device), f"recommendations of the model {model}")
     if "model" in layer:
         raise ConfigError(f"recommendations of the model {model}: they cannot name another model.")
     for key in layer:

@@ -75,7 +75,7 @@ class Settings(Section):
     quality: Literal["auto", "fast", "good", "best"] = Field(
         "auto",
         description="Size, steps and enlargement as the model recommends them for fast, good or best; other options "
-        "override it. auto: what it recommends in general.",
+        "override it. auto: what it recommends in general; on a GPU good, if it says what that is.",
     )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="Seed of the noise and of the bank's partitions.")
     translator: Literal["diffusion", "passthrough"] = Field(

@@ -40,10 +40,10 @@ def resolve(
     )
 
 
-def _recommended(model: str, quality: str) -> Mapping[str, Any]:
+def _recommended(model: str, quality: str, device: str) -> Mapping[str, Any]:
     from streamv2v_cli.models.recommendations import recommended_settings
 
-    return recommended_settings(model, quality)
+    return recommended_settings(model, quality, device)
 
 
 def _comment_of(name: str) -> Mapping[str, Any]:

@@ -73,7 +73,7 @@ def test_show_takes_name_config_set_and_flags_in_this_order(invoke, tmp_path):
 def test_show_says_what_the_model_recommends(invoke, monkeypatch):
     monkeypatch.setattr(
         "streamv2v_cli.models.recommendations.recommended_settings",
-        lambda model, quality: {"seed": 5} if model == "x" else {},
+        lambda model, quality, device: {"seed": 5} if model == "x" else {},
     )
     lines = invoke("config", "show", "--model", "x", "--origin").stdout.splitlines()
     assert ["seed", "5", "(model)"] in [line.split() for line in lines]

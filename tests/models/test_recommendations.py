@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from streamv2v_cli.accel import device
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models import load_model
 from streamv2v_cli.models.recommendations import recommended_settings, style_settings, without_effect
 from streamv2v_cli.models.styles import read_styles
+from streamv2v_cli.settings.keys import flatten
 from streamv2v_cli.settings.schema import Settings
 
 
@@ -71,3 +74,41 @@ def test_options_without_effect(write: Callable[[str], str]) -> None:
     for wrong, named in (("[1]", "a reason"), ("{no.such: x}", "no.such"), ("{seed: [1]}", "a reason")):
         with pytest.raises(ModelError, match=named):
             without_effect(write(f"without_effect: {wrong}\n"))
+
+
+@pytest.mark.parametrize(
+    ("advice", "quality", "where", "size"),
+    [
+        ("quality: {good: {frame: {size: 384}}}", "auto", "cuda:1", "384"),
+        ("quality: {good: {frame: {size: 384}}}", "auto", "auto", "384"),
+        ("quality: {good: {frame: {size: 384}}}", "auto", "cpu", "256"),
+        ("quality: {good: {frame: {size: 384}}, fast: {seed: 1}}", "fast", "cuda", "256"),
+        ("quality: {fast: {frame: {size: 128}}}", "auto", "cuda", "256"),
+        ("seed: 1", "auto", "mps", "256"),
+    ],
+)
+def test_a_model_works_at_what_is_good_where_there_is_a_gpu(
+    write: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    advice: str,
+    quality: str,
+    where: str,
+    size: str,
+) -> None:
+    monkeypatch.setattr("sys.platform", "win32")  # where no file tells of a GPU
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    model = write(f"frame: {{size: 256}}\n{advice}\n")
+    flat = flatten(recommended_settings(model, quality, where), "")
+    assert flat["frame.size"] == size
+
+
+def test_torch_is_not_asked_where_nothing_tells_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr(device, "_GPU_FILES", ("/no/such/file", "/proc/no/gpu"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("asked"))
+    assert not device.finds_gpu("auto")
+    assert device.finds_gpu("cuda")
+    monkeypatch.setattr(device, "_GPU_FILES", ("/no/such/file", __file__))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert not device.finds_gpu("auto")

@@ -81,7 +81,7 @@ def test_later_entries_of_a_layer_win():
 def test_the_recommendations_asked_for_are_those_of_the_effective_model(arguments, model):
     asked = []
 
-    def recommend(name, quality):
+    def recommend(name, quality, device):
         asked.append(name)
         return {"frame": {"size": 256}, "seed": 7}
 

@@ -44,7 +44,7 @@ class Restyler:
 
     def __call__(self, frames: Iterable[np.ndarray], prompt: str, **sets: object) -> list[np.ndarray]:
         """Frames (H, W, 3) uint8 under one prompt; the keywords are settings with __ for the dots."""
-        given = [f"{key.replace('__', '.')}={value}" for key, value in sets.items()]
+        given = [f"{key.replace('__', '.')}={value}" for key, value in {"frame__size": 256, **sets}.items()]
         resolved = resolve(sets=given, flags={"prompt": ("--prompt", prompt)}, recommend=recommended_settings)
         self.model = self.model or load_model(resolved.settings)
         with closing(Translator(self.model, resolved.settings)) as translator:

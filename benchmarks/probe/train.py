@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,8 @@ SOURCE_FROM = 300
 """The least timestep at which a source is noised: with less noise nothing hides what it looked like."""
 LEAST = 19
 """The least timestep at which anything is noised, as in a run of 50 steps."""
+PEAK = 2.5e-3
+"""The highest learning rate."""
 
 
 class Trainer:
@@ -92,11 +93,36 @@ def load_unet(work: Path, *, averaged: bool = True) -> nn.Module:
 
 
 def diffuse(work: Path, minutes: float, device: str, batch: int) -> None:
-    """Train for `minutes` in all, resuming from `diffuse.pt`."""
+    """Train for `minutes` in all, resuming from `diffuse.pt`.
+
+    A warm-up of 100 steps, then a cosine down to nothing over the last half of the time.
+    """
     unet = trainable(load_unet(work, averaged=False), device)
-    progress = start(work / "diffuse.pt", unet, minutes, decay=0.9995)
+    convolutions, others = split_parameters(unet)
+    optimizers = [
+        Muon(convolutions, weight_decay=0.01),
+        torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=1e-3, fused=True),
+    ]
+    progress = Progress(work / "diffuse.pt", unet, optimizers, minutes, decay=0.9995)
     trainers = windows(work, device, batch, seed=progress.step)
-    run(progress, 2.5e-3, lambda: trainers[progress.step % len(trainers)].diffusion_loss(unet))
+    losses: list[float] = []
+    while progress.done < 1:
+        fade = max(0.0, progress.done - 0.5) * 2
+        progress.set_rate(
+            PEAK * min(1.0, (progress.step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * fade)))
+        )
+        unet.zero_grad(set_to_none=True)
+        loss = trainers[progress.step % len(trainers)].diffusion_loss(unet)
+        loss.backward()
+        nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        progress.tick()
+        losses.append(loss.item())
+        if progress.step % 100 == 0:
+            where = f"diffuse step {progress.step} {progress.minutes:.1f} min"
+            print(f"{where} loss {np.mean(losses):.4f}", flush=True)
+            losses.clear()
+        if progress.step % 200 == 0 or progress.done >= 1:
+            progress.save()
 
 
 def trainable(unet: Any, device: str) -> Any:
@@ -116,35 +142,3 @@ def windows(work: Path, device: str, batch: int, seed: int) -> list[Trainer]:
         small[1],
         Trainer(work, device, large, 32, seed + 3, pairs=True),
     ]
-
-
-def start(path: Path, unet: nn.Module, minutes: float, decay: float) -> Progress:
-    """Optimizers for the convolutions and for the rest, and the state of an earlier run."""
-    convolutions, others = split_parameters(unet)
-    optimizers = [
-        Muon(convolutions, weight_decay=0.01),
-        torch.optim.AdamW(others, betas=(0.9, 0.99), weight_decay=1e-3, fused=True),
-    ]
-    return Progress(path, unet, optimizers, minutes, decay)
-
-
-def run(progress: Progress, peak: float, loss: Callable[[], torch.Tensor]) -> None:
-    """Step until the time is spent: a warm-up of 100 steps, then a cosine down to nothing over the last half."""
-    losses: list[float] = []
-    while progress.done < 1:
-        fade = max(0.0, progress.done - 0.5) * 2
-        progress.set_rate(
-            peak * min(1.0, (progress.step + 1) / 100) * (0.02 + 0.49 * (1 + math.cos(math.pi * fade)))
-        )
-        progress.module.zero_grad(set_to_none=True)
-        value = loss()
-        value.backward()
-        nn.utils.clip_grad_norm_(progress.module.parameters(), 1.0)
-        progress.tick()
-        losses.append(value.item())
-        if progress.step % 100 == 0:
-            where = f"{progress.path.stem} step {progress.step} {progress.minutes:.1f} min"
-            print(f"{where} loss {np.mean(losses):.4f}", flush=True)
-            losses.clear()
-        if progress.step % 200 == 0 or progress.done >= 1:
-            progress.save()

@@ -109,8 +109,8 @@ class Fleet:
             if worker.ready is None:
                 state = self._quietly(worker.actor.state.remote())
                 self._tell(state.messages if state else ())
-                if self._options.ship:
-                    self._quietly(worker.actor.clear.remote())
+                if (clearing := self._shipping.clear(worker)) is not None:
+                    self._quietly(clearing)
             self._ray.kill(worker.actor)
         self._shipping.close()
 

@@ -64,6 +64,10 @@ class Shipping:
         for place in [place for place in self._sent if place[0] == worker.node]:
             self._sent.pop(place)
 
+    def clear(self, worker: Worker) -> Any:
+        """Begin to remove what was sent to a worker; None where nothing is sent."""
+        return worker.actor.clear.remote() if self._enabled else None
+
     def close(self) -> None:
         """Wait for what is being sent."""
         self._couriers.shutdown(wait=True, cancel_futures=True)

@@ -11,8 +11,9 @@ import torch
 from benchmarks.probe.model import MODEL
 from benchmarks.probe.styles import MAIN_STYLE, OTHER_STYLES, STYLES
 
-STAGES = ("data", "diffuse", "export", "measure", "long", "report")
-BANKS = ("bank.kind=none", "bank.kind=dyme")
+STAGES = ("data", "diffuse", "export", "measure", "long", "sheet", "report")
+STEADY = "bank.fuse.on=block bank.fuse.layers=[down.0] bank.motion.alpha=0.9"
+BANKS = ("bank.kind=none", "bank.kind=dyme", STEADY)
 
 
 def main() -> None:
@@ -64,6 +65,11 @@ def run_stage(stage: str, options: argparse.Namespace) -> None:
         from benchmarks.probe.export import export_model
 
         export_model(options.work, options.model)
+    elif stage == "sheet":
+        from benchmarks.probe.clips import five_clips
+        from benchmarks.probe.sheet import SHEET, make_sheet
+
+        make_sheet(five_clips(options.work, options.frames)[:3], SHEET, options.model)
     elif stage == "report":
         from benchmarks.probe.report import write_report
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamv2v_cli.errors import DeviceError
@@ -13,12 +11,10 @@ from streamv2v_cli.errors import DeviceError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["computes_in", "finds_gpu", "pick_device", "pick_dtype", "use_layout"]
+__all__ = ["computes_in", "pick_device", "pick_dtype", "use_layout"]
 
 _log = logging.getLogger(__name__)
 _REMEDY = "Use --device auto or --device cpu."
-_GPU_FILES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
-"""One of them is there on Linux where there is a GPU: NVIDIA's driver, Jetson, Windows' subsystem, AMD's driver."""
 
 
 def pick_device(name: str) -> torch.device:
@@ -41,17 +37,6 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cuda":
         return _pick_cuda(device)
     return device
-
-
-def finds_gpu(name: str) -> bool:
-    """Whether `name` is, or for `auto` PyTorch finds, a GPU; without signs of one PyTorch is not even imported."""
-    if name != "auto":
-        return name != "cpu"
-    if sys.platform == "linux" and not any(Path(file).exists() for file in _GPU_FILES):
-        return False
-    import torch
-
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
 def _pick_cuda(device: torch.device) -> torch.device:

@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from streamv2v_cli.accel.device import finds_gpu
 from streamv2v_cli.errors import ConfigError, ModelError
 from streamv2v_cli.models.choices import find_model
 from streamv2v_cli.models.files.soundness import damaged_if_it_fails
+from streamv2v_cli.models.gpu import finds_gpu
 from streamv2v_cli.settings.keys import flatten, keys
 from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
 from streamv2v_cli.settings.schema import Frames, Settings

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks.probe import __main__ as recipe
-from benchmarks.probe import clips, long, measure, report
+from benchmarks.probe import clips, long, measure, report, sheet
 from benchmarks.probe.clips import moving_camera, there_and_back
 from benchmarks.probe.data import SHIFT, Windows
 from benchmarks.probe.model import MINI, build_scheduler, predict_x0
@@ -185,11 +186,14 @@ def test_the_recipe_from_pictures_to_the_tables(
     monkeypatch.setattr(clips, "five_clips", lambda work, frames: [clip])
     monkeypatch.setattr(long, "endless", lambda *scene: there_and_back(pictures))
     monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    monkeypatch.setattr(sheet, "SHEET", tmp_path / "sheet.png")
     model = tmp_path / "model"
     run(work, "diffuse", "export", model=model)
     assert sum(file.stat().st_size for file in model.rglob("*") if file.is_file()) < 12e6
 
-    run(work, "measure", "long", model=model, seeds=2, styles=["photo"], long_frames=8, part=4)
+    run(work, "measure", "long", "sheet", model=model, seeds=2, styles=["photo"], long_frames=8, part=4)
+    with Image.open(tmp_path / "sheet.png") as drawn:
+        assert drawn.size == (2 * 32 * 2 * (1 + len(STYLES)), 2 * 32)
     result = json.loads((tmp_path / "tables.json").read_text())
     assert 0 < result["attention_share"] < 2
     assert np.shape(result["styles"]["photo"]["style"]["rows"]["DyMe"]["warp_error"]) == (2, 1)

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from streamv2v_cli.accel import device
 from streamv2v_cli.errors import ModelError
-from streamv2v_cli.models import load_model
+from streamv2v_cli.models import gpu, load_model
 from streamv2v_cli.models.recommendations import recommended_settings, style_settings, without_effect
 from streamv2v_cli.models.styles import read_styles
 from streamv2v_cli.settings.keys import flatten
@@ -104,11 +103,11 @@ def test_a_model_works_at_what_is_good_where_there_is_a_gpu(
 
 def test_torch_is_not_asked_where_nothing_tells_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr(device, "_GPU_FILES", ("/no/such/file", "/proc/no/gpu"))
+    monkeypatch.setattr(gpu, "_FILES", ("/no/such/file", "/proc/no/gpu"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("asked"))
-    assert not device.finds_gpu("auto")
-    assert device.finds_gpu("cuda")
-    monkeypatch.setattr(device, "_GPU_FILES", ("/no/such/file", __file__))
+    assert not gpu.finds_gpu("auto")
+    assert gpu.finds_gpu("cuda")
+    monkeypatch.setattr(gpu, "_FILES", ("/no/such/file", __file__))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert not device.finds_gpu("auto")
+    assert not gpu.finds_gpu("auto")

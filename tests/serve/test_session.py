@@ -310,7 +310,7 @@ def test_the_lobby_keeps_the_order_and_forgets_the_silent() -> None:
 
 def test_controls_say_what_they_take() -> None:
     about = choices(resolve(sets=["model=mini"]).settings)
-    assert about["controls"]["strength"]["range"] == (0.38, 0.6)
+    assert about["controls"]["strength"]["range"] == (0.4, 0.6)
     assert "pencil sketch" in about["styles"]
     assert not about["negative_prompt_used"]
     assert choices(Settings(diffusion={"guidance": {"kind": "full"}}))["negative_prompt_used"]  # type: ignore[arg-type]

@@ -145,14 +145,14 @@ def test_a_strength_that_the_model_cannot_use_is_named(strength: str) -> None:
     resolved = resolve(sets=["prompt=comic", f"diffusion.strength={strength}"])
     (note,) = model_limits(resolved.settings)
     assert note.startswith(
-        f"diffusion.strength {strength} is outside 0.38 to 0.6, the useful range of the model mini"
+        f"diffusion.strength {strength} is outside 0.4 to 0.6, the useful range of the model mini"
     )
 
 
 def test_strengths_over_time_are_looked_at_once(tmp_path: Path) -> None:
     script = tmp_path / "p.yaml"
     script.write_text(
-        "- {frame: 0, prompt: comic}\n- {frame: 1, strength: 0.38}\n- {frame: 2, strength: 0.9}\n"
+        "- {frame: 0, prompt: comic}\n- {frame: 1, strength: 0.4}\n- {frame: 2, strength: 0.9}\n"
         "- {frame: 3, prompt: neon, strength: 0.9}"
     )
     settings = resolve().settings

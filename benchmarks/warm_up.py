@@ -28,7 +28,6 @@ SHOWN = 8
 WAYS: dict[str, tuple[str, ...]] = {
     "dyme": (),
     "queue of 4": ("bank.kind=queue", "bank.size=4"),
-    "dyme, --steady 0.9": ("bank.motion.alpha=0.9",),
     "dyme, --skip-similar": ("skip_similar.enabled=true",),
 }
 

@@ -26,7 +26,7 @@ def main() -> None:
     training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     training.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for torch's choice")
     training.add_argument("--pictures", type=int, default=1600, help="pictures to train on")
-    training.add_argument("--minutes", type=float, default=112.0, help="time for training, in all")
+    training.add_argument("--minutes", type=float, default=170.0, help="time for training, in all")
     training.add_argument("--batch", type=int, default=8, help="windows of 64 px at once")
     measuring = parser.add_argument_group("measuring")
     measuring.add_argument("--frames", type=int, default=48, help="frames of each clip")

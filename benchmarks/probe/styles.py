@@ -79,16 +79,16 @@ def oil_painting(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def pencil_sketch(rgb: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Contours, and hatching in one direction, crossed in the darks, on one paper."""
-    tone = blur(luminance(rgb), 1.5)
+    """Contours, and graphite shading hatched in one direction, crossed in the darks, on one paper."""
+    tone = blur(luminance(rgb), 1.0)
     first = rng.uniform(0, np.pi)
     hatch = [
         smeared_noise(np.full(tone.shape, angle, np.float32), 9, 0.8, rng)
         for angle in (first, first + np.pi / 2)
     ]
-    light, dark = smoothstep(0.75, 0.2, tone), smoothstep(0.42, 0.08, tone)
-    ink = np.maximum(edges(rgb, 1.3, 0.02, 0.08), 0.75 * smoothstep(-1.2, 0.4, hatch[0] + 2.6 * light - 2.6))
-    ink = np.maximum(ink, 0.85 * smoothstep(-1.2, 0.4, hatch[1] + 2.6 * dark - 2.6))
+    light, dark = smoothstep(0.85, 0.1, tone), smoothstep(0.42, 0.08, tone)
+    shade = light * (0.72 + 0.14 * hatch[0]) + 0.1 * dark * (1 + hatch[1])
+    ink = np.maximum(0.95 * edges(rgb, 1.3, 0.02, 0.08), shade)
     warmth = rng.uniform(-0.05, 0.05)
     paper = (0.93 + warmth, 0.92, 0.92 - warmth)
     grey = rng.uniform(0.08, 0.25)

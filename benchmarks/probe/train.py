@@ -18,8 +18,12 @@ from tools.train_mini.muon import Muon, split_parameters
 
 __all__ = ["diffuse", "load_unet"]
 
-SOURCE_FROM = 300
-"""The least timestep at which a source is noised: with less noise nothing hides what it looked like."""
+SOURCE_FROM = 520
+"""The least timestep at which a source is noised, between the first two of 4 steps at strength 0.6 (599 and 459).
+
+Below it only pictures in the style are noised: else a later step takes what the step before has drawn for one more
+source and restyles it again, until an oil is all orange and a drawing blank paper.
+"""
 LEAST = 19
 """The least timestep at which anything is noised, as in a run of 50 steps."""
 PEAK = 2.5e-3

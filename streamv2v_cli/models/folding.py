@@ -30,7 +30,8 @@ def fold(vae: AutoencoderKL | AutoencoderTiny) -> None:
     decoder = _plain(vae.decoder)
     if decoder is not None:
         *body, upsample, first, last = decoder
-        if isinstance(upsample, nn.Upsample) and type(first) is type(last) is nn.Conv2d:
+        doubles = isinstance(upsample, nn.Upsample) and upsample.scale_factor == 2
+        if doubles and type(first) is type(last) is nn.Conv2d:
             vae.decoder.layers = nn.Sequential(*body, _subpixel(first, last), nn.PixelShuffle(2))
 
 

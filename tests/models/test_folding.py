@@ -58,6 +58,14 @@ def test_the_decoder_ends_at_half_resolution_with_the_same_picture() -> None:
     assert not torch.allclose(got, wanted)  # the outermost pixels see the padding
 
 
+@torch.no_grad()
+def test_other_enlargements_than_doublings_stay() -> None:
+    vae = autoencoder(upsampling_scaling_factor=3)
+    before = layers(vae.decoder)
+    fold(vae)
+    assert layers(vae.decoder) == before
+
+
 @pytest.mark.parametrize("kind", ["overlapping", "biased", "with blocks"])
 @torch.no_grad()
 def test_what_is_no_set_of_patches_stays(kind: str) -> None:

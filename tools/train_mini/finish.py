@@ -33,8 +33,10 @@ __all__ = ["Finisher", "train_together"]
 WINDOW = 96  #: px
 STEADY = 2.5  #: weight of the change from frame to frame in the loss
 SHARES = {  #: styles that are hard to learn, or that change the most while the picture moves, are drawn more often
-    **dict.fromkeys(("pencil sketch", "comic", "pixel art", "oil painting", "watercolour", "woodcut"), 2.5),
-    **dict.fromkeys(("charcoal", "pop art", "blueprint", "neon", "black and white", "sunset", "winter"), 1.5),
+    **dict.fromkeys(
+        ("pencil sketch", "comic", "pixel art", "oil painting", "watercolour", "woodcut", "charcoal"), 2.5
+    ),
+    **dict.fromkeys(("pop art", "blueprint", "neon", "black and white", "sunset", "winter"), 1.5),
     **dict.fromkeys(("autumn", "thermal"), 2.0),
     "photo": 5.0,
 }

@@ -80,13 +80,13 @@ def pencil_sketch(rgb: np.ndarray) -> np.ndarray:
 @style("charcoal")
 def charcoal(rgb: np.ndarray) -> np.ndarray:
     """Charcoal: soft black masses and broad smudged contours on grey-beige paper."""
-    grey = blur(luminance(strokes(rgb, 6.0)), 1.2)
-    local = grey + 0.45 * (grey - blur(grey, 12.0))
-    mass = 0.78 * smoothstep(0.56, 0.08, local)
-    line = line_drawing(luminance(rgb), 1.6, 5.0, 0.32, 0.45, 3.0)
+    grey = blur(luminance(strokes(rgb, 6.0)), 2.0)
+    local = grey + 0.3 * (grey - blur(grey, 12.0))
+    mass = 0.85 * smoothstep(0.60, -0.04, local)
+    line = line_drawing(luminance(rgb), 1.6, 5.0, 0.18, 0.45, 3.0)
     broad = edges(rgb, 2.0, 0.025, 0.10)
-    ink = 1.0 - (1.0 - mass) * (1.0 - 0.8 * np.maximum(line, broad))
-    return mix((0.90, 0.87, 0.80), (0.05, 0.05, 0.05), blur(ink, 0.8))
+    ink = 1.0 - (1.0 - mass) * (1.0 - 0.75 * np.maximum(line, broad))
+    return mix((0.90, 0.87, 0.80), (0.05, 0.05, 0.05), blur(ink, 0.5))
 
 
 @style("comic")
@@ -95,10 +95,10 @@ def comic(rgb: np.ndarray) -> np.ndarray:
     flat = strokes(rgb, 7.0, 2.5)
     tone = blur(luminance(flat), 1.2)
     local = contrast(tone + 0.25 * (tone - blur(tone, 14.0)), 1.25, 0.42) ** 0.8
-    target = 0.08 + 0.92 * posterise(local, 4, 0.45)
+    target = 0.08 + 0.92 * posterise(local, 4, 0.55)
     gain = np.clip((target + 0.05) / (tone + 0.05), 0.4, 2.4)
     flat = saturate(np.clip(flat * gain[..., None], 0, 1), 2.2 - 0.8 * skin(flat))
-    line = np.maximum(line_drawing(luminance(rgb), 1.5, 9.0, 0.20, 0.30, 3.0), edges(rgb, 1.8, 0.035, 0.085))
+    line = np.maximum(line_drawing(luminance(rgb), 1.5, 9.0, 0.20, 0.30, 3.0), edges(rgb, 1.8, 0.038, 0.10))
     return mix(flat, (0.03, 0.03, 0.05), blur(line, 0.7))
 
 
@@ -109,12 +109,12 @@ def pixel_art(rgb: np.ndarray) -> np.ndarray:
     flat = blur(strokes(rgb, 6.0), 0.8)
     small = cv2.resize(flat, (width // BLOCK, height // BLOCK), interpolation=cv2.INTER_AREA)
     tone = luminance(small)
-    bright = saturate(contrast(small, 1.08, 0.42), 1.7 - 0.45 * skin(small))
+    bright = saturate(contrast(small, 1.03, 0.42), 1.7 - 0.45 * skin(small))
     outline = smoothstep(0.05, 0.15, blur(tone, 1.0) - tone)
     level = luminance(bright)
     hue = bright - level[..., None]
-    hue = np.sign(hue) * posterise(1.6 * np.abs(hue), 5, 0.6) / 1.6
-    crisp = np.clip(posterise(level, 6, 0.6)[..., None] + hue, 0.0, 1.0) * (1.0 - 0.2 * outline)[..., None]
+    hue = np.sign(hue) * posterise(1.6 * np.abs(hue), 5, 0.75) / 1.6
+    crisp = np.clip(posterise(level, 6, 0.75)[..., None] + hue, 0.0, 1.0) * (1.0 - 0.2 * outline)[..., None]
     return cv2.resize(crisp, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
@@ -246,9 +246,9 @@ def thermal(rgb: np.ndarray) -> np.ndarray:
 @style("woodcut")
 def woodcut(rgb: np.ndarray) -> np.ndarray:
     """Black and cream only: masses by tone against the surroundings, and cut lines that follow the forms."""
-    grey = luminance(strokes(rgb, 5.5))
+    grey = blur(luminance(strokes(rgb, 5.5)), 0.5)
     local = np.clip(0.5 + 1.4 * (grey - 0.11 - 0.6 * blur(grey, 12.0)), -0.5, 1.5)
-    ink = line_drawing(local, 1.7, 3.5, 0.64, 0.28, 3.0)
+    ink = line_drawing(local, 1.7, 2.8, 0.64, 0.28, 3.0)
     return mix((0.96, 0.92, 0.82), (0.07, 0.06, 0.06), blur(ink, 0.6))
 
 

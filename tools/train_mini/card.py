@@ -167,7 +167,7 @@ def _motion(report: dict[str, Any]) -> str:
 _LIMITS = """
 ## Limits
 
-* Softness: the UNet gives the mean of what is likely. Line styles keep 83 to 97 % of the variance of the
+* Softness: the UNet gives the mean of what is likely. Line styles keep 82 to 92 % of the variance of the
   Laplacian that their targets have (see *sharpness*), `winter` two thirds.
 * `oil painting` and `comic` stay close to the picture, so that faces are kept: the nearest of all styled versions of
   an oil painting is now and then another one. The finest strokes of their targets are lost.

@@ -135,6 +135,8 @@ def main() -> None:
     lines = [f"| {' | '.join(columns)} |", "|---|---" + "|--:" * (len(columns) - 2) + "|"]
     for clip in clips:
         frames = read_clip(clip, options.first, options.frames)
+        if not frames:
+            parser.error(f"{clip} is too short: there is no frame {options.first} (see --first)")
         lines += measure(frames, options.quality, options.sheets, clip.stem)
     if not options.clips:
         write(DOCUMENT, "\n".join(lines) + "\n")

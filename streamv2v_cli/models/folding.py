@@ -30,8 +30,7 @@ def fold(vae: AutoencoderKL | AutoencoderTiny) -> None:
     decoder = _plain(vae.decoder)
     if decoder is not None:
         *body, upsample, first, last = decoder
-        doubles = isinstance(upsample, nn.Upsample) and upsample.scale_factor == 2
-        if doubles and type(first) is type(last) is nn.Conv2d:
+        if _doubles(upsample) and type(first) is type(last) is nn.Conv2d:
             vae.decoder.layers = nn.Sequential(*body, _subpixel(first, last), nn.PixelShuffle(2))
 
 
@@ -56,6 +55,11 @@ def _plain(part: nn.Module) -> nn.Sequential | None:
     """The layers of half an `AutoencoderTiny`; None for one of another kind."""
     layers = getattr(part, "layers", None)
     return layers if isinstance(layers, nn.Sequential) else None
+
+
+def _doubles(layer: nn.Module) -> bool:
+    """Whether it repeats every value twice in both directions."""
+    return isinstance(layer, nn.Upsample) and layer.mode == "nearest" and layer.scale_factor == 2
 
 
 def _patches(convolutions: list[nn.Conv2d]) -> nn.Conv2d | None:

@@ -58,9 +58,9 @@ def test_the_decoder_ends_at_half_resolution_with_the_same_picture() -> None:
     assert not torch.allclose(got, wanted)  # the outermost pixels see the padding
 
 
-@torch.no_grad()
-def test_other_enlargements_than_doublings_stay() -> None:
-    vae = autoencoder(upsampling_scaling_factor=3)
+@pytest.mark.parametrize("shape", [{"upsampling_scaling_factor": 3}, {"upsample_fn": "bilinear"}])
+def test_other_enlargements_than_nearest_neighbour_doubling_stay(shape: dict[str, object]) -> None:
+    vae = autoencoder(**shape)
     before = layers(vae.decoder)
     fold(vae)
     assert layers(vae.decoder) == before

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from streamv2v_cli.diffusion.guided import Guide, GuidedUpsampler
+from streamv2v_cli.diffusion.palette import to_palette
 from streamv2v_cli.diffusion.tensors import from_model_range, pixels_of, resized_pixels
 from streamv2v_cli.models.upscaler import load_upscaler
 from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
@@ -32,11 +33,13 @@ class Enlarging:
         method: `guided`, `bicubic`, `nearest`, or the file of an upscaler's weights.
         guide: for `guided`.
         grid: side in pixels of the model's picture of the blocks of `nearest`.
+        palette: levels of brightness that their colours are drawn to; 0 leaves them.
     """
 
     method: str
     guide: Guide
     grid: int
+    palette: int
 
 
 def enlarging_of(frames: Frames, advised: Frames | None) -> Enlarging:
@@ -52,7 +55,10 @@ def enlarging_of(frames: Frames, advised: Frames | None) -> Enlarging:
         return default
 
     guide = {field.name: value("guide", field.name, default=field.default) for field in fields(Guide)}
-    return Enlarging(value("upscale", default="guided"), Guide(**guide), value("grid", default=1))
+    method, grid, palette = (
+        value(name, default=default) for name, default in (("upscale", "guided"), ("grid", 1), ("palette", 0))
+    )
+    return Enlarging(method, Guide(**guide), grid, palette)
 
 
 class Enlarger:
@@ -102,7 +108,7 @@ class Enlarger:
         if how.method == "bicubic" or (size[0] <= small[0] and size[1] <= small[1]):
             return pixels_of(picture, size)
         if how.method == "nearest":
-            return blocks(picture, size, how.grid)
+            return blocks(picture, size, how.grid, how.palette)
         if self._network is not None:
             return pixels_of(self._network(picture), size)
         guide = resized_pixels(full(), size)
@@ -123,18 +129,21 @@ class Enlarger:
         return upsampler
 
 
-def blocks(picture: torch.Tensor, size: Size, grid: int) -> torch.Tensor:
+def blocks(picture: torch.Tensor, size: Size, grid: int, palette: int = 0) -> torch.Tensor:
     """A picture as blocks of one colour each, with sharp borders.
 
     Args:
         picture: (1, 3, height, width) from -1 to 1.
         size: (width, height) of the output.
         grid: side of the blocks in pixels of the picture.
+        palette: levels of brightness that their colours are drawn to; 0 leaves them.
 
     Returns:
         (height, width, 3) uint8.
     """
     means = F.avg_pool2d(picture, grid, ceil_mode=True, count_include_pad=False)
+    if palette:
+        means = to_palette(means, palette)
     pixels = from_model_range(means[0])
     for axis, (small, large) in enumerate(zip(picture.shape[-2:], size[::-1], strict=True)):
         centres = (torch.arange(large, device=picture.device) + 0.5) * small / large

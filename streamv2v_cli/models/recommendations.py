@@ -36,7 +36,7 @@ _NO_SETTINGS = (USEFUL, STYLES, QUALITY, UNSEEN)
 QUALITIES = ("fast", "good", "best")
 _SCALE = {"fast": 0.75, "good": 1.0, "best": 1.5}
 """Of the size that a model works at in general."""
-STYLE_KEYS = ("upscale", "guide", "grid")
+STYLE_KEYS = ("upscale", "guide", "grid", "palette")
 
 
 def recommended_settings(model: str, quality: str = "auto", device: str = "cpu") -> dict[str, Any]:

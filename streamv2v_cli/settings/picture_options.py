@@ -101,6 +101,11 @@ class Frames(Section):
         description="Side of the blocks that nearest makes of one colour, in pixels of the model's picture; auto: "
         "what the model recommends for the style, else 1.",
     )
+    palette: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = Field(
+        "auto",
+        description="Levels of brightness that the colours of these blocks are drawn to, with 16 hues and a few "
+        "saturations; 0 leaves them; auto: what the model recommends for the style, else 0.",
+    )
     match_colours: float = Field(
         0.0,
         ge=0,

@@ -144,7 +144,7 @@ def _reading_reasons(settings: Settings, source: MediaInput | None) -> list[tupl
     return reasons
 
 
-_ENLARGING = ("frame.upscale", "frame.guide", "frame.grid")
+_ENLARGING = ("frame.upscale", "frame.guide", "frame.grid", "frame.palette")
 
 
 def _enlarging_reasons(frame: Frames) -> list[tuple[str, str]]:
@@ -155,7 +155,7 @@ def _enlarging_reasons(frame: Frames) -> list[tuple[str, str]]:
     if frame.upscale not in ("auto", "guided"):
         reasons.append(("frame.guide", f"frame.upscale is {frame.upscale}"))
     if frame.upscale not in ("auto", "nearest"):
-        reasons.append(("frame.grid", f"frame.upscale is {frame.upscale}"))
+        reasons += [(key, f"frame.upscale is {frame.upscale}") for key in ("frame.grid", "frame.palette")]
     return reasons
 
 

@@ -12,6 +12,7 @@ import torch
 from streamv2v_cli.diffusion import enlarging
 from streamv2v_cli.diffusion.enlarging import Enlarging, blocks, enlarging_of
 from streamv2v_cli.diffusion.guided import Guide
+from streamv2v_cli.diffusion.palette import to_palette
 from streamv2v_cli.diffusion.tensors import from_model_range
 from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
@@ -27,11 +28,13 @@ def _run(model: Model, settings: Any, clip: list[Frame], **changes: Any) -> list
 
 
 def test_what_is_asked_for_goes_before_what_the_style_recommends() -> None:
-    advised = Frames.model_validate({"upscale": "nearest", "grid": 8, "guide": {"sharpen": 3, "radius": 4}})
-    assert enlarging_of(Frames(), None) == Enlarging("guided", Guide(), 1)
-    assert enlarging_of(Frames(), advised) == Enlarging("nearest", Guide(radius=4, sharpen=3), 8)
+    blocky = {"upscale": "nearest", "grid": 8, "palette": 5}
+    advised = Frames.model_validate({**blocky, "guide": {"sharpen": 3, "radius": 4}})
+    assert enlarging_of(Frames(), None) == Enlarging("guided", Guide(), 1, 0)
+    assert enlarging_of(Frames(), advised) == Enlarging("nearest", Guide(radius=4, sharpen=3), 8, 5)
+    assert enlarging_of(Frames.model_validate({"palette": 0}), advised).palette == 0
     asked = Frames.model_validate({"upscale": "guided", "guide": {"radius": 1, "strength": 0.5}})
-    assert enlarging_of(asked, advised) == Enlarging("guided", Guide(0.5, 1, 1e-3, 3), 8)
+    assert enlarging_of(asked, advised) == Enlarging("guided", Guide(0.5, 1, 1e-3, 3), 8, 5)
 
 
 def test_blocks_have_one_colour_each_and_sharp_borders() -> None:
@@ -43,6 +46,15 @@ def test_blocks_have_one_colour_each_and_sharp_borders() -> None:
             top, left = (int((place + 0.5) / 2.5) // 4 * 4 for place in (row, column))
             mean = picture[0, :, top : top + 4, left : left + 4].mean((1, 2))
             assert np.array_equal(pixels[row, column], from_model_range(mean[:, None, None])[0, 0].numpy())
+
+
+def test_the_colours_of_blocks_are_drawn_to_the_palette() -> None:
+    picture = torch.rand(1, 3, 16, 24, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    means = picture.reshape(1, 3, 4, 4, 6, 4).mean((3, 5))
+    wanted = from_model_range(to_palette(means, 3)[0]).repeat_interleave(8, 0).repeat_interleave(8, 1)
+    got = blocks(picture, (48, 32), 4, 3)
+    assert (got.int() - wanted.int()).abs().max() <= 1
+    assert not torch.equal(got, blocks(picture, (48, 32), 4))
 
 
 @pytest.mark.parametrize("method", ["guided", "bicubic", "nearest"])

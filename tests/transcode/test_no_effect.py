@@ -54,10 +54,10 @@ def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
         (["style.images=a.png", "style.layers=up", "style.adapter=a/b", "style.encoder=c"], []),
         (["style.images=a.png", "style.layers=none"], ["style.images"]),
         (["style.images=a.png", "style.encoder=c"], ["style.encoder"]),
-        (["frame.guide.radius=3", "frame.grid=8"], []),
+        (["frame.guide.radius=3", "frame.grid=8", "frame.palette=4"], []),
         (
-            ["frame.upscale=bicubic", "frame.guide.radius=3", "frame.grid=8"],
-            ["frame.guide.radius", "frame.grid"],
+            ["frame.upscale=bicubic", "frame.guide.radius=3", "frame.grid=8", "frame.palette=4"],
+            ["frame.guide.radius", "frame.grid", "frame.palette"],
         ),
         (["frame.upscale=nearest", "frame.guide.radius=3", "frame.grid=8"], ["frame.guide.radius"]),
         (["frame.output_size=model", "frame.upscale=guided"], ["frame.upscale"]),

@@ -95,7 +95,9 @@ def test_an_adapter_is_loaded_in_the_models_format(
     assert model.adapter.keys() == layers
     for features in model.adapter.values():
         assert features.keys.shape[:2] == features.negative_values.shape[:2] == (2, 4)
-        assert torch.equal(features.keys[0], features.keys[1])
+        torch.testing.assert_close(
+            features.keys[0], features.keys[1]
+        )  # rows of one batch may round differently
         assert not features.keys.requires_grad
     # The UNet is as it was.
     assert model.unet.encoder_hid_proj is None

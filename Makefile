@@ -122,7 +122,7 @@ quality: setup ## measure the bank on real clips, write docs/quality.md (an hour
 	  --document build/quality/own/quality.md --pictures build/quality/own/quality)
 	@$(if $(CLIPS),,$(BIN)/python -m benchmarks.probe measure long report)
 
-probe: setup ## train and measure the probe, a model that reads its bank, anew (hours; minutes on a GPU)
+probe: setup ## train and measure the probe, a model that reads its bank, anew (hours)
 	@$(BIN)/python -m benchmarks.probe all
 
 paper: setup ## the paper's tables beside our own figures, on DAVIS with SD 1.5 (downloads 7 GB; hours on a GPU); ARGS="..."

@@ -32,12 +32,17 @@ def main() -> None:
     measuring.add_argument("--frames", type=int, default=48, help="frames of each clip")
     measuring.add_argument("--seeds", type=int, default=3)
     measuring.add_argument("--styles", nargs="+", choices=tuple(STYLES), default=(MAIN_STYLE, *OTHER_STYLES))
-    measuring.add_argument("--tables", nargs="+", help="these tables only, such as bank features")
+    measuring.add_argument("--tables", nargs="+", help="print these tables only, such as bank features")
     measuring.add_argument(
         "--row",
         action="append",
         default=[],
         help="compare these KEY=VALUE settings with no bank and DyMe instead",
+    )
+    measuring.add_argument(
+        "--anew",
+        action="store_true",
+        help="measure again what is measured already, such as after a change of the program",
     )
     measuring.add_argument("--long-frames", type=int, default=2000, help="frames of each long run")
     measuring.add_argument("--part", type=int, default=200, help="frames of a long run that share a row")
@@ -79,17 +84,20 @@ def run_stage(stage: str, options: argparse.Namespace) -> None:
 
 
 def measure(stage: str, options: argparse.Namespace) -> None:
-    """The tables, rows of one's own (which are only printed), or long runs."""
+    """The tables, or long runs; rows of one's own and parts of the tables are only printed."""
     from benchmarks.probe.clips import five_clips
     from benchmarks.probe.long import measure_long
     from benchmarks.probe.measure import RESULTS, TABLES, measure_tables
     from benchmarks.probe.report import long_text, tables_text
+    from streamv2v_cli.analysis.ablation.cache import NAME as CELLS
 
     if stage == "long":
         result = measure_long(
             options.work, options.long_frames, options.part, options.row or BANKS, options.model
         )
     else:
+        if options.anew:
+            (options.work / CELLS).unlink(missing_ok=True)
         clips = five_clips(options.work, options.frames)
         result = measure_tables(
             options.work,
@@ -98,9 +106,10 @@ def measure(stage: str, options: argparse.Namespace) -> None:
             options.model,
             options.row,
             options.styles,
-            options.tables or TABLES,
+            TABLES if options.row else options.tables or TABLES,
         )
-    if options.row:
+    partial = options.row or (stage == "measure" and (options.tables or len(options.styles) < len(STYLES)))
+    if partial:
         print(long_text(result) if stage == "long" else tables_text(result))
         return
     RESULTS.mkdir(parents=True, exist_ok=True)

@@ -18,13 +18,19 @@ diffusion:
   steps: 4
   strength: 0.6
 frame:
-  size: 160
+  size: 128
   multiple: 16
 """
 
 
 def export_model(work: Path, target: Path = MODEL) -> None:
-    """Write the averaged weights in `work` beside `target`, then put them in its place."""
+    """Write the averaged weights in `work` beside `target`, then put them in its place.
+
+    Raises:
+        SystemExit: nothing has been trained there.
+    """
+    if not (work / "diffuse.pt").exists():
+        raise SystemExit(f"there are no trained weights in {work}; run the stage diffuse first")
     part = target.with_name(target.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     frozen = load_frozen()

@@ -105,10 +105,11 @@ class Enlarger:
         """
         small = picture.shape[-1], picture.shape[-2]
         how = self._enlarging(prompt)
-        if how.method == "bicubic" or (size[0] <= small[0] and size[1] <= small[1]):
-            return pixels_of(picture, size)
-        if how.method == "nearest":
+        grows = size[0] > small[0] or size[1] > small[1]
+        if how.method == "nearest" and (grows or how.grid > 1):  # blocks stay blocks at any size
             return blocks(picture, size, how.grid, how.palette)
+        if how.method == "bicubic" or not grows:
+            return pixels_of(picture, size)
         if self._network is not None:
             return pixels_of(self._network(picture), size)
         guide = resized_pixels(full(), size)

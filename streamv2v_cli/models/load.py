@@ -185,7 +185,7 @@ def _load_vae(parts: Parts, dtype: torch.dtype) -> AutoencoderKL | AutoencoderTi
 
 
 def _advice(book: StyleBook, by_style: Mapping[str, Frames], prompt: str) -> Frames | None:
-    """What is recommended for the first style in a prompt for which anything is."""
+    """What is recommended for the style that a prompt names at greatest length, of those for which anything is."""
     named = (by_style.get(style.name) for style in book.named_in(prompt))
     return next((settings for settings in named if settings is not None), None)
 

@@ -23,11 +23,12 @@ __all__ = [
     "QUALITIES",
     "RECOMMENDATIONS",
     "qualities",
+    "quality_settings",
     "recommended_settings",
-    "size_of_quality",
     "style_settings",
     "useful_ranges",
     "without_effect",
+    "work_of_quality",
 ]
 
 RECOMMENDATIONS = "streamv2v.yaml"
@@ -60,9 +61,19 @@ def recommended_settings(model: str, quality: str = "auto", device: str = "cpu")
         quality = "good"
     if quality == "auto":
         return general
-    where = f"recommendations of the model {model}"
-    flat = flatten(general, where)
-    return flat | (qualities(model).get(quality) or _usual(quality, flat))
+    return flatten(general, f"recommendations of the model {model}") | quality_settings(model, quality)
+
+
+def quality_settings(model: str, quality: str) -> dict[str, Any]:
+    """What `fast`, `good` or `best` alone sets, by dotted key.
+
+    Raises:
+        ModelError: as of `recommended_settings`.
+    """
+    advice = _advice(model)
+    general = {key: value for key, value in advice.items() if key not in _NO_SETTINGS}
+    own = qualities(model).get(quality)
+    return own or _usual(quality, flatten(general, f"recommendations of the model {model}"))
 
 
 def qualities(model: str) -> dict[str, dict[str, Any]]:
@@ -87,21 +98,29 @@ def _usual(quality: str, general: Mapping[str, Any]) -> dict[str, Any]:
     """What `quality` means for a model that does not say it."""
     defaults = Settings()
     size = str(general.get("frame.size", defaults.frame.size))
-    sizes = {} if not size.isdigit() else {"frame.size": round(_SCALE[quality] * int(size) / 64) * 64}
+    usual: dict[str, Any] = {}
+    if size.isdigit():
+        usual["frame.size"] = max(64, round(_SCALE[quality] * int(size) / 64) * 64)
     if quality != "fast":
-        return sizes
-    steps = int(general.get("diffusion.steps", defaults.diffusion.steps))
-    return {**sizes, "diffusion.steps": max(1, steps // 2), "frame.upscale": "bicubic"}
+        return usual
+    steps = str(general.get("diffusion.steps", defaults.diffusion.steps))
+    if steps.isdigit():
+        usual["diffusion.steps"] = max(1, int(steps) // 2)
+    return usual | {"frame.upscale": "bicubic"}
 
 
-def size_of_quality(model: str, quality: str) -> int | None:
-    """The short side in pixels that a model works at for a quality; None where it is no such number.
+def work_of_quality(model: str, quality: str) -> tuple[int, int] | None:
+    """The short side in pixels that a model works at for a quality, and its steps; None where that is no number.
 
     Raises:
         ModelError: what it recommends cannot be read.
     """
-    size = str(recommended_settings(model, quality).get("frame.size", ""))
-    return int(size) if size.isdigit() else None
+    where = f"recommendations of the model {model}"
+    values = flatten(recommended_settings(model, quality), where)
+    defaults = Settings()
+    size = str(values.get("frame.size", defaults.frame.size))
+    steps = str(values.get("diffusion.steps", defaults.diffusion.steps))
+    return (int(size), int(steps)) if size.isdigit() and steps.isdigit() else None
 
 
 def useful_ranges(model: str) -> dict[str, tuple[float, float]]:

@@ -51,9 +51,17 @@ class StyleBook:
     styles: tuple[Style, ...]
 
     def named_in(self, prompt: str) -> list[Style]:
-        """The styles of which a phrasing is in the prompt as whole words, whatever the case and hyphens."""
+        """The styles of which a phrasing is in the prompt as whole words, whatever the case and hyphens.
+
+        Those of the longest phrasing come first: a charcoal sketch is charcoal before it is a sketch.
+        """
         padded = _padded(plain_text(prompt))
-        return [style for style in self.styles if any(_padded(phrase) in padded for phrase in style.phrases)]
+        lengths = {
+            style.name: max((len(phrase) for phrase in style.phrases if _padded(phrase) in padded), default=0)
+            for style in self.styles
+        }
+        named = [style for style in self.styles if lengths[style.name]]
+        return sorted(named, key=lambda style: -lengths[style.name])
 
     def known_part(self, parts: Sequence[WeightedText]) -> list[WeightedText]:
         """What of a prompt the model was taught: the phrasings in it, as they are written; the rest is left out.

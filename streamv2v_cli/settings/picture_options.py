@@ -65,7 +65,7 @@ class GuideOptions(Section):
     radius: Literal["auto"] | Annotated[int, Field(ge=1, le=16)] = Field(
         "auto", description="Radius of the windows in pixels of the model's picture; auto: as above, else 2."
     )
-    epsilon: Literal["auto"] | Annotated[float, Field(gt=0, le=1)] = Field(
+    epsilon: Literal["auto"] | Annotated[float, Field(ge=1e-5, le=1)] = Field(
         "auto",
         description="Variance of the source that does not count as structure, of colours from 0 to 1; auto: as "
         "above, else 0.001.",
@@ -91,9 +91,9 @@ class Frames(Section):
     )
     upscale: Annotated[str, BeforeValidator(_check_upscale)] = Field(
         "auto",
-        description="How a result is enlarged to a larger output: guided by the source, bicubic, nearest (blocks), "
-        "or by a network, given as a file with its weights; auto: what the model recommends for the style, else "
-        "guided.",
+        description="How a result is enlarged to a larger output: guided by the source, bicubic, nearest (blocks, at "
+        "any size of the output), or by a network, given as a file with its weights; auto: what the model recommends "
+        "for the style, else guided.",
     )
     guide: GuideOptions = Field(GuideOptions(), description="Guided upsampling.")
     grid: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
@@ -103,8 +103,9 @@ class Frames(Section):
     )
     palette: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = Field(
         "auto",
-        description="Levels of brightness that the colours of these blocks are drawn to, with 16 hues and a few "
-        "saturations; 0 leaves them; auto: what the model recommends for the style, else 0.",
+        description="Levels of brightness that the colours of these blocks are drawn to, beside 16 hues and a few "
+        "saturations; half-way between two a block keeps its shade, so that it does not jump; 0 leaves all colours; "
+        "auto: what the model recommends for the style, else 0.",
     )
     match_colours: float = Field(
         0.0,

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from streamv2v_cli.errors import ConfigError
 from streamv2v_cli.settings.harmless import is_harmless
 from streamv2v_cli.settings.keys import flatten, keys, nest, wording
+from streamv2v_cli.settings.picture_options import UPSCALE_METHODS
 from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.settings.section import one_or_more
 from streamv2v_cli.settings.values import IMAGE_EXTENSIONS
@@ -27,10 +28,10 @@ from streamv2v_cli.settings.yaml import parse_value, read_mapping, unquote
 VIDEO_EXTENSIONS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".nut", ".ts", ".mts", ".gif", ".apng")
 """Files that --config does not read as YAML."""
 
-_NEVER_FROM_A_VIDEO = ("weights.allow_pickle", "input.references", "control.video")
+_NEVER_FROM_A_VIDEO = ("weights.allow_pickle", "input.references", "control.video", "mask.source")
 """What only the user allows: a video may come from a stranger."""
 _NEVER_FROM_A_MODEL = (
-    *("output.", "input.", "compute.", "control.", "translator"),
+    *("output.", "input.", "compute.", "control.", "mask.", "translator"),
     *("weights.allow_pickle", "weights.config"),
 )
 """What has nothing to do with how a model is used at its best."""
@@ -173,7 +174,8 @@ def _model_layer(values: Mapping[str, Any], recommend: Recommend) -> dict[str, A
     if "model" in layer:
         raise ConfigError(f"recommendations of the model {model}: they cannot name another model.")
     for key in layer:
-        if key.startswith(_NEVER_FROM_A_MODEL):
+        is_file = key == "frame.upscale" and layer[key] not in UPSCALE_METHODS
+        if is_file or key.startswith(_NEVER_FROM_A_MODEL):
             raise ConfigError(f"recommendations of the model {model}: they cannot set {key}.")
     return layer
 

@@ -26,6 +26,7 @@ def unused_settings(resolved: Resolved, source: MediaInput | None = None) -> lis
         source: the input; None for files.
     """
     reasons = _reading_reasons(resolved.settings, source) + _reasons(resolved.settings)
+    reasons += _quality_reasons(resolved)
     notes = []
     for key, origin in resolved.origins.items():
         if not origin.startswith("--"):
@@ -144,17 +145,35 @@ def _reading_reasons(settings: Settings, source: MediaInput | None) -> list[tupl
     return reasons
 
 
+def _quality_reasons(resolved: Resolved) -> list[tuple[str, str]]:
+    """The same for a quality of which all that it sets is given elsewhere."""
+    from streamv2v_cli.models.recommendations import QUALITIES, quality_settings
+
+    settings = resolved.settings
+    if settings.quality not in QUALITIES:
+        return []
+    origins = {
+        key: resolved.origins.get(key, "model") for key in quality_settings(settings.model, settings.quality)
+    }
+    if not origins or not {"model", "default"}.isdisjoint(origins.values()):
+        return []
+    return [("quality", f"{key} comes from {origin}") for key, origin in [*origins.items()][:1]]
+
+
 _ENLARGING = ("frame.upscale", "frame.guide", "frame.grid", "frame.palette")
+_BLOCKS = ("auto", "nearest")
+"""Values of `frame.upscale` under which there may be blocks, at any size of the output."""
 
 
 def _enlarging_reasons(frame: Frames) -> list[tuple[str, str]]:
     """The same for how results are enlarged."""
-    if frame.output_size == "model":
-        return [(key, "frame.output_size is model") for key in _ENLARGING]
     reasons = []
+    if frame.output_size == "model":
+        keys = ("frame.guide",) if frame.upscale in _BLOCKS else ("frame.upscale", "frame.guide")
+        reasons += [(key, "frame.output_size is model") for key in keys]
     if frame.upscale not in ("auto", "guided"):
         reasons.append(("frame.guide", f"frame.upscale is {frame.upscale}"))
-    if frame.upscale not in ("auto", "nearest"):
+    if frame.upscale not in _BLOCKS:
         reasons += [(key, f"frame.upscale is {frame.upscale}") for key in ("frame.grid", "frame.palette")]
     return reasons
 

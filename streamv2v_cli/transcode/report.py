@@ -148,16 +148,19 @@ def size_text(settings: Settings, model_size: tuple[int, int], output: tuple[int
         model_size: (width, height) that the model works at.
         output: (width, height) of what comes out.
     """
-    from streamv2v_cli.models.recommendations import QUALITIES, size_of_quality
+    from streamv2v_cli.models.recommendations import QUALITIES, work_of_quality
 
     width, height = model_size
     text = f"works at {width}x{height}"
     if min(output) <= min(model_size):
         return text
+    steps = settings.diffusion.steps
+    now = work_of_quality(settings.model, settings.quality)
     for quality in QUALITIES:
-        size = size_of_quality(settings.model, quality)
-        if size is not None and size > min(model_size):
-            cost = (size / min(model_size)) ** 2
+        work = work_of_quality(settings.model, quality)
+        if work is not None and (size := work[0]) > min(model_size):
+            own = now is None or now[1] != steps  # what was given for itself stays
+            cost = (size / min(model_size)) ** 2 * (1 if own else work[1] / steps)
             return f"{text}; --quality {quality}, with a short side of {size}, takes about {cost:.2g} times as long"
     return text
 

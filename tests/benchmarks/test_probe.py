@@ -48,6 +48,7 @@ def run(work: Path, *stages: str, **given: object) -> None:
         frames=3,
         row=[],
         tables=None,
+        anew=False,
     )
     vars(options).update(given)
     for stage in stages:
@@ -188,8 +189,11 @@ def test_the_recipe_from_pictures_to_the_tables(
     monkeypatch.setattr(clips, "five_clips", lambda work, frames: [clip])
     monkeypatch.setattr(long, "endless", lambda *scene: there_and_back(pictures))
     monkeypatch.setattr(measure, "RESULTS", tmp_path)
+    monkeypatch.setattr(recipe, "STYLES", ("photo",))
     monkeypatch.setattr(sheet, "SHEET", tmp_path / "sheet.png")
     model = tmp_path / "model"
+    with pytest.raises(SystemExit, match="no trained weights"):
+        run(work, "export", model=model)
     run(work, "diffuse", "export", model=model)
     assert sum(file.stat().st_size for file in model.rglob("*") if file.is_file()) < 12e6
 
@@ -220,4 +224,6 @@ def test_the_recipe_from_pictures_to_the_tables(
     capsys.readouterr()
     run(work, "measure", model=model, seeds=1, styles=["photo"], row=["bank.kind=queue bank.size=2"])
     assert "| bank.kind=queue bank.size=2 |" in capsys.readouterr().out
+    run(work, "measure", model=model, seeds=1, styles=["photo"], tables=["style"])
+    assert "| DyMe |" in capsys.readouterr().out
     assert (tmp_path / "tables.json").read_text() == kept

@@ -156,7 +156,7 @@ def test_the_run_says_at_which_size_it_works(restyle: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "size", "steps", "upscale"),
     [
-        (["--quality", "fast"], 256, 1, "bicubic"),
+        (["--quality", "fast"], 256, 1, "auto"),
         (["--quality", "good"], 384, 1, "auto"),
         (["--quality", "best"], 512, 1, "auto"),
         (["--quality", "best", "--size", "300"], 300, 1, "auto"),

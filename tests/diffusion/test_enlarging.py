@@ -86,6 +86,15 @@ def test_what_does_not_grow_is_not_guided(
     assert len(_run(model, settings, frames(2, 96, 96), frame=size)) == 2
 
 
+@pytest.mark.parametrize("size", ["model", "48x40", "64x64"])
+def test_blocks_stay_blocks_where_the_output_is_not_larger(
+    model: Model, settings: Any, frames: Any, size: str
+) -> None:
+    blocky = {"output_size": size, "upscale": "nearest", "grid": 16}
+    pixels = _run(model, settings, frames(1, 96, 96), frame=blocky)[0]
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) <= 16
+
+
 @pytest.mark.numerical
 def test_steps_and_lookahead_change_nothing(precise_model: Model, settings: Any, frames: Any) -> None:
     """Each result is guided by its own source, however many frames are in flight."""

@@ -111,7 +111,7 @@ def test_shipped_configs_fit_the_original_names(family: str) -> None:
     assert {name: value.shape for name, value in found.items()} == {k: v.shape for k, v in state.items()}
     for name, module in unet.named_modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
-            ours = original_name(name, unet.config.layers_per_block, attention_up)
+            ours = original_name(name, [unet.config.layers_per_block] * len(attention_up), attention_up)
             assert "model.diffusion_model." + ours + ".weight" in original, name
             assert ours + ".weight" == unet_key(name + ".weight", unet.config.layers_per_block, attention_up)
 

@@ -11,10 +11,16 @@ import torch
 
 from streamv2v_cli.errors import ModelError
 from streamv2v_cli.models import gpu, load_model
-from streamv2v_cli.models.recommendations import recommended_settings, style_settings, without_effect
+from streamv2v_cli.models.recommendations import (
+    recommended_settings,
+    style_settings,
+    without_effect,
+    work_of_quality,
+)
 from streamv2v_cli.models.styles import read_styles
 from streamv2v_cli.settings.keys import flatten
 from streamv2v_cli.settings.schema import Settings
+from streamv2v_cli.transcode.report import size_text
 
 
 @pytest.fixture
@@ -111,3 +117,36 @@ def test_torch_is_not_asked_where_nothing_tells_of_a_gpu(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert not gpu.finds_gpu("auto")
+
+
+@pytest.mark.parametrize(
+    ("advice", "quality", "wanted"),
+    [
+        ("diffusion: {steps: 4}\nframe: {size: 512}", "fast", (384, 2)),
+        ("diffusion: {steps: 4}\nframe: {size: 512}", "auto", (512, 4)),
+        ("frame: {size: 40}", "fast", (64, Settings().diffusion.steps // 2)),
+        ("diffusion: {steps: many}", "fast", None),
+        ("frame: {size: native}", "best", None),
+    ],
+)
+def test_what_a_quality_works_with(
+    write: Callable[[str], str], advice: str, quality: str, wanted: tuple[int, int] | None
+) -> None:
+    assert work_of_quality(write(advice), quality) == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "times"),
+    [
+        # 384 and 2 steps: next are 512 and 4
+        ({"quality": "fast", "diffusion": {"steps": 2}}, "3.6"),
+        # steps that were asked for stay
+        ({"quality": "fast", "diffusion": {"steps": 4}}, "1.8"),
+        ({"diffusion": {"steps": 4}}, "1.8"),
+    ],
+)
+def test_what_a_better_quality_costs(write: Callable[[str], str], given: dict[str, Any], times: str) -> None:
+    model = write("diffusion: {steps: 4}\nframe: {size: 512}")
+    settings = Settings.model_validate({"model": model, **given})
+    told = f"--quality good, with a short side of 512, takes about {times} times as long"
+    assert told in size_text(settings, (384, 384), (1024, 1024))

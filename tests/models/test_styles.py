@@ -25,6 +25,7 @@ BOOK = StyleBook(
         ("A Pencil-Sketch of a dog", ["pencil sketch"]),
         ("8 bit game", ["pixel art"]),
         ("in the style of oil, sketch", ["pencil sketch", "oil painting"]),
+        ("an oil painting, or a sketch", ["oil painting", "pencil sketch"]),  # at greatest length first
         ("boiled sketches", []),  # whole words only
         ("", []),
     ],

@@ -26,6 +26,7 @@ GIVEN = {
     "weights": {"allow_pickle": True},
     "input": {"references": "all"},
     "control": {"video": "http://example.invalid/a.mp4"},
+    "mask": {"source": "http://example.invalid/a.mp4", "feather": 3},
     "output": {
         "encoder_opt": [
             "tune=film",
@@ -50,6 +51,7 @@ def test_a_video_allows_nothing_and_names_no_files(tmp_path: Path, caplog: pytes
     assert not settings.weights.allow_pickle
     assert settings.input.references == "none"
     assert settings.control.video is None
+    assert (settings.mask.source, settings.mask.feather) == (None, 3)
     assert settings.output.encoder_opt == ("tune=film", "g=12")
     assert "encoder options that are not known to be harmless" in caplog.text
 
@@ -102,6 +104,8 @@ def test_the_user_may(tmp_path: Path) -> None:
         {"output": {"encoder_opt": "stats=x"}},
         {"translator": "passthrough"},
         {"compute.device": "cpu"},
+        {"mask": {"source": "http://example.invalid/a.mp4"}},
+        {"frame": {"upscale": "/tmp/x.pth"}},
     ],
 )
 def test_a_model_recommends_only_how_it_is_used(recommended: dict[str, object]) -> None:

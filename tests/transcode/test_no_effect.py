@@ -61,6 +61,9 @@ def notes(*sets: str, configs: tuple[str, ...] = ()) -> list[str]:
         ),
         (["frame.upscale=nearest", "frame.guide.radius=3", "frame.grid=8"], ["frame.guide.radius"]),
         (["frame.output_size=model", "frame.upscale=guided"], ["frame.upscale"]),
+        (["frame.output_size=model", "frame.upscale=nearest", "frame.grid=8", "frame.palette=4"], []),
+        (["quality=best", "frame.size=300"], ["quality"]),
+        (["quality=best", "diffusion.steps=1"], []),
         ([], []),
     ],
 )

@@ -79,6 +79,8 @@ def layers_by_name(module: nn.Module) -> dict[str, nn.Module]:
     config: Any = module.config
     if "up_block_types" in config:
         attention_up = ["Attn" in block for block in config.up_block_types]
+        layers = config.layers_per_block  # a number for all blocks, or one for each
+        layers = [layers] * len(attention_up) if isinstance(layers, int) else layers
         for name, layer in named.items():
-            found[canonical(original_name(name, config.layers_per_block, attention_up))] = layer
+            found[canonical(original_name(name, layers, attention_up))] = layer
     return found

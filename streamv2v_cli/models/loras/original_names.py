@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 __all__ = ["original_name"]
 
@@ -27,21 +28,22 @@ _BLOCK = re.compile(r"(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)\.(.+)")
 _MID = re.compile(r"mid_block\.(\w+)\.(\d+)\.(.+)")
 
 
-def original_name(name: str, layers_per_block: int, attention_up: list[bool]) -> str:
+def original_name(name: str, layers: Sequence[int], attention_up: Sequence[bool]) -> str:
     """The original name of a linear layer, convolution or norm.
 
     Args:
         name: its path in diffusers' UNet.
-        layers_per_block: of the UNet.
+        layers: of each block on the way down, its residual ones; on the way up each has one more.
         attention_up: of each block on the way up, whether it has attention.
     """
     if match := _BLOCK.fullmatch(name):
         side, block, kind, place, rest = match[1], int(match[2]), match[3], int(match[4]), match[5]
-        first = block * (layers_per_block + 1)
+        numbers = layers if side == "down" else layers[::-1]
+        first = sum(numbers[:block]) + block
         if kind == "downsamplers":
-            return f"input_blocks.{first + layers_per_block + 1}.0.op"
+            return f"input_blocks.{first + numbers[block] + 1}.0.op"
         if kind == "upsamplers":
-            return f"output_blocks.{first + layers_per_block}.{1 + attention_up[block]}.conv"
+            return f"output_blocks.{first + numbers[block]}.{1 + attention_up[block]}.conv"
         number = f"input_blocks.{first + place + 1}" if side == "down" else f"output_blocks.{first + place}"
         return f"{number}.0.{_RESNET[rest]}" if kind == "resnets" else f"{number}.1.{rest}"
     if match := _MID.fullmatch(name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Unpack
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from streamv2v_cli.settings.schema import Mask, Settings
 
 __all__ = ["ALPHA", "MaskedTranslator", "check_mask"]
+
+log = logging.getLogger(__name__)
 
 ALPHA = "alpha"
 """The name of the input's own transparency."""
@@ -105,6 +108,16 @@ class MaskedTranslator(TranslatorWrapper):
         return masked
 
 
+def _warn_if_stretched(mask: np.ndarray, source: Frame) -> None:
+    """A mask of another shape than the picture is most likely another picture's."""
+    height, width = mask.shape[:2]
+    if mask is not _OPAQUE and abs(width * source.height / (height * source.width) - 1) > 0.02:
+        log.warning(
+            "The mask has %dx%d pixels, the picture %dx%d: it is stretched to that shape.",
+            *(width, height, source.width, source.height),
+        )
+
+
 class _Shares:
     """Lays pictures over each other by masks; remembers the last mask in the output's size.
 
@@ -115,10 +128,14 @@ class _Shares:
     def __init__(self, mask: Mask) -> None:
         self._invert, self._feather = mask.invert, mask.feather
         self._last: tuple[np.ndarray, tuple[int, int], np.ndarray] | None = None
+        self._is_compared = False
 
     def laid(self, source: Frame, result: Frame, mask: np.ndarray, amount: float) -> np.ndarray:
         """Pixels of the result's size: the result where the mask is white, the source where it is black."""
         size = result.width, result.height
+        if not self._is_compared:
+            self._is_compared = True
+            _warn_if_stretched(mask, source)
         if self._last is None or self._last[0] is not mask or self._last[1] != size:
             self._last = mask, size, self._share(mask, size)
         share = 1 - amount * (1 - self._last[2])

@@ -60,6 +60,16 @@ def _expected(frame: Frame, share: np.ndarray) -> np.ndarray:
     return share[..., None] * (255.0 - frame.pixels) + (1 - share[..., None]) * frame.pixels
 
 
+@pytest.mark.parametrize(("size", "is_told"), [((48, 48), True), ((128, 96), False), ((65, 48), False)])
+def test_a_mask_of_another_shape_is_told_once(
+    size: tuple[int, int], is_told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "mask.png"
+    Image.fromarray(np.full(size[::-1], 255, np.uint8)).save(path)
+    _masked(_translator(source=str(path)), _frames(3))
+    assert caplog.text.count("is stretched") == is_told
+
+
 @pytest.fixture
 def half(tmp_path: Path) -> tuple[str, np.ndarray]:
     """A mask that is white on the left, and its shares."""

@@ -90,16 +90,18 @@ def build_text_encoder(vocab_size: int) -> CLIPTextModel:
     )
 
 
-def build_unet(widths: tuple[int, int, int] = (64, 96, 128)) -> UNet2DConditionModel:
-    """Three levels, one layer each; style by scale and shift; attention in the middle only, where a token is 16 px.
+def build_unet(widths: tuple[int, int, int] = (64, 64, 128)) -> UNet2DConditionModel:
+    """Three levels; style by scale and shift; attention in the middle only, where a token is 16 px.
 
-    Elsewhere it took up to a third of the time, and the trained model drew the same pictures without it.
+    Elsewhere attention took up to a third of the time, and the trained model drew the same pictures without it. At
+    the finest level there is no residual block on the way down and one on the way up: with one and two, and a middle
+    level of 96 channels, the UNet takes 1.6 times as long, and this one, trained on its pictures, draws as well.
     """
     unet = UNet2DConditionModel(
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
         block_out_channels=widths,
-        layers_per_block=1,
+        layers_per_block=(0, 1, 1),
         down_block_types=("DownBlock2D", "DownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "UpBlock2D", "UpBlock2D"),
         cross_attention_dim=TEXT_WIDTH,

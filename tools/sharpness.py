@@ -64,7 +64,13 @@ def results(frames: list[np.ndarray], quality: str) -> Iterator[tuple[str, list[
     """For each style the results: as the model draws them, and enlarged in both ways."""
     chosen, bicubic = (
         resolve(
-            sets=["prompt=photo", "compute.device=cpu", f"quality={quality}", f"frame.upscale={method}"]
+            sets=[
+                "prompt=photo",
+                "compute.device=cpu",
+                "lookahead=1",  # so that pictures come in order
+                f"quality={quality}",
+                f"frame.upscale={method}",
+            ]
         ).settings
         for method in ("auto", "bicubic")
     )

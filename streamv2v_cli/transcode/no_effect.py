@@ -157,7 +157,8 @@ def _quality_reasons(resolved: Resolved) -> list[tuple[str, str]]:
     }
     if not origins or not {"model", "default"}.isdisjoint(origins.values()):
         return []
-    return [("quality", f"{key} comes from {origin}") for key, origin in [*origins.items()][:1]]
+    key, origin = next(iter(origins.items()))
+    return [("quality", f"{key} comes from {origin}")]
 
 
 _ENLARGING = ("frame.upscale", "frame.guide", "frame.grid", "frame.palette")

@@ -40,7 +40,8 @@ The scheduler has betas of its own, far less noise than Stable Diffusion's: the 
 outlast it, so the prompt decides what is drawn and the picture where. It was trained with four times the
 noise that it is run with, since noise that stands still while the picture moves makes the result shimmer.
 Strength says how far the model may go: 0.4 draws the style in full, 0.38 about a third of it, 0.36 a sixth;
-below 0.34 hardly anything changes. From 0.4 to 0.6 the picture stays the same to 1 dB, and nothing is added.
+below 0.34 hardly anything changes. From 0.4 to 0.6 a picture stays as far from its source, to 2 dB, and
+nothing is added.
 
 Self-attention works where a token covers 16 px, in the middle. The decoder does most of its work at a quarter of
 the picture's sides and none at full resolution: streamv2v runs its last two convolutions as one at half of the

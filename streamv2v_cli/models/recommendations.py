@@ -55,8 +55,7 @@ def recommended_settings(model: str, quality: str = "auto", device: str = "cpu")
     Raises:
         ModelError: the file is there but is no YAML mapping, or a quality is no mapping of settings.
     """
-    advice = _advice(model)
-    general = {key: value for key, value in advice.items() if key not in _NO_SETTINGS}
+    general = _general(model)
     if quality == "auto" and "good" in qualities(model) and finds_gpu(device):
         quality = "good"
     if quality == "auto":
@@ -70,10 +69,8 @@ def quality_settings(model: str, quality: str) -> dict[str, Any]:
     Raises:
         ModelError: as of `recommended_settings`.
     """
-    advice = _advice(model)
-    general = {key: value for key, value in advice.items() if key not in _NO_SETTINGS}
     own = qualities(model).get(quality)
-    return own or _usual(quality, flatten(general, f"recommendations of the model {model}"))
+    return own or _usual(quality, flatten(_general(model), f"recommendations of the model {model}"))
 
 
 def qualities(model: str) -> dict[str, dict[str, Any]]:
@@ -92,6 +89,11 @@ def qualities(model: str) -> dict[str, dict[str, Any]]:
         raise ModelError(error.message, error.remedy) from error
     except AttributeError:
         raise ModelError(f"{where} must give a mapping of settings for each.") from None
+
+
+def _general(model: str) -> dict[str, Any]:
+    """The settings that are recommended whatever the style and quality."""
+    return {key: value for key, value in _advice(model).items() if key not in _NO_SETTINGS}
 
 
 def _usual(quality: str, general: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -22,12 +23,18 @@ def main() -> None:
     parser.add_argument("stages", nargs="+", choices=("all", *STAGES), help="what to run")
     parser.add_argument("--work", type=Path, default=Path("build/probe"), help="working folder, for resuming")
     parser.add_argument("--model", type=Path, default=MODEL, help="where the model is")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1 if torch.cuda.is_available() else 2,
+        help="that share a batch, and measure side by side",
+    )
     training = parser.add_argument_group("training")
     training.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     training.add_argument("--threads", type=int, default=0, help="CPU threads, 0 for torch's choice")
-    training.add_argument("--pictures", type=int, default=1600, help="pictures to train on")
-    training.add_argument("--minutes", type=float, default=170.0, help="time for training, in all")
-    training.add_argument("--batch", type=int, default=8, help="windows of 64 px at once")
+    training.add_argument("--pictures", type=int, default=2400, help="pictures to train on")
+    training.add_argument("--minutes", type=float, default=51.0, help="time for training, in all")
+    training.add_argument("--batch", type=int, default=16, help="windows of 64 px at once")
     measuring = parser.add_argument_group("measuring")
     measuring.add_argument("--frames", type=int, default=48, help="frames of each clip")
     measuring.add_argument("--seeds", type=int, default=3)
@@ -59,22 +66,22 @@ def main() -> None:
 def run_stage(stage: str, options: argparse.Namespace) -> None:
     """Run one stage; what it needs is imported here, so that `--help` is quick."""
     if stage == "data":
-        from benchmarks.probe.data import make_latents
+        from benchmarks.probe.data import make_pictures
 
-        make_latents(options.work, options.pictures)
+        make_pictures(options.work, options.pictures)
     elif stage == "diffuse":
         from benchmarks.probe.train import diffuse
 
-        diffuse(options.work, options.minutes, options.device, options.batch)
+        diffuse(options.work, options.minutes, options.device, options.batch, options.processes)
     elif stage == "export":
         from benchmarks.probe.export import export_model
 
         export_model(options.work, options.model)
     elif stage == "sheet":
         from benchmarks.probe.clips import five_clips
-        from benchmarks.probe.sheet import SHEET, make_sheet
+        from benchmarks.probe.sheet import SHEET, SIDE, make_sheet
 
-        make_sheet(five_clips(options.work, options.frames)[:3], SHEET, options.model)
+        make_sheet(five_clips(options.work, options.frames, SIDE), SHEET, options.model)
     elif stage == "report":
         from benchmarks.probe.report import write_report
 
@@ -87,17 +94,21 @@ def measure(stage: str, options: argparse.Namespace) -> None:
     """The tables, or long runs; rows of one's own and parts of the tables are only printed."""
     from benchmarks.probe.clips import five_clips
     from benchmarks.probe.long import measure_long
-    from benchmarks.probe.measure import RESULTS, TABLES, measure_tables
+    from benchmarks.probe.measure import CELLS, RESULTS, TABLES, measure_tables
     from benchmarks.probe.report import long_text, tables_text
-    from streamv2v_cli.analysis.ablation.cache import NAME as CELLS
 
     if stage == "long":
         result = measure_long(
-            options.work, options.long_frames, options.part, options.row or BANKS, options.model
+            options.work,
+            options.long_frames,
+            options.part,
+            options.row or BANKS,
+            options.model,
+            processes=options.processes,
         )
     else:
         if options.anew:
-            (options.work / CELLS).unlink(missing_ok=True)
+            shutil.rmtree(options.work / CELLS, ignore_errors=True)
         clips = five_clips(options.work, options.frames)
         result = measure_tables(
             options.work,
@@ -107,6 +118,7 @@ def measure(stage: str, options: argparse.Namespace) -> None:
             options.row,
             options.styles,
             TABLES if options.row else options.tables or TABLES,
+            options.processes,
         )
     partial = options.row or (stage == "measure" and (options.tables or len(options.styles) < len(STYLES)))
     if partial:

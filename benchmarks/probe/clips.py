@@ -30,20 +30,26 @@ _CLIPS = (
 """Package, folder in it, file, and its first frame; no cut is within 48 frames of it."""
 
 
-def five_clips(work: Path, frames: int) -> list[Path]:
-    """The clips, cut to so many frames and to the square in their middle, without loss; made if not there yet."""
+def five_clips(work: Path, frames: int, side: int = SIDE) -> list[Path]:
+    """The clips, cut to so many frames and to the square in their middle, without loss; made if not there yet.
+
+    Args:
+        work: holds them, and what was fetched.
+        frames: of each.
+        side: of the square, px.
+    """
     paths = []
     for package, folder, name, first in _CLIPS:
-        path = work / "clips" / f"{Path(name).stem}-{frames}-{SIDE}.mkv"
+        path = work / "clips" / f"{Path(name).stem}-{frames}-{side}.mkv"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            found = read_clip(fetch(package, work / "packages") / folder / name, first, frames, short=SIDE)
-            write_clip(path, [middle(frame) for frame in found])
+            found = read_clip(fetch(package, work / "packages") / folder / name, first, frames, short=side)
+            write_clip(path, [middle(frame, side) for frame in found])
         paths.append(path)
     return paths
 
 
-def middle(frame: np.ndarray, side: int = SIDE) -> np.ndarray:
+def middle(frame: np.ndarray, side: int) -> np.ndarray:
     """The square of `side` px in the middle of (H, W, 3)."""
     top, left = ((length - side) // 2 for length in frame.shape[:2])
     return np.ascontiguousarray(frame[top : top + side, left : left + side])

@@ -19,6 +19,7 @@ from benchmarks.probe.clips import endless
 from benchmarks.probe.measure import settings_of
 from benchmarks.probe.model import MODEL
 from benchmarks.probe.styles import MAIN_STYLE
+from benchmarks.probe.workers import each
 from streamv2v_cli.analysis.ablation.tables import changed, own_table
 from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.frame import Frame
@@ -33,7 +34,13 @@ FIGURES = ("warp_error", "sharpness", "fine_detail", "edit")
 
 
 def measure_long(
-    work: Path, frames: int, part: int, rows: Sequence[str], folder: Path = MODEL, side: int = SIDE
+    work: Path,
+    frames: int,
+    part: int,
+    rows: Sequence[str],
+    folder: Path = MODEL,
+    side: int = SIDE,
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Follow both scenes with every bank.
 
@@ -44,21 +51,29 @@ def measure_long(
         rows: `key=value` texts with blanks between them, one bank each.
         folder: the model.
         side: of the pictures, px.
+        processes: that measure side by side.
 
     Returns:
         What `benchmarks.probe.report` writes.
     """
-    settings = settings_of(folder, MAIN_STYLE, 0)
-    model = load_model(settings)
     found: dict[str, dict[str, list[dict[str, float]]]] = {scene: {} for scene in SCENES}
-    for row, scene in itertools.product(own_table(rows).variants[1:], SCENES):
-        ours = changed(settings, row.changes)
-        with closing(Translator(model, ours)) as translator:
-            length = frames if ours.bank.kind != "none" else 2 * part
-            pictures = itertools.islice(endless(scene, work, side, part), length)
-            found[scene][row.name] = follow(translator, pictures, part)
-            print(f"{scene}, {row.name}: {found[scene][row.name][-1]}", flush=True)
+    runs = list(itertools.product(rows, SCENES))
+    pictures = {scene: list(itertools.islice(endless(scene, work, side, part), part)) for scene in SCENES}
+    calls = [(pictures[scene], row, frames, folder) for row, scene in runs]
+    for (row, scene), figures in zip(runs, each(processes, follow_row, calls), strict=True):
+        found[scene][row] = figures
+        print(f"{scene}, {row}: {figures[-1]}", flush=True)
     return {**describe_machine(), "frames": frames, "part": part, "side": side, "scenes": found}
+
+
+def follow_row(pictures: Sequence[np.ndarray], row: str, frames: int, folder: Path) -> list[dict[str, float]]:
+    """Follow pictures that come again and again, with one bank."""
+    settings = settings_of(folder, MAIN_STYLE, 0)
+    ours = changed(settings, own_table([row]).variants[1].changes)
+    part = len(pictures)
+    with closing(Translator(load_model(settings), ours)) as translator:
+        length = frames if ours.bank.kind != "none" else 2 * part
+        return follow(translator, itertools.islice(itertools.cycle(pictures), length), part)
 
 
 def follow(translator: Translator, pictures: Iterable[np.ndarray], part: int) -> list[dict[str, float]]:

@@ -20,16 +20,20 @@ from diffusers import UNet2DConditionModel
 from benchmarks.machine import describe_machine
 from benchmarks.probe.model import MODEL, build_scheduler, encode, load_frozen, style_embeddings
 from benchmarks.probe.styles import MAIN_STYLE, OTHER_STYLES
+from benchmarks.probe.workers import each
+from streamv2v_cli.analysis.ablation.report import AblationResult
 from streamv2v_cli.analysis.ablation.runner import Work
 from streamv2v_cli.analysis.ablation.tables import Cell, Table, Variant, own_table, table_of
 from streamv2v_cli.settings.keys import flatten
 from streamv2v_cli.settings.schema import Settings
 from streamv2v_cli.transcode.configure import resolve
 
-__all__ = ["RESULTS", "TABLES", "attention_share", "interval", "measure_tables", "settings_of"]
+__all__ = ["CELLS", "RESULTS", "TABLES", "attention_share", "interval", "measure_tables", "settings_of"]
 
 RESULTS = Path(__file__).parents[1] / "results" / "probe"
-TABLES = ("bank", "features", "fusion", "motion", "steady", "steps", "strength", "style", "own")
+CELLS = "cells"
+"""The folder of finished cells in the working folder."""
+TABLES = ("bank", "features", "fusion", "motion", "blocks", "steady", "steps", "strength", "style", "own")
 STRENGTHS = ("0.4", "0.6", "0.8")
 JOINT = ", "
 """Between the name of a row and that of its bank, where each row is there without a bank and with DyMe."""
@@ -70,10 +74,29 @@ def tables_of(settings: Settings, style: str, rows: Sequence[str]) -> list[Table
         features,
         replace(fusion, variants=tuple(fused)),
         paired("motion", "Motion fusion", motion, (none, dyme)),
+        blocks_table(none, dyme),
         steady_table(none, dyme),
         paired("steps", steps.title, steps.variants, (none, dyme)),
         paired("strength", strength.title, some, (none, dyme)),
     ]
+
+
+def blocks_table(none: Variant, dyme: Variant) -> Table:
+    """Where to fuse whole transformer blocks or self-attention's output, and from which likeness on."""
+    on, layers, threshold = (f"bank.fuse.{key}" for key in ("on", "layers", "threshold"))
+    finest = ["down.0"]
+    rows = (
+        none,
+        dyme,
+        Variant("attention, down.0", {**dyme.changes, layers: finest}),
+        Variant("block, mid, up.0, up.1", {**dyme.changes, on: "block", layers: ["mid", "up.0", "up.1"]}),
+        Variant("block, all", {**dyme.changes, on: "block", layers: ["all"]}),
+        Variant("block, down.0", {**dyme.changes, on: "block", layers: finest}),
+        Variant(
+            "block, down.0, threshold 0.95", {**dyme.changes, on: "block", layers: finest, threshold: 0.95}
+        ),
+    )
+    return Table("blocks", "What is fused, and where", rows)
 
 
 def steady_table(none: Variant, dyme: Variant) -> Table:
@@ -113,6 +136,7 @@ def measure_tables(
     rows: Sequence[str] = (),
     styles: Sequence[str] = (MAIN_STYLE, *OTHER_STYLES),
     only: Collection[str] = TABLES,
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Measure what is not measured yet.
 
@@ -124,21 +148,21 @@ def measure_tables(
         rows: `key=value` texts as `streamv2v ablate --row` takes them: rows to compare, in place of all other tables.
         styles: the prompts.
         only: keys of tables; the others are left out.
+        processes: that measure side by side.
 
     Returns:
         What `benchmarks.probe.report` writes: by style and table, of each row one list a seed of every figure, with
         one value a clip.
     """
     found: dict[str, dict[str, Any]] = {style: {} for style in styles}
-    for style, seed in itertools.product(styles, range(seeds)):
-        settings = settings_of(folder, style, seed)
-        tables = [table for table in tables_of(settings, style, rows) if table.key in only]
-        measuring = Work(settings, work, None, None, "dis", None, verbose=True, progress=False)
-        for result in measuring.results([str(clip) for clip in clips], tables):
+    runs = list(itertools.product(styles, range(seeds), clips))
+    calls = [(work, folder, *run, tuple(rows), tuple(only)) for run in runs]
+    for (style, seed, _), results in zip(runs, each(processes, measure_clip, calls), strict=True):
+        for result in results:
             table = found[style].setdefault(result.table.key, {"title": result.table.title, "rows": {}})
             for name, cells in result.cells.items():
                 row = table["rows"].setdefault(name, {"against": against(result.table, name)})
-                add(row, list(cells.values()))
+                add(row, seed, *cells.values())
     return {
         **describe_machine(),
         "clips": [clip.stem for clip in clips],
@@ -148,18 +172,33 @@ def measure_tables(
     }
 
 
+def measure_clip(
+    work: Path, folder: Path, style: str, seed: int, clip: Path, rows: Sequence[str], only: Collection[str]
+) -> list[AblationResult]:
+    """All tables of a style on one clip; its cells have a folder of their own."""
+    settings = settings_of(folder, style, seed)
+    tables = [table for table in tables_of(settings, style, rows) if table.key in only]
+    cells = work / CELLS / f"{style.replace(' ', '-')}-{seed}-{clip.stem}"
+    cells.mkdir(parents=True, exist_ok=True)
+    measuring = Work(settings, cells, None, None, "dis", None, verbose=True, progress=False)
+    return measuring.results([str(clip)], tables)
+
+
 def against(table: Table, name: str) -> str:
     """The row that a row is compared with: the one without a bank that is like it in all else, or the first."""
     base = f"{name.rpartition(JOINT)[0]}{JOINT}none"
     return base if base in [row.name for row in table.variants] else table.variants[0].name
 
 
-def add(row: dict[str, Any], cells: Sequence[Cell]) -> None:
-    """Append one seed's figures of all clips to those of a row."""
-    for figure in FIGURES:
-        row.setdefault(figure, []).append([float(cell.figures[figure] or 0) for cell in cells])
-    row.setdefault("milliseconds", []).append([cell.milliseconds for cell in cells])
-    row.setdefault("bank_mebibytes", []).append([cell.bank_bytes / 2**20 for cell in cells])
+def add(row: dict[str, Any], seed: int, cell: Cell) -> None:
+    """Append one clip's figures to those of a seed."""
+    figures = {figure: float(cell.figures[figure] or 0) for figure in FIGURES}
+    figures |= {"milliseconds": cell.milliseconds, "bank_mebibytes": cell.bank_bytes / 2**20}
+    for name, value in figures.items():
+        grid = row.setdefault(name, [])
+        if len(grid) == seed:
+            grid.append([])
+        grid[seed].append(value)
 
 
 def interval(changes: np.ndarray, draws: int = 5000) -> tuple[float, float, float]:

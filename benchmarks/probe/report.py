@@ -40,15 +40,17 @@ strength 0.6) and has to invent strokes, hatching, paper and palette: where the 
 from frame to frame, and a feature bank has something to hold. `make probe` trains it from nothing; `benchmarks/probe`
 is the recipe. Autoencoder and text encoder are those of the embedded model.
 
-A quarter of what it is trained on are two overlapping views of one picture side by side, as on a film strip: what it
-invents for one has to agree with the other, which only its self-attention can see to. Its figures therefore tell how
-banks compare with each other, and not what a bank gains on Stable Diffusion.
+The strokes of what it is trained on are drawn out of the noise that their input was noised with: as in a distilled
+model, the noise decides where a stroke lies. A quarter of the scenes, later half, are two overlapping views side by
+side, as on a film strip, and each view's noise makes half of the strokes of both: what it draws in one has to agree
+with the other, which only its self-attention can see to. Its figures therefore tell how banks compare with each
+other, and not what a bank gains on Stable Diffusion.
 
 Without its self-attention {share:.1f} % of the variance of the UNet's output is gone.
 
-Two consecutive frames of three clips without a bank: the source, photo, oil painting, pencil sketch. Only the large
-shapes of a scene are there, a man or a rabbit but no face, and of the blurred street in the first clip little; photo
-and oil differ in colour and strokes, the pencil is grey shading with hardly a line.
+Two consecutive frames of five clips without a bank, at 256 px: the source, photo, oil painting, pencil sketch. The
+tables are measured at 128 px, where less of a scene is left. The styles are as different as their names; of a scene
+there are the large shapes, a man in a suit but no face, and of the blurred street in the first clip little.
 
 ![what the probe draws](sheet.jpg)
 
@@ -74,7 +76,10 @@ def tables_text(result: Mapping[str, Any], keys: Collection[str] | None = None) 
     for style, tables in result["styles"].items():
         for table in (table for key, table in tables.items() if keys is None or key in keys):
             lines += [f"### {table['title']}: {style}", "", table_text(table["rows"])]
-            lines += [by_clip(table["rows"], result["clips"]), ""]
+            lines.append(by_clip(table["rows"], result["clips"]))
+            if table is next(iter(tables.values())):
+                lines.append(flicker(table["rows"], result["clips"]))
+            lines.append("")
     return "\n".join(lines)
 
 
@@ -86,6 +91,14 @@ def by_clip(rows: Mapping[str, Mapping[str, Any]], clips: Sequence[str]) -> str:
     mean, low, high = interval(changes[:, :3])
     words = ", ".join(f"{clip.partition('-')[0]} {change:+.1f} %" for clip, change in each)
     return f"{name}, clip by clip: {words}; the first three alone {mean:+.1f} % ({low:+.1f} to {high:+.1f})."
+
+
+def flicker(rows: Mapping[str, Mapping[str, Any]], clips: Sequence[str]) -> str:
+    """How much more than its source the first row changes along the motion, on each clip."""
+    name, row = next(iter(rows.items()))
+    each = zip(clips, np.array(row["flicker"]).mean(0), strict=True)
+    words = ", ".join(f"{clip.partition('-')[0]} {value:+.2f}" for clip, value in each)
+    return f"Flicker, {name}: {words}."
 
 
 def table_text(rows: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Stage `sheet`: two frames of three clips, as they are and in every style, without a bank: what the probe draws."""
+"""Stage `sheet`: two frames of each clip, as they are and in every style, without a bank: what the probe draws."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from benchmarks.probe.styles import STYLES
 from streamv2v_cli.diffusion.translator import Translator
 from streamv2v_cli.models import load_model
 
-__all__ = ["SHEET", "make_sheet"]
+__all__ = ["SHEET", "SIDE", "make_sheet"]
 
 SHEET = Path(__file__).with_name("sheet.jpg")
-FIRST, TOGETHER, SCALE = 20, 2, 2
-"""The first frame that is shown, how many, and how many times larger."""
+SIDE = 256
+"""Pixels each way: twice what is measured at, to see more of the scenes."""
+FIRST, TOGETHER = 20, 2
+"""The first frame that is shown, and how many."""
 
 
 def make_sheet(clips: Sequence[Path], output: Path, folder: Path = MODEL) -> None:
@@ -35,14 +37,9 @@ def make_sheet(clips: Sequence[Path], output: Path, folder: Path = MODEL) -> Non
     model = load_model(settings_of(folder, next(iter(STYLES)), 0))
     rows = []
     for clip in clips:
-        frames = list(islice(read_frames(clip), FIRST + TOGETHER))
-        tiles = frames[-TOGETHER:]
+        tiles = frames = list(islice(read_frames(clip), FIRST, FIRST + TOGETHER))
         for style in STYLES:
             with closing(Translator(model, settings_of(folder, style, 0, "bank.kind=none"))) as translator:
-                tiles += [edited for _, edited in restyled(translator, frames)][-TOGETHER:]
+                tiles = [*tiles, *(edited for _, edited in restyled(translator, frames))]
         rows.append(np.hstack(tiles))
-    width = min(row.shape[1] for row in rows)
-    sheet = Image.fromarray(np.vstack([row[:, :width] for row in rows]))
-    sheet.resize((SCALE * sheet.width, SCALE * sheet.height), Image.Resampling.BICUBIC).save(
-        output, quality=88
-    )
+    Image.fromarray(np.vstack(rows)).save(output, quality=85)

@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from benchmarks.probe import __main__ as recipe
-from benchmarks.probe import clips, long, measure, report, sheet
+from benchmarks.probe import clips, long, measure, report, sheet, train
 from benchmarks.probe.clips import moving_camera, there_and_back
 from benchmarks.probe.data import SHIFT, Windows
 from benchmarks.probe.model import MINI, build_scheduler, predict_x0
 from benchmarks.probe.styles import MAIN_STYLE, STYLES, smeared_noise, stylise
-from benchmarks.probe.train import Trainer
+from benchmarks.probe.train import ROTATION, SOURCE_FROM, Trainer
 from streamv2v_cli.analysis.ablation.tables import changed, own_table
 from streamv2v_cli.transcode.configure import resolve
 from tools.quality import write_clip
@@ -30,11 +30,10 @@ SIDE = 176
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working folder whose pictures are there already, with their latents."""
+    """A working folder whose pictures are there already."""
     folder = tmp_path_factory.mktemp("probe")
     rng = np.random.default_rng(5)
     np.save(folder / f"crops{SIDE}.npy", np.array([scene(rng, SIDE) for _ in range(3)]))
-    run(folder, "data")
     return folder
 
 
@@ -44,7 +43,8 @@ def run(work: Path, *stages: str, **given: object) -> None:
         pictures=3,
         minutes=0.002,
         device="cpu",
-        batch=2,
+        batch=4,
+        processes=1,
         frames=3,
         row=[],
         tables=None,
@@ -57,17 +57,35 @@ def run(work: Path, *stages: str, **given: object) -> None:
 
 @pytest.mark.parametrize("name", STYLES)
 def test_a_style_invents_and_repeats_itself(name: str) -> None:
-    picture = scene(np.random.default_rng(1), 96)
-    first, again, other = (stylise(name, picture, np.random.default_rng(seed)) for seed in (0, 0, 1))
+    picture, noise = scene(np.random.default_rng(1), 96), white(2, 96)
+    first, again, other = (stylise(name, picture, noise, np.random.default_rng(seed)) for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert np.abs(first.astype(int) - other).mean() > 2
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_strokes_are_drawn_out_of_the_noise(name: str) -> None:
+    """A print has none; the others are drawn elsewhere with other noise, and where it is the same they are."""
+    picture, noise = scene(np.random.default_rng(1), 96), white(2, 96)
+    other = noise.copy()
+    other[:, 48:] = white(3, 48, 96)
+    one, two = (
+        stylise(name, picture, field, np.random.default_rng(0)).astype(int) for field in (noise, other)
+    )
+    apart = np.abs(one - two).mean((0, 2))
+    near, far = apart[:16].max(), apart[60:].min()  # near: mean and deviation are those of the whole
+    assert far == 0 if name == "photo" else far > 2 * near
+
+
+def white(seed: int, width: int, height: int | None = None) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((height or width, width), np.float32)
 
 
 @pytest.mark.parametrize("degrees", [0, 45, 90])
 def test_noise_is_smeared_along_its_direction(degrees: int) -> None:
     """Neighbours along the direction are far more alike than those across it."""
     angle = np.full((96, 96), math.radians(degrees), np.float32)
-    noise = smeared_noise(angle, 8, 0.8, np.random.default_rng(0))
+    noise = smeared_noise(white(0, 96), angle, 8, 0.8)
     assert noise.mean() == pytest.approx(0, abs=1e-5)
     assert noise.std() == pytest.approx(1, abs=1e-3)
     steps = {0: ((0, 4), (4, 0)), 45: ((3, 3), (3, -3)), 90: ((4, 0), (0, 4))}[degrees]
@@ -91,37 +109,108 @@ def test_the_noise_is_that_of_stable_diffusion() -> None:
     assert alphas[-1].item() == pytest.approx(0.00466, abs=1e-5)
 
 
-def test_who_knows_the_styled_latents_has_no_loss(work: Path) -> None:
+def test_who_knows_the_styled_latents_has_no_loss(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And who takes the noised ones for them has some."""
-    trainer = Trainer(work, "cpu", 4, 16, seed=0)
-    drawn: list[tuple[torch.Tensor, ...]] = []
+    trainer = Trainer(work, "cpu", 4, 32, seed=0)
+    drawn: list[torch.Tensor] = []
 
-    def draw() -> tuple[torch.Tensor, ...]:
-        drawn.append(Trainer.draw(trainer))
+    def latents(pictures: list[np.ndarray]) -> torch.Tensor:
+        drawn.append(Trainer.latents(trainer, pictures))
         return drawn[-1]
 
-    trainer.draw = draw  # type: ignore[method-assign, assignment]
-    trainer.x0 = lambda unet, noised, times, text: drawn[-1][1]  # type: ignore[method-assign]
+    monkeypatch.setattr(trainer, "latents", latents)
+    trainer.x0 = lambda unet, noised, times, text: drawn[-1][: len(noised)]  # type: ignore[method-assign]
     assert trainer.diffusion_loss(torch.nn.Identity()).item() == 0
     trainer.x0 = lambda unet, noised, times, text: noised  # type: ignore[method-assign]
     assert trainer.diffusion_loss(torch.nn.Identity()).item() > 0.5
 
 
-def test_a_pair_is_two_views_of_one_scene(tmp_path: Path) -> None:
-    """Latents that hold their own place show which views are side by side, and how far they are apart."""
-    rows, columns = np.indices((44, 44), np.float16)
-    place = np.stack([rows, columns])
-    latents = np.stack([np.stack([place, *(place + 100 * (1 + style) for style in range(3))])] * 2)
-    np.save(tmp_path / "latents.npy", latents)
-    plain, styled, styles = Windows(tmp_path, seed=0).draw_pairs(32, 16)
-    first, second = plain.split(8, dim=3)
-    shift = (second - first)[:, :, 0, 0]
-    assert shift.abs().max() == SHIFT
-    assert len(shift.unique(dim=0)) > 10
-    for view in (first, second):
-        steps = view - view[:, :, :1, :1]
-        torch.testing.assert_close(steps, torch.from_numpy(place[None, :, :16, :8]).float().expand_as(steps))
-    torch.testing.assert_close(styled, plain + 100 * (1 + styles.float()).reshape(-1, 1, 1, 1))
+def test_noise_of_a_source_is_what_its_strokes_are_drawn_out_of(work: Path) -> None:
+    """Turned back, the noise of its cells is the field of pixels; it is white, and so is what is mixed of two."""
+    trainer = Trainer(work, "cpu", 32, 64, seed=0)
+    scenes = trainer.windows.draw(32, 64)
+    nothing, last = torch.zeros(32, 24, 16, 16), torch.full((32,), 999)
+    noised, strokes = trainer.noised(nothing, last, scenes, None)
+    noise = noised / (1 - trainer.alphas[999]).sqrt()
+    torch.testing.assert_close(ROTATION @ ROTATION.T, torch.eye(24))
+    pixels = torch.einsum("dc,bdhw->bchw", ROTATION, noise)[:, :16]
+    expected = torch.nn.functional.pixel_shuffle(pixels, 4)[:, 0].numpy()
+    np.testing.assert_allclose(np.stack(strokes), expected, atol=1e-4)
+    torch.testing.assert_close(noise.movedim(1, -1).reshape(-1, 24).T.cov(), torch.eye(24), atol=0.1, rtol=0)
+
+    _, mixed = trainer.noised(nothing, torch.full((32,), 400), scenes, strokes)
+    flat = np.stack([np.ravel(strokes), np.ravel(mixed)])
+    share = trainer.alphas[400].sqrt().item()
+    np.testing.assert_allclose(np.cov(flat), [[1, share], [share, 1]], atol=0.02)
+
+
+def test_a_later_step_sees_what_the_model_has_drawn(work: Path) -> None:
+    """With a model that always draws one picture, a state is that picture and noise, or the source and noise."""
+    trainer = Trainer(work, "cpu", 2, 64, seed=0)
+    trainer.latents = lambda pictures: torch.full((2, 24, 16, 16), 100.0)  # type: ignore[method-assign]
+    calls: list[torch.Tensor] = []
+
+    def x0(unet: object, noised: torch.Tensor, times: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+        calls.append(times)
+        return torch.full_like(noised, -50)
+
+    trainer.x0 = x0  # type: ignore[method-assign]
+    done = []
+    for _ in range(60):
+        calls.clear()
+        scenes = trainer.windows.draw(2, 64)
+        noised, times, _ = trainer.on_the_way(torch.nn.Identity(), scenes, torch.zeros(2, 1, 1))
+        expected = trainer.alphas[times].sqrt() * (-50 if calls else 100)
+        torch.testing.assert_close(noised.mean((1, 2, 3)), expected, atol=0.1, rtol=0)
+        assert all(bool((first > second).all()) for first, second in itertools.pairwise([*calls, times]))
+        assert bool(((calls or [times])[0] >= SOURCE_FROM).all())
+        done.append(len(calls))
+    assert set(done) == {0, 1, 2, 3}
+    assert 0.3 < done.count(0) / len(done) < 0.7
+
+
+def test_processes_share_their_gradients_and_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean of both, and the seconds of the first one."""
+    unet = torch.nn.Linear(2, 3)
+    unet(torch.ones(1, 2)).sum().backward()
+    monkeypatch.setattr(train.distributed, "get_world_size", lambda: 2)
+    others = torch.cat([torch.full((9,), 3.0), torch.tensor([70.0])])
+    monkeypatch.setattr(train.distributed, "all_reduce", lambda flat: flat.add_(others))
+    assert train.together(unet, 5.0, rank=1) == 70
+    for weight in unet.parameters():
+        torch.testing.assert_close(weight.grad, torch.full_like(weight, 2))
+
+
+def test_a_pair_is_two_views_of_one_scene(work: Path) -> None:
+    """Pixels that hold their own place show which views are side by side, and how far they are apart."""
+    shifts = []
+    for pair in Windows(work, seed=0).draw(40, 64, pairs=True):
+        place = np.stack(np.indices(pair.picture.shape[:2]), -1)
+        first, second = pair.views(place)
+        assert first.shape == (64, 32, 2)
+        shift = second[0, 0] - first[0, 0]
+        assert (second - first == shift).all()
+        shifts.append(tuple(shift))
+
+        own = white(7, 32, 2 * 64).reshape(2, 64, 32)
+        joined = pair.views(pair.joined(own))
+        for view, (field, (dy, dx)) in enumerate(zip(joined, (shift, -shift), strict=True)):
+            y, x = slice(max(dy, 0), 64 + min(dy, 0)), slice(max(dx, 0), 32 + min(dx, 0))
+            seen = np.zeros((64, 32), bool)
+            seen[y, x] = True
+            np.testing.assert_array_equal(field[~seen], own[view][~seen])
+            other = np.zeros((64, 32), np.float32)
+            other[y, x] = own[1 - view][y.start - dy : y.stop - dy, x.start - dx : x.stop - dx]
+            np.testing.assert_allclose(field[seen], ((own[view] + other) / 2**0.5)[seen], atol=1e-6)
+    assert np.abs(shifts).max() == SHIFT
+    assert len(set(shifts)) > 30
+
+
+def test_views_of_a_scene_are_side_by_side() -> None:
+    numbers = torch.arange(4.0).reshape(4, 1, 1, 1).expand(4, 3, 2, 2)
+    strips = train.side_by_side(numbers, 2)
+    assert strips.shape == (2, 3, 2, 4)
+    assert strips[:, 0, 0].tolist() == [[0, 0, 1, 1], [2, 2, 3, 3]]
 
 
 def test_an_interval_by_bootstrap() -> None:
@@ -147,7 +236,7 @@ def test_every_table_of_the_paper_is_measured() -> None:
     """A row is compared with what is like it in all but the bank."""
     tables = measure.tables_of(measure.settings_of(MINI, MAIN_STYLE, 0), MAIN_STYLE, ())
     rows = {table.key: {row.name: dict(row.changes) for row in table.variants} for table in tables}
-    assert list(rows) == ["bank", "features", "fusion", "motion", "steady", "steps", "strength"]
+    assert list(rows) == ["bank", "features", "fusion", "motion", "blocks", "steady", "steps", "strength"]
     for table in tables:
         for name in rows[table.key]:
             base = rows[table.key][measure.against(table, name)]
@@ -181,25 +270,27 @@ def test_a_table_compares_cell_by_cell() -> None:
 def test_the_recipe_from_pictures_to_the_tables(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All stages with small times; the clips are drawn here instead of fetched."""
+    """All stages with small times and two processes; the clips are drawn here instead of fetched."""
     clip = tmp_path / "clip.mkv"
     picture = scene(np.random.default_rng(2), 32)
     pictures = [np.roll(picture, 2 * k, 1) for k in range(3)]
     write_clip(clip, pictures)
-    monkeypatch.setattr(clips, "five_clips", lambda work, frames: [clip])
+    monkeypatch.setattr(clips, "five_clips", lambda work, frames, side=32: [clip])
     monkeypatch.setattr(long, "endless", lambda *scene: there_and_back(pictures))
     monkeypatch.setattr(measure, "RESULTS", tmp_path)
     monkeypatch.setattr(recipe, "STYLES", ("photo",))
     monkeypatch.setattr(sheet, "SHEET", tmp_path / "sheet.png")
+    monkeypatch.setattr(sheet, "FIRST", 1)
     model = tmp_path / "model"
     with pytest.raises(SystemExit, match="no trained weights"):
         run(work, "export", model=model)
-    run(work, "diffuse", "export", model=model)
+    run(work, "diffuse", "export", model=model, processes=2)
     assert sum(file.stat().st_size for file in model.rglob("*") if file.is_file()) < 12e6
 
-    run(work, "measure", "long", "sheet", model=model, seeds=2, styles=["photo"], long_frames=8, part=4)
+    two = {"seeds": 2, "styles": ["photo"], "long_frames": 8, "part": 4, "processes": 2}
+    run(work, "measure", "long", "sheet", model=model, **two)
     with Image.open(tmp_path / "sheet.png") as drawn:
-        assert drawn.size == (2 * 32 * 2 * (1 + len(STYLES)), 2 * 32)
+        assert drawn.size == (32 * 2 * (1 + len(STYLES)), 32)
     result = json.loads((tmp_path / "tables.json").read_text())
     assert 0 < result["attention_share"] < 2
     assert np.shape(result["styles"]["photo"]["style"]["rows"]["DyMe"]["warp_error"]) == (2, 1)

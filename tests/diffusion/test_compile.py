@@ -46,6 +46,7 @@ def small_model(request: Any) -> Any:
         ({"kind": "none"}, 1, "none"),
         ({"kind": "queue", "size": 2}, 1, "self"),
         ({"kind": "dyme"}, 1, "none"),
+        ({"kind": "dyme", "fuse": {"threshold": 0.6, "layers": ["all"], "on": "block"}}, 1, "none"),
         ({"kind": "dyme"}, 2, "initialize"),
     ],
     ids=str,
